@@ -1,0 +1,45 @@
+// Package cli is what people type and see: the commands gosalt, gosalt-call,
+// gosalt-key and gosalt-run, their options, arguments, output and exit codes,
+// with the names, defaults and texts of Salt's commands.
+//
+// # From argv to an exit code
+//
+// A command gets an IO (its standard streams, environment and program name) and
+// returns its exit code:
+//
+//	opts, err := cli.ParseGosalt(io, args)   // options_gosalt.go
+//	if err != nil {
+//		return io.Fail(err)               // help, usage errors: prints, gives the code
+//	}
+//	opts.Job.Target, opts.Job.TargetType   // "*", "glob"; with -L a []string, "list"
+//	opts.Job.Fun, opts.Job.Args            // one function, or several of a compound command
+//	opts.Timeout, opts.Explicit("timeout") // set here or in the Saltfile: wins over the configuration
+//	opts.Out                               // the group of output options
+//
+// ParseCall, ParseKey and ParseRun are the same for the other three. Each fills a
+// struct of its own; the shared groups (CommonOptions, TargetOptions, AuthOptions,
+// OutputOptions) are embedded. Every option is declared once, with its names,
+// type, default, group and help; parsing, --help, the reference page, the man
+// page and shell completion come from that one declaration (internal/optparse).
+//
+// # Values in
+//
+// ParseInput types arguments as Salt does: ParseInput([]string{"1", "a=[x]"}, nil)
+// is []any{int64(1), *wire.Map{__kwarg__: true, a: [x]}}. SplitCompound makes the
+// functions and argument lists of "a.b,c.d x , y".
+//
+// # Values out
+//
+// Package output turns a value into text:
+//
+//	o := opts.Out.Settings(io)                  // output.Options, colour decided
+//	output.Display(io.Out, data, outputter, o)  // {minion id: value}; "" is nested
+//
+// Display honours --out, --out-indent and --out-file, falls back as Salt does and
+// ends the text with one newline. Package term has the live counter of a terminal.
+//
+// # Exit codes
+//
+// exit.go is the one table. Code gives Salt's code for an Outcome, or, where Salt
+// would hide a failure behind 0 and --strict (GOSALT_STRICT=1) is on, its own.
+package cli
