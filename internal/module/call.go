@@ -1,0 +1,142 @@
+package module
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// A Call is what a function may touch while it runs. Whoever runs functions fills
+// in the exported fields and hands the Call to Registry.Run; a nil field is filled
+// with something harmless (no grains, a logger that drops everything, this host).
+// One Call serves one job at a time, and its methods may be called concurrently.
+type Call struct {
+	// Job is the job this call belongs to; nil outside of one.
+	Job *Job
+	// Opts is the minion's configuration by Salt's option names; read only.
+	Opts *wire.Map
+	// Grains returns what is known of this machine; read only, never nil inside a function.
+	Grains func() *wire.Map
+	// Pillar returns what the master tells this minion alone; read only, never nil inside a function.
+	Pillar func() *wire.Map
+	// Log is narrowed with the job's id and the function's name.
+	Log *slog.Logger
+	// Host is the machine that the function works on.
+	Host *host.Host
+	// Files fetches files of the master; nil where there is no file server.
+	Files Files
+	// CacheDir is the minion's cachedir: below it functions keep what may be lost.
+	CacheDir string
+	// OnProgress is told of output while the function still runs; nil drops it.
+	OnProgress func(v any)
+	// Refresh carries out what a function asks of the minion itself: "grains",
+	// "pillar" or "modules" are read anew. Nil where nothing is kept.
+	Refresh func(ctx context.Context, what string) error
+
+	fun     string
+	reg     *Registry
+	crossed bool
+	shared  *shared
+}
+
+// shared is what a call and the calls it makes have in common: Salt's __context__.
+type shared struct {
+	mu      sync.Mutex
+	retcode int
+	values  map[string]any
+}
+
+// A Job is what a function may know of the job that runs it.
+type Job struct {
+	ID   wire.JobID // "20261122063858048545"
+	Fun  string     // the function that was asked for
+	User string     // who asked, as the master tells: "root", "sudo_alice"
+	// Pub is the job as it was published. Functions that take any keyword see its
+	// entries as __pub_jid, __pub_tgt and so on, as Salt's do.
+	Pub *wire.Map
+}
+
+// Files fetches files by address: "salt://web/conf?saltenv=base", and what else
+// the minion can reach.
+type Files interface {
+	// Fetch brings a file to this machine and returns its path, which stays valid
+	// until the job ends. ErrNoFile is returned for an address that names no file.
+	// It may be called concurrently.
+	Fetch(ctx context.Context, url string) (path string, err error)
+}
+
+// ErrNoFile is what Files.Fetch returns for an address that names no file.
+var ErrNoFile = errors.New("no such file on the file server")
+
+// Fun is the name that the function was called by: "cmd.run".
+func (c *Call) Fun() string { return c.fun }
+
+// Functions is the registry this call came through.
+func (c *Call) Functions() *Registry { return c.reg }
+
+// Direct tells whether the job itself asked for this function. A function that
+// another one or a template calls is not direct: Salt gives those no __pub_jid,
+// and several functions guess their defaults from that.
+func (c *Call) Direct() bool { return c.Job != nil && !c.crossed }
+
+// SetRetcode sets the exit code of the whole job, as Salt's __context__["retcode"]
+// does. The last one to set it wins, functions called by functions included.
+func (c *Call) SetRetcode(n int) {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	c.shared.retcode = n
+}
+
+// Retcode is what SetRetcode left: 0 before it is called.
+func (c *Call) Retcode() int {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	return c.shared.retcode
+}
+
+// Context returns what SetContext kept under a key for the rest of this job, nil
+// before. It is Salt's __context__: a cache that functions of one job share.
+func (c *Call) Context(key string) any {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	return c.shared.values[key]
+}
+
+// SetContext keeps a value for the functions that run later in this job.
+func (c *Call) SetContext(key string, v any) {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	if c.shared.values == nil {
+		c.shared.values = map[string]any{}
+	}
+	c.shared.values[key] = v
+}
+
+// Progress reports something before the function ends, a line of output say, to
+// whoever watches the job. v is of the wire's value model.
+func (c *Call) Progress(v any) {
+	if c.OnProgress != nil {
+		c.OnProgress(v)
+	}
+}
+
+// Watched tells whether Progress reaches anyone, for functions that would have to
+// do more work for it.
+func (c *Call) Watched() bool { return c.OnProgress != nil }
+
+// Call runs another function in the name of this one and returns its value in the
+// wire's value model. Exit code and context are shared. Errors are those of
+// Register: an *Error of kind NotAvailable for an unknown name.
+func (c *Call) Call(ctx context.Context, fun string, args []any, kwargs *wire.Map) (any, error) {
+	f, err := c.reg.lookup(fun)
+	if err != nil {
+		return nil, err
+	}
+	next := *c
+	next.fun, next.crossed = fun, true
+	return f.invoke(ctx, &next, args, kwargs)
+}

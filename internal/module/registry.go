@@ -1,0 +1,192 @@
+package module
+
+import (
+	"context"
+	"io/fs"
+	"maps"
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// A Registry holds functions by name: "cmd.run". It is filled by Register before
+// it is used; from then on it may be used concurrently.
+type Registry struct {
+	functions map[string]*Function
+	planned   map[string]string // name to why it is not there
+	sources   map[string]fs.FS  // import path to the package's Go files
+
+	docs     sync.Mutex
+	packages map[string]*sourcePackage
+}
+
+// NewRegistry makes an empty registry.
+func NewRegistry() *Registry {
+	return &Registry{
+		functions: map[string]*Function{},
+		planned:   map[string]string{},
+		sources:   map[string]fs.FS{},
+		packages:  map[string]*sourcePackage{},
+	}
+}
+
+// A Function is one entry of a registry.
+type Function struct {
+	// Name is the name it is called by: "cmd.run".
+	Name string
+	// Outputter is how its result wants to be shown, as Salt's __outputter__: "" for the default.
+	Outputter string
+
+	impl   reflect.Value // the Go function: its name finds its documentation
+	args   reflect.Type
+	once   sync.Once
+	params *params
+	call   func(ctx context.Context, c *Call, args reflect.Value) (any, error)
+}
+
+// An Option says something of a function beyond its signature.
+type Option func(*Function)
+
+// Outputter makes the function's result be shown by the named outputter.
+func Outputter(name string) Option { return func(f *Function) { f.Outputter = name } }
+
+// Register adds a function under a name such as "cmd.run".
+//
+// A is a struct whose exported fields are the arguments, positional in their order
+// and by name in snake case (PythonShell is python_shell=); embedded structs count
+// as their fields. Tags of a field:
+//
+//	default:"0s"   the argument may be left out; the text is read as its type,
+//	               "None" leaves the field's zero value
+//	arg:"name"     another name than the field's
+//	arg:"*"        takes all further positional arguments; type []any
+//	arg:"**"       takes all further keywords, __pub_* among them; type *wire.Map
+//	arg:"name,kw"  given by name only
+//	split:","      a text is split there, for fields of type []string
+//
+// Values are converted to the field's type as people expect of Salt, see
+// convert.go; a field of type any takes what comes. R is anything that ToWire
+// takes. Registering a name twice, or a struct that cannot be read, panics when
+// the function is first used: a mistake that every test sees.
+func Register[A, R any](r *Registry, name string, fn func(context.Context, *Call, A) (R, error), opts ...Option) {
+	f := &Function{
+		Name: name,
+		impl: reflect.ValueOf(fn),
+		args: reflect.TypeFor[A](),
+		call: func(ctx context.Context, c *Call, args reflect.Value) (any, error) {
+			return fn(ctx, c, args.Interface().(A))
+		},
+	}
+	for _, o := range opts {
+		o(f)
+	}
+	r.add(f)
+}
+
+func (r *Registry) add(f *Function) {
+	if _, ok := r.functions[f.Name]; ok {
+		panic("module: " + f.Name + " is registered twice")
+	}
+	if strings.Count(f.Name, ".") != 1 {
+		panic("module: " + f.Name + " is not of the form module.function")
+	}
+	r.functions[f.Name] = f
+}
+
+// Alias makes a function answer to another name too, as test.versions for
+// test.versions_report.
+func (r *Registry) Alias(name, target string) {
+	f, ok := r.functions[target]
+	if !ok {
+		panic("module: alias " + name + " of " + target + ", which is not registered")
+	}
+	r.add(&Function{Name: name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call})
+}
+
+// Planned names functions of Salt that are not here yet: they are listed, and
+// answer that they are not available in gosalt. why says more, or is "".
+func (r *Registry) Planned(why string, names ...string) {
+	for _, n := range names {
+		r.planned[n] = why
+	}
+}
+
+// Sources tells where the Go files of a package are, its comments being the
+// documentation of its functions. importPath is that of the package.
+func (r *Registry) Sources(importPath string, files fs.FS) { r.sources[importPath] = files }
+
+// Has tells whether a function can be called by this name.
+func (r *Registry) Has(name string) bool { return r.functions[name] != nil }
+
+// Lookup returns the function of a name, or nil.
+func (r *Registry) Lookup(name string) *Function { return r.functions[name] }
+
+// Names returns the names of all functions, sorted, without the planned ones.
+func (r *Registry) Names() []string { return slices.Sorted(maps.Keys(r.functions)) }
+
+// PlannedNames returns the names that are known but not here yet, sorted.
+func (r *Registry) PlannedNames() []string { return slices.Sorted(maps.Keys(r.planned)) }
+
+// Modules returns the names before the dot, sorted, each once.
+func (r *Registry) Modules() []string {
+	seen := map[string]bool{}
+	for n := range r.functions {
+		seen[n[:strings.IndexByte(n, '.')]] = true
+	}
+	return slices.Sorted(maps.Keys(seen))
+}
+
+// lookup finds a function, or says in Salt's words that there is none.
+func (r *Registry) lookup(name string) (*Function, error) {
+	if f := r.functions[name]; f != nil {
+		return f, nil
+	}
+	return nil, &Error{Kind: NotAvailable, Msg: r.missing(name)}
+}
+
+// missing is the text for a name without a function: Salt's sentence, and the
+// nearest right name where one is near.
+func (r *Registry) missing(name string) string {
+	if why, ok := r.planned[name]; ok {
+		return strings.TrimSpace("'" + name + "' is not available in gosalt yet. " + why)
+	}
+	msg := "'" + name + "' is not available."
+	if near := nearest(name, r.Names()); near != "" {
+		msg += " Did you mean '" + near + "'?"
+	}
+	return msg
+}
+
+// signature reads the argument struct at first use: a process that runs one
+// function need not look at the others.
+func (f *Function) signature() *params {
+	f.once.Do(func() { f.params = readParams(f.Name, f.args) })
+	return f.params
+}
+
+// invoke binds the arguments and calls the function.
+func (f *Function) invoke(ctx context.Context, c *Call, args []any, kwargs *wire.Map) (any, error) {
+	p := f.signature()
+	bound, err := p.bind(args, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	v, err := f.call(ctx, c, bound)
+	if err != nil {
+		return nil, err
+	}
+	return ToWire(v)
+}
+
+// goName is the package path and the name of the Go function:
+// "github.com/gosalt/gosalt/minion/modules", "cmdRun".
+func (f *Function) goName() (pkg, name string) {
+	full := runtime.FuncForPC(f.impl.Pointer()).Name()
+	slash := strings.LastIndexByte(full, '/') + 1
+	dot := strings.IndexByte(full[slash:], '.') + slash
+	return full[:dot], full[dot+1:]
+}
