@@ -1,0 +1,102 @@
+package wire
+
+// Commands that gosalt peers add (Version 1). A Salt master answers them with {}.
+const (
+	// CmdAck tells the master that a job was taken, before it begins: {jid}. Reply nil.
+	CmdAck = "_gosalt_ack"
+
+	// CmdMissed asks for the jobs published while the minion was away: {}. The reply is
+	// a list of publish loads in their order, jobs that expired left out.
+	CmdMissed = "_gosalt_missed"
+
+	// CmdAlive tells which jobs still run: {running: [jid, ...]}. Reply nil.
+	CmdAlive = "_gosalt_alive"
+)
+
+// Ack is the load of CmdAck.
+type Ack struct{ JID JobID }
+
+// AckFromMap checks the load of a request whose cmd is _gosalt_ack.
+func AckFromMap(m *Map) (*Ack, error) {
+	f := fields{m: m, what: CmdAck}
+	a := &Ack{JID: f.jobID("jid")}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// ToMap is the load.
+func (a *Ack) ToMap() *Map { return NewMap("cmd", CmdAck, "jid", string(a.JID)) }
+
+// Missed is the load of CmdMissed.
+type Missed struct{}
+
+// ToMap is the load.
+func (Missed) ToMap() *Map { return NewMap("cmd", CmdMissed) }
+
+// MissedReply is the answer to CmdMissed.
+type MissedReply struct{ Jobs []*Job }
+
+// MissedReplyFromValue checks the answer. A Salt master's {} means none.
+func MissedReplyFromValue(v any) (*MissedReply, error) {
+	list, ok := v.([]any)
+	if m, isMap := v.(*Map); isMap && m.Len() == 0 {
+		ok = true
+	}
+	if !ok {
+		return nil, malformed(CmdMissed, "reply is %s: a list of publish loads expected", TypeName(v))
+	}
+	r := &MissedReply{}
+	for i, v := range list {
+		m, ok := v.(*Map)
+		if !ok {
+			return nil, malformed(CmdMissed, "item %d of the reply is %s: a publish load expected", i, TypeName(v))
+		}
+		j, err := JobFromMap(m)
+		if err != nil {
+			return nil, err
+		}
+		r.Jobs = append(r.Jobs, j)
+	}
+	return r, nil
+}
+
+// ToValue is the answer.
+func (r *MissedReply) ToValue() []any {
+	list := make([]any, len(r.Jobs))
+	for i, j := range r.Jobs {
+		list[i] = j.ToMap()
+	}
+	return list
+}
+
+// Alive is the load of CmdAlive.
+type Alive struct{ Running []JobID }
+
+// AliveFromMap checks the load of a request whose cmd is _gosalt_alive.
+func AliveFromMap(m *Map) (*Alive, error) {
+	f := fields{m: m, what: CmdAlive}
+	a := &Alive{}
+	for i, s := range f.texts("running") {
+		jid, err := ParseJobID(s)
+		if err != nil {
+			f.fail("running", "item %d: %v", i, err)
+			break
+		}
+		a.Running = append(a.Running, jid)
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// ToMap is the load.
+func (a *Alive) ToMap() *Map {
+	list := make([]any, len(a.Running))
+	for i, jid := range a.Running {
+		list[i] = string(jid)
+	}
+	return NewMap("cmd", CmdAlive, "running", list)
+}
