@@ -100,3 +100,7 @@ func (a *Alive) ToMap() *Map {
 	}
 	return NewMap("cmd", CmdAlive, "running", list)
 }
+
+// FieldError is the only entry of an answer that tells a gosalt minion why its request
+// was refused: {FieldError: an Error's map}. A Salt minion gets an empty text instead.
+const FieldError = "_gosalt_error"
