@@ -29,6 +29,8 @@ type Call struct {
 	Host *host.Host
 	// Files fetches files of the master; nil where there is no file server.
 	Files Files
+	// Jobs is what the minion runs; nil where there is no minion.
+	Jobs Jobs
 	// CacheDir is the minion's cachedir: below it functions keep what may be lost.
 	CacheDir string
 	// OnProgress is told of output while the function still runs; nil drops it.
