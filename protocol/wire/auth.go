@@ -49,9 +49,9 @@ func (r *AuthRequest) ToMap() *Map {
 	b := build{m}
 	b.text("enc_algo", r.EncAlgo)
 	b.text("sig_algo", r.SigAlgo)
-	m.Set("pub", r.Pub)
 	b.mapping("autosign_grains", r.AutosignGrains)
 	b.bytes("token", r.Token)
+	m.Set("pub", r.Pub)
 	b.int("gosalt", r.Gosalt)
 	return m
 }
@@ -157,8 +157,8 @@ func (r *AuthReply) ToMap() *Map {
 	case AuthAccepted:
 		m.Set("enc", "pub")
 		m.Set("pub_key", r.PubKey)
-		b.bytes("token", r.Token)
 		m.Set("publish_port", int64(r.PublishPort))
+		b.bytes("token", r.Token)
 		b.text("pub_sig", r.PubSig)
 		m.Set("aes", r.AES)
 		m.Set("session", r.Session)
