@@ -218,8 +218,8 @@ func (s *Subscription) TryNext() (e Event, ok bool, err error) {
 	e = s.pop()
 	e.Lost, s.lost = s.lost, 0
 	if s.count == 0 {
-		s.ring, s.head = nil, 0 // an idle subscription costs no ring
-	} else {
+		s.ring, s.head = nil, 0 // an idle subscription holds no memory
+	} else if !s.closed {
 		s.wake()
 	}
 	return e, true, nil

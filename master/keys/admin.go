@@ -118,7 +118,7 @@ func (s *Store) Fingerprint(st State, id wire.MinionID, hashType string) (string
 	if err != nil {
 		return "", err
 	}
-	return seal.Fingerprint([]byte(text), hashType)
+	return seal.Fingerprint(text, hashType)
 }
 
 // dropName is the file below cachedir by which any process asks the master for a new

@@ -15,15 +15,15 @@ import (
 
 // MasterConfig says which keys a master has. Field names follow Salt's options.
 type MasterConfig struct {
-	PKIDir  string // pki_dir
-	KeySize int    // keysize in bits, of keys that are made; DefaultKeySize when zero
-	KeyPass string // key_pass: the pass phrase of master.pem, or ""
+	PKIDir  string      // pki_dir
+	KeySize int         // keysize in bits, of keys that are made; DefaultKeySize when zero
+	KeyPass seal.Secret // key_pass: the passphrase of master.pem, or empty
 
-	SignPubkey         bool   // master_sign_pubkey: sign the public key with a second pair
-	SignKeyName        string // master_sign_key_name; "master_sign" when empty
-	SignKeyPass        string // signing_key_pass
-	UsePubkeySignature bool   // master_use_pubkey_signature: the signature lies in a file
-	PubkeySignature    string // master_pubkey_signature: its name; "master_pubkey_signature" when empty
+	SignPubkey         bool        // master_sign_pubkey: sign the public key with a second pair
+	SignKeyName        string      // master_sign_key_name; "master_sign" when empty
+	SignKeyPass        seal.Secret // signing_key_pass
+	UsePubkeySignature bool        // master_use_pubkey_signature: the signature lies in a file
+	PubkeySignature    string      // master_pubkey_signature: its name; "master_pubkey_signature" when empty
 
 	Log *slog.Logger // nil: nothing is logged
 }
@@ -84,7 +84,7 @@ func LoadMaster(cfg MasterConfig) (*Master, error) {
 }
 
 // loadPair reads <name>.pem and <name>.pub, and makes what is missing.
-func loadPair(cfg MasterConfig, name, pass string) (*seal.PrivateKey, string, error) {
+func loadPair(cfg MasterConfig, name string, pass seal.Secret) (*seal.PrivateKey, string, error) {
 	path := filepath.Join(cfg.PKIDir, name+".pem")
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		cfg.Log.Info("making key pair", "path", path, "bits", cfg.KeySize)
@@ -101,7 +101,7 @@ func loadPair(cfg MasterConfig, name, pass string) (*seal.PrivateKey, string, er
 }
 
 // LoadPrivate reads a private key that only its owner may read.
-func LoadPrivate(path, pass string) (*seal.PrivateKey, error) {
+func LoadPrivate(path string, pass seal.Secret) (*seal.PrivateKey, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
@@ -156,7 +156,7 @@ func loadPublic(path string, key *seal.PrivateKey) (string, error) {
 
 // GenerateFiles makes a key pair <name>.pem (0400) and <name>.pub (0644) in a
 // directory. An existing private key is left as it is and is an error.
-func GenerateFiles(dir, name string, bits int, pass string) error {
+func GenerateFiles(dir, name string, bits int, pass seal.Secret) error {
 	if name == "" || strings.ContainsAny(name, "/\\\x00") || name[0] == '.' {
 		return fmt.Errorf("key name %q: a plain file name expected", name)
 	}
@@ -172,7 +172,7 @@ func GenerateFiles(dir, name string, bits int, pass string) error {
 	if err != nil {
 		return fmt.Errorf("make key pair: %w", err)
 	}
-	if err := writeDurable(dir, name+".pem", []byte(text), 0o400); err != nil {
+	if err := writeDurable(dir, name+".pem", text, 0o400); err != nil {
 		return fmt.Errorf("make key pair: %w", err)
 	}
 	if err := writeDurable(dir, name+".pub", []byte(key.Public().PEM()), 0o644); err != nil {
