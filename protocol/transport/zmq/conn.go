@@ -67,8 +67,8 @@ type conn struct {
 	addr netip.AddrPort
 	role role
 
-	// The owner's.
-	minor   byte // of the peer's ZMTP version
+	// The owner's, who holds in but for the time that it lends it.
+	in      sync.Mutex
 	opening bool // the library does its handshake with a replay
 	buf     *[readBuffer]byte
 	r, w    int    // what of buf is unread
@@ -83,6 +83,7 @@ type conn struct {
 	readN   int
 	readErr error
 	gather  gather
+	minor   byte // of the peer's ZMTP version, set by the handshake
 
 	// Times by now(), for the sweeper.
 	opened    int64         // handshake finished
@@ -91,7 +92,7 @@ type conn struct {
 	lastIn    atomic.Int64  // any byte
 	lastPing  int64         // the sweeper's own
 	idleSince atomic.Int64  // last answer sent, or opened
-	busy      atomic.Bool   // a handler runs
+	busy      atomic.Bool   // the owner does something else than reading
 	requests  atomic.Uint64 // complete ones; on a publisher, subscriptions made
 
 	authenticated atomic.Bool
@@ -106,6 +107,7 @@ type conn struct {
 	cancel   context.CancelFunc // of the request being handled
 	queue    [][]byte
 	queued   int
+	extra    int // size of the message that the queue began with
 	flushing bool
 	flushed  chan struct{} // closed by the present flush when it ends
 	stands   standing      // how the port counts it
@@ -119,6 +121,7 @@ func newConn(e *env, nc net.Conn, r role) *conn {
 		ap := a.AddrPort()
 		c.addr = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
+	c.in.Lock()
 	c.initRaw()
 	return c
 }
@@ -189,6 +192,67 @@ func (c *conn) attend(cancel context.CancelFunc) bool {
 	defer c.mu.Unlock()
 	c.cancel = cancel
 	return c.dead == nil
+}
+
+// lend gives up reading for as long as the owner is busy elsewhere, so that the sweeper
+// can answer PINGs and see the connection end; reclaim takes it back.
+func (c *conn) lend() {
+	c.busy.Store(true)
+	c.in.Unlock()
+}
+
+func (c *conn) reclaim() {
+	c.in.Lock()
+	c.busy.Store(false)
+}
+
+// pump reads for an owner that is busy: what has come, without waiting, as far as the
+// buffer goes. It takes the commands at its front; messages stay for the owner.
+func (c *conn) pump() {
+	if c.raw == nil || !c.in.TryLock() {
+		return
+	}
+	defer c.in.Unlock()
+	if c.left > 0 || len(c.out) > 0 || c.err != nil {
+		return
+	}
+	if c.buf != nil && c.r > 0 {
+		c.w = copy(c.buf[:], c.buf[c.r:c.w])
+		c.r = 0
+	}
+	if c.w < readBuffer {
+		n, err := c.fillNow()
+		if err != nil {
+			c.fail(nil, ended(err))
+			return
+		}
+		if n > 0 {
+			c.w += n
+			c.lastIn.Store(now())
+		}
+	}
+	for len(c.out) == 0 && c.commandBuffered() {
+		f, err := c.header()
+		if err == nil {
+			err = c.command(f)
+		}
+		if err != nil {
+			c.err = err
+			return
+		}
+	}
+}
+
+// commandBuffered reports whether the buffer begins with a whole command frame.
+func (c *conn) commandBuffered() bool {
+	n := c.w - c.r
+	if n < 2 || c.buf[c.r]&flagCommand == 0 {
+		return false
+	}
+	if c.buf[c.r]&flagLong == 0 {
+		return n >= 2+int(c.buf[c.r+1])
+	}
+	return n >= 9 && binary.BigEndian.Uint64(c.buf[c.r+1:]) <= uint64(n-9)
 }
 
 // Close closes the connection without a reason of its own.

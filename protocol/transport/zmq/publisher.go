@@ -124,10 +124,7 @@ func (p *Publisher) change(sub *subscriber, frames [][]byte) bool {
 		sub.bad("subscription: more than %d topics", o.MaxSubscriptions)
 		return false
 	}
-	sub.busy.Store(true)
-	ok := p.s.Subscribed(sub.conn, bytes.Clone(topic))
-	sub.busy.Store(false)
-	if !ok {
+	if !p.ask(sub.conn, bytes.Clone(topic)) {
 		sub.fail(&p.srv.env.stats.kicked, fmt.Errorf("subscription to %.64q refused", topic))
 		return false
 	}
@@ -137,6 +134,12 @@ func (p *Publisher) change(sub *subscriber, frames [][]byte) bool {
 		p.add(sub)
 	}
 	return true
+}
+
+func (p *Publisher) ask(c *conn, topic []byte) bool {
+	c.lend()
+	defer c.reclaim()
+	return p.s.Subscribed(c, topic)
 }
 
 func (p *Publisher) add(sub *subscriber) {

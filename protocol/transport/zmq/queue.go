@@ -84,7 +84,10 @@ func (c *conn) send(bufs ...[]byte) error {
 	for _, b := range bufs {
 		size += len(b)
 	}
-	if c.queued > 0 && c.queued+size > c.env.o.MaxQueue {
+	if c.queued == 0 {
+		c.extra = size // a single message may be larger
+	}
+	if c.queued+size > c.env.o.MaxQueue+c.extra {
 		c.failLocked(&c.env.stats.overflows, fmt.Errorf("peer does not read: %d bytes wait for it, %d more are too many", c.queued, size))
 		return c.dead
 	}

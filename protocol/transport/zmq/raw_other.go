@@ -8,4 +8,6 @@ func (c *conn) initRaw() {}
 
 func (c *conn) fill() (int, error) { return c.fillBlocking() }
 
+func (c *conn) fillNow() (int, error) { return 0, nil }
+
 func (c *conn) tryWrite([]byte) (int, error) { return 0, nil }

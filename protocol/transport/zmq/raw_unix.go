@@ -32,6 +32,21 @@ func (c *conn) fill() (int, error) {
 	return c.readN, c.readErr
 }
 
+// fillNow reads into the buffer what has come, 0 bytes if nothing has.
+func (c *conn) fillNow() (n int, err error) {
+	e := c.raw.Read(func(fd uintptr) bool {
+		if !c.tryRead(fd) {
+			c.readN, c.readErr = 0, nil
+		}
+		n, err = c.readN, c.readErr
+		return true
+	})
+	if e != nil {
+		return 0, e
+	}
+	return n, err
+}
+
 // tryRead is the body of fill: false makes the runtime wait until the descriptor is readable.
 func (c *conn) tryRead(fd uintptr) bool {
 	if c.buf == nil {

@@ -77,12 +77,10 @@ func (r *Router) life(ctx context.Context, c *conn) {
 		}
 		c.requests.Add(1)
 		r.srv.env.stats.requests.Add(1)
-		c.busy.Store(true)
 		answer := r.ask(ctx, c, m.Frames[1])
 		c.release()
 		c.start.Store(0)
 		c.idleSince.Store(now())
-		c.busy.Store(false)
 		if answer == nil {
 			c.fail(nil, errors.New("request not answered"))
 			return
@@ -109,7 +107,9 @@ func (r *Router) ask(ctx context.Context, c *conn, body []byte) (answer []byte) 
 	if !c.attend(cancel) {
 		return nil
 	}
+	c.lend()
 	defer func() {
+		c.reclaim()
 		c.attend(nil)
 		if v := recover(); v != nil {
 			r.srv.env.stats.panics.Add(1)

@@ -42,13 +42,13 @@ func (s *subscription) read() {
 		if !s.c.attend(cancel) {
 			cancel()
 		}
-		s.c.busy.Store(true)
+		s.c.lend()
 		select {
 		case s.in <- p:
 		case <-ctx.Done():
 			s.c.env.inBytes.Release(p.held)
 		}
-		s.c.busy.Store(false)
+		s.c.reclaim()
 		s.c.attend(nil)
 		cancel()
 	}

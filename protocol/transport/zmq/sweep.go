@@ -12,7 +12,9 @@ func (c *conn) check(t int64) {
 	start := c.start.Load()
 	switch {
 	case c.busy.Load():
-		// Its owner does something else than reading, so silence says nothing of the peer.
+		// Its owner does something else than reading. Silence need not be the peer's then,
+		// if what came before it fills the buffer.
+		c.pump()
 		c.ping(t, false)
 		return
 	case start != 0:
@@ -53,7 +55,7 @@ func (c *conn) ping(t int64, mayDie bool) {
 		c.fail(&c.env.stats.dead, fmt.Errorf("no sign of life for %v, PINGs unanswered", quiet.Round(time.Millisecond)))
 		return
 	}
-	if time.Duration(t-c.lastPing) < o.Ping {
+	if time.Duration(t-c.lastPing) < o.Ping || c.draining() != nil {
 		return
 	}
 	c.lastPing = t
