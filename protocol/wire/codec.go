@@ -38,9 +38,9 @@ func Decode(b []byte, d Dialect, lim Limits) (any, error) {
 		return nil, err
 	}
 	r := readers.Get().(*reader)
-	r.src.b, r.src.i, r.dialect, r.unique = b, 0, d, lim.UniqueKeys
+	r.src.b, r.src.i, r.dialect = b, 0, d
 	r.dec.ResetReader(&r.src)
-	v, err := r.value()
+	v, err := r.value(lim.UniqueKeys)
 	r.src.b = nil
 	readers.Put(r)
 	if err != nil {
@@ -108,7 +108,6 @@ type reader struct {
 	src     source
 	dec     *msgpack.Decoder
 	dialect Dialect
-	unique  bool
 }
 
 var readers = sync.Pool{New: func() any {
@@ -117,8 +116,9 @@ var readers = sync.Pool{New: func() any {
 	return r
 }}
 
-// value decodes the next value. It recurses as deep as Scan allowed.
-func (r *reader) value() (any, error) {
+// value decodes the next value. It recurses as deep as Scan allowed. Where it is an
+// envelope or load, a map's keys must be unique.
+func (r *reader) value(unique bool) (any, error) {
 	c, err := r.dec.PeekCode()
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func (r *reader) value() (any, error) {
 		r.src.i++
 		return int64(int8(c)), nil
 	case msgpcode.IsFixedMap(c), c == msgpcode.Map16, c == msgpcode.Map32:
-		return r.mapping()
+		return r.mapping(unique)
 	case msgpcode.IsFixedArray(c), c == msgpcode.Array16, c == msgpcode.Array32:
 		return r.list()
 	case msgpcode.IsString(c), msgpcode.IsBin(c):
@@ -185,26 +185,29 @@ func (r *reader) list() (any, error) {
 	}
 	list := make([]any, n)
 	for i := range list {
-		if list[i], err = r.value(); err != nil {
+		if list[i], err = r.value(false); err != nil {
 			return nil, err
 		}
 	}
 	return list, nil
 }
 
-func (r *reader) mapping() (any, error) {
+func (r *reader) mapping(unique bool) (any, error) {
 	n, err := r.dec.DecodeMapLen()
 	if err != nil {
 		return nil, err
 	}
 	m := &Map{keys: make([]any, 0, n), vals: make([]any, 0, n)}
+	if n > smallMap {
+		m.index = make(map[string]int, min(n, 1024))
+	}
 	var others map[any]int // where keys that are not text are, once there are many
 	for range n {
 		key, err := r.key()
 		if err != nil {
 			return nil, err
 		}
-		val, err := r.value()
+		val, err := r.value(unique && key == "load")
 		if err != nil {
 			return nil, err
 		}
@@ -224,7 +227,7 @@ func (r *reader) mapping() (any, error) {
 		switch {
 		case at < 0:
 			m.append(key, val)
-		case r.unique:
+		case unique:
 			return nil, malformed("decode", "key %.60q twice in one map", fmt.Sprint(key))
 		default:
 			m.vals[at] = val
@@ -233,9 +236,33 @@ func (r *reader) mapping() (any, error) {
 	return m, nil
 }
 
+// fieldNames are the keys of most maps that arrive, made into values once: without
+// this, they are half of what decoding a return allocates.
+var fieldNames = func() map[string]any {
+	m := make(map[string]any)
+	for _, name := range []string{
+		"_stamp", "aes", "arg", "changes", "cmd", "comment", "data", "delimiter", "duration", "enc", "enc_algo", "fun", "fun_args",
+		"id", "jid", "key", "load", "metadata", "name", "nonce", "out", "pillar", "pid", "pretag", "result", "ret", "retcode",
+		"return", "saltenv", "serial", "sig", "sig_algo", "start_time", "success", "tag", "tgt", "tgt_type", "tok", "ts", "user",
+		"version", "__id__", "__kwarg__", "__run_num__", "__sls__",
+	} {
+		m[name] = name
+	}
+	return m
+}()
+
 // key decodes a map's key: text whatever bytes it holds, else a scalar.
 func (r *reader) key() (any, error) {
-	v, err := r.value()
+	if c, err := r.dec.PeekCode(); err == nil && msgpcode.IsFixedString(c) {
+		n := int(c & msgpcode.FixedStrMask)
+		if at := r.src.i + 1; n <= len(r.src.b)-at {
+			if name, ok := fieldNames[string(r.src.b[at:at+n])]; ok {
+				r.src.i = at + n
+				return name, nil
+			}
+		}
+	}
+	v, err := r.value(false)
 	if err != nil {
 		return nil, err
 	}
@@ -265,7 +292,7 @@ func (r *reader) extension() (any, error) {
 		}
 		return parseTime(p)
 	case extConstant:
-		return r.value() // the packed content follows
+		return r.value(false) // the packed content follows
 	}
 	return nil, malformed("decode", "extension %d: only 78 (time) and 79 (constant) are known", code)
 }

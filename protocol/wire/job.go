@@ -1,5 +1,7 @@
 package wire
 
+import "iter"
+
 // Call is one function with its arguments. Keyword arguments are one map with the
 // entry "__kwarg__": true, by custom the last of Args.
 type Call struct {
@@ -204,32 +206,45 @@ func ReturnFromMap(m *Map) (*Return, error) {
 	return r, nil
 }
 
+// each yields a value, or those of a map or list: one for each of several functions.
+func each(v any) iter.Seq[any] {
+	return func(yield func(any) bool) {
+		switch v := v.(type) {
+		case *Map:
+			for _, v := range v.All() {
+				if !yield(v) {
+					return
+				}
+			}
+		case []any:
+			for _, v := range v {
+				if !yield(v) {
+					return
+				}
+			}
+		default:
+			yield(v)
+		}
+	}
+}
+
 // retcode reads an exit code, or the highest of several.
 func (f *fields) retcode(v any) int64 {
 	var highest int64
-	each := func(v any) {
-		if n := f.retcode(v); n > highest {
-			highest = n
+	for v := range each(v) {
+		switch v := v.(type) {
+		case nil:
+		case int64:
+			if highest == 0 || v > highest {
+				highest = v
+			}
+		case bool: // a Python function may say True for 1
+			if v && highest == 0 {
+				highest = 1
+			}
+		default:
+			f.fail("retcode", "is %s: a whole number, or a map or list of them, expected", TypeName(v))
 		}
-	}
-	switch v := v.(type) {
-	case nil:
-	case int64:
-		return v
-	case bool: // a Python function may say True for 1
-		if v {
-			return 1
-		}
-	case *Map:
-		for _, v := range v.All() {
-			each(v)
-		}
-	case []any:
-		for _, v := range v {
-			each(v)
-		}
-	default:
-		f.fail("retcode", "is %s: a whole number, or a map or list of them, expected", TypeName(v))
 	}
 	return highest
 }
@@ -237,19 +252,12 @@ func (f *fields) retcode(v any) int64 {
 // success reads a bool, or whether several are all true.
 func (f *fields) success(v any) bool {
 	all := true
-	switch v := v.(type) {
-	case bool:
-		return v
-	case *Map:
-		for _, v := range v.All() {
-			all = f.success(v) && all
+	for v := range each(v) {
+		b, ok := v.(bool)
+		if !ok {
+			f.fail("success", "is %s: a bool, or a map or list of them, expected", TypeName(v))
 		}
-	case []any:
-		for _, v := range v {
-			all = f.success(v) && all
-		}
-	default:
-		f.fail("success", "is %s: a bool, or a map or list of them, expected", TypeName(v))
+		all = all && b
 	}
 	return all
 }

@@ -7,8 +7,9 @@ type Limits struct {
 	Elements int // Values in all: every key, value and item, and the maps and lists themselves.
 	Bytes    int // Length of the packed message.
 
-	// UniqueKeys refuses a map that has a key twice. Otherwise the last one counts,
-	// as in Salt.
+	// UniqueKeys refuses a key that comes twice in an envelope or load: in the outermost
+	// map, or in the map under its key "load". Deeper, where no one decides by them, and
+	// without UniqueKeys, the last one counts, as in Salt.
 	UniqueKeys bool
 }
 

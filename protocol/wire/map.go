@@ -90,8 +90,11 @@ func (m *Map) Map(key string) *Map {
 // Set adds an entry or replaces its value in place.
 func (m *Map) Set(key string, val any) { m.SetAny(key, val) }
 
-// SetAny is Set for keys that are not text: numbers, bools, nil.
+// SetAny is Set for keys that are not text: numbers, bools, nil. Bytes become text.
 func (m *Map) SetAny(key, val any) {
+	if b, ok := key.([]byte); ok {
+		key = string(b)
+	}
 	for i, k := range m.candidates(key) {
 		if k == key {
 			m.vals[i] = val
