@@ -35,11 +35,17 @@ type SQLite struct {
 
 var _ Store = (*SQLite)(nil)
 
+// Options say how a store works. The zero value is a good choice.
+type Options struct {
+	Log *slog.Logger // nil: nothing is logged
+}
+
 // Open opens or makes the store at path; its directory is made where it is missing.
 // A file that is no database, or a broken one, is moved aside and a new one begun,
 // with a message in the log that says where the old one is: what a master publishes
 // today must not fail for what is broken of yesterday.
-func Open(path string, log *slog.Logger) (*SQLite, error) {
+func Open(path string, opt Options) (*SQLite, error) {
+	log := opt.Log
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}

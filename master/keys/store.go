@@ -117,6 +117,13 @@ func (s *Store) Accepted(id wire.MinionID) (*seal.PublicKey, error) {
 	return k.key, k.err
 }
 
+// IsAccepted tells whether this very key is the accepted one of an id, without any
+// effect. It is no proof of anything: a public key is public.
+func (s *Store) IsAccepted(id wire.MinionID, pub string) bool {
+	m, err := s.matchAccepted(id, sha256.Sum256([]byte(seal.CleanKey(pub))))
+	return err == nil && m == Same
+}
+
 // accepted returns what is known of the file below minions, nil when there is none.
 func (s *Store) accepted(id wire.MinionID) (*knownKey, error) {
 	if _, err := wire.ParseMinionID(string(id)); err != nil {
