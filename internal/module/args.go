@@ -77,6 +77,9 @@ func (p *params) read(name string, t reflect.Type, at []int) {
 		if _, err := a.defaultValue(); err != nil {
 			panic(fmt.Sprintf("module: %s: default of %s: %v", name, argName, err))
 		}
+		if n := len(p.list); a.required && !a.kwOnly && n > 0 && !p.list[n-1].required {
+			panic(fmt.Sprintf("module: %s: %s is required, and stands after arguments that are not", name, argName))
+		}
 		p.byName[argName] = len(p.list)
 		p.list = append(p.list, a)
 		p.all = append(p.all, a)
@@ -278,4 +281,37 @@ func snake(s string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// Spec is the signature of a function as sys.argspec shows it.
+type Spec struct {
+	Args     []string // all that have a name, those that are required first
+	Defaults []any    // of the last ones of Args, in the wire's value model
+	Varargs  bool     // takes further positional arguments
+	Kwargs   bool     // takes further keywords
+}
+
+// Spec returns the signature.
+func (f *Function) Spec() Spec {
+	p := f.signature()
+	s := Spec{Varargs: p.star != nil, Kwargs: p.kwargs != nil}
+	for i := range p.list {
+		a := &p.list[i]
+		s.Args = append(s.Args, a.name)
+		if a.required {
+			continue
+		}
+		var d any
+		if a.text != "None" {
+			v, err := a.defaultValue()
+			if err == nil {
+				d, err = ToWire(v.Interface())
+			}
+			if err != nil {
+				panic(fmt.Sprintf("module: %s: default of %s: %v", f.Name, a.name, err))
+			}
+		}
+		s.Defaults = append(s.Defaults, d)
+	}
+	return s
 }

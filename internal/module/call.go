@@ -39,6 +39,10 @@ type Call struct {
 	// "pillar" or "modules" are read anew. Nil where nothing is kept.
 	Refresh func(ctx context.Context, what string) error
 
+	// Kinds are the registries of what is not called as a function: "states",
+	// "returners", "renderers", "runners". sys.* reports on them.
+	Kinds map[string]*Registry
+
 	fun     string
 	reg     *Registry
 	crossed bool

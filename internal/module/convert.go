@@ -249,30 +249,5 @@ func expected(what string, v any) error {
 	if len(text) > 80 {
 		text = text[:80] + "…"
 	}
-	return fmt.Errorf("expected %s, got %s %s", what, kindOf(v), text)
-}
-
-// kindOf names a value as Python's type() does, since that is what SLS authors read elsewhere.
-func kindOf(v any) string {
-	switch v.(type) {
-	case nil:
-		return "NoneType"
-	case bool:
-		return "bool"
-	case int64, uint64, int:
-		return "int"
-	case float64:
-		return "float"
-	case string:
-		return "str"
-	case []byte:
-		return "bytes"
-	case []any:
-		return "list"
-	case *wire.Map:
-		return "dict"
-	case time.Time:
-		return "datetime"
-	}
-	return fmt.Sprintf("%T", v)
+	return fmt.Errorf("expected %s, got %s %s", what, pytext.TypeName(v), text)
 }

@@ -49,7 +49,7 @@ func (r *Registry) Doc(name string) (Doc, error) {
 	if err != nil {
 		return Doc{}, err
 	}
-	d := Doc{Name: name, Text: withoutGoName(src.funcs[fn], fn)}
+	d := Doc{Name: name, Text: examples(withoutGoName(src.funcs[fn], fn))}
 	for _, a := range f.signature().all {
 		text := ""
 		owner, err := r.source(a.ownerPkg)
@@ -89,7 +89,7 @@ func (d Doc) String() string {
 	b.WriteString(d.Text)
 	for i, a := range d.Args {
 		if i == 0 {
-			b.WriteString("\n")
+			b.WriteString("\n\nArguments:\n")
 		}
 		fmt.Fprintf(&b, "\n%s", a.Name)
 		if !a.Required && !a.Variadic {
@@ -193,6 +193,26 @@ func (p *sourcePackage) addFields(t *ast.TypeSpec) {
 			p.fields[t.Name.Name+"."+n.Name] = text
 		}
 	}
+}
+
+// examples puts Salt's heading over the indented lines of a comment.
+func examples(text string) string {
+	var out []string
+	inside := false
+	for line := range strings.SplitSeq(text, "\n") {
+		code, indented := strings.CutPrefix(line, "\t")
+		if indented && !inside {
+			out = append(out, "CLI Example:", "")
+		}
+		if line != "" {
+			inside = indented
+		}
+		if indented {
+			line = "    " + code
+		}
+		out = append(out, line)
+	}
+	return strings.Join(out, "\n")
 }
 
 // withoutGoName makes "cmdRun runs a command" into "Runs a command".

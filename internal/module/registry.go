@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"maps"
+	"path"
 	"reflect"
 	"runtime"
 	"slices"
@@ -189,4 +190,11 @@ func (f *Function) goName() (pkg, name string) {
 	slash := strings.LastIndexByte(full, '/') + 1
 	dot := strings.IndexByte(full[slash:], '.') + slash
 	return full[:dot], full[dot+1:]
+}
+
+// Provider is the name of the source file that the function is in, without its
+// ending: "cmd", "pkg_apt". Salt calls it the provider of a virtual module.
+func (f *Function) Provider() string {
+	file, _ := runtime.FuncForPC(f.impl.Pointer()).FileLine(f.impl.Pointer())
+	return strings.TrimSuffix(path.Base(file), ".go")
 }

@@ -131,7 +131,7 @@ func (p *params) split(args []any, kwargs *wire.Map) ([]any, *wire.Map, error) {
 		}
 		if s, ok := a.(string); ok {
 			if k, v, ok := keyword(s); ok {
-				take(k, v)
+				take(k, typed(v))
 				continue
 			}
 		}
@@ -154,15 +154,15 @@ func saysSuccess(v any) bool {
 		return true
 	}
 	for _, key := range []string{"result", "success"} {
-		if v, ok := m.Get(key); ok && !truth(v) {
+		if v, ok := m.Get(key); ok && !Truth(v) {
 			return false
 		}
 	}
 	return true
 }
 
-// truth is Python's bool().
-func truth(v any) bool {
+// Truth is Python's bool(): nothing, zero and what is empty are false.
+func Truth(v any) bool {
 	switch v := v.(type) {
 	case nil:
 		return false

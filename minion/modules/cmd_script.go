@@ -3,7 +3,6 @@ package modules
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/url"
 	"os"
@@ -258,9 +257,5 @@ func runCode(ctx context.Context, c *module.Call, a cmdExecCodeArgs) (*cmdResult
 	o := cmdOptions{Cwd: a.Cwd, Stdin: a.Stdin, cmdEnviron: a.cmdEnviron, cmdResults: a.cmdResults}
 	no := false
 	o.PythonShell = &no
-	ret, err := runCommand(ctx, c, words, o, false)
-	if err != nil {
-		return nil, fmt.Errorf("%s code: %w", a.Lang, err)
-	}
-	return ret, nil
+	return runCommand(ctx, c, words, o, false)
 }

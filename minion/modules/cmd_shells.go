@@ -8,7 +8,6 @@ import (
 
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
-	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -81,7 +80,7 @@ func which(name string) string {
 }
 
 type cmdWhichBinArgs struct {
-	Cmds any // List of names of programs.
+	Cmds []string // Names of programs.
 }
 
 // cmdWhichBin returns the path of the first program of a list that there is, None
@@ -89,9 +88,8 @@ type cmdWhichBinArgs struct {
 //
 //	gosalt '*' cmd.which_bin '[pip2, pip, pip-python]'
 func cmdWhichBin(ctx context.Context, c *module.Call, a cmdWhichBinArgs) (any, error) {
-	list, _ := a.Cmds.([]any)
-	for _, name := range list {
-		if p := which(pytext.Str(name)); p != "" {
+	for _, name := range a.Cmds {
+		if p := which(name); p != "" {
 			return p, nil
 		}
 	}

@@ -1,0 +1,287 @@
+package modules
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+func init() {
+	register("sys.doc", sysDoc)
+	register("sys.state_doc", sysStateDoc)
+	register("sys.runner_doc", sysRunnerDoc)
+	register("sys.returner_doc", sysReturnerDoc)
+	register("sys.renderer_doc", sysRendererDoc)
+	register("sys.argspec", sysArgspec)
+	register("sys.state_argspec", sysStateArgspec)
+	register("sys.returner_argspec", sysReturnerArgspec)
+	register("sys.runner_argspec", sysRunnerArgspec)
+	register("sys.list_functions", sysListFunctions)
+	register("sys.list_modules", sysListModules)
+	register("sys.list_state_functions", sysListStateFunctions)
+	register("sys.list_state_modules", sysListStateModules)
+	register("sys.list_runners", sysListRunners)
+	register("sys.list_runner_functions", sysListRunnerFunctions)
+	register("sys.list_returners", sysListReturners)
+	register("sys.list_returner_functions", sysListReturnerFunctions)
+	register("sys.list_renderers", sysListRenderers)
+	register("sys.reload_modules", sysReloadModules)
+	planned("", "sys.state_schema")
+}
+
+type sysNamesArgs struct {
+	Names []any `arg:"*"` // Names of modules or functions; "*" in them matches anything. None means all.
+}
+
+// sysDoc returns the documentation of functions, by their names.
+//
+//	gosalt '*' sys.doc
+//	gosalt '*' sys.doc sys cmd.run 'test.ec*'
+func sysDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
+	return docsOf(c.Functions(), a.Names), nil
+}
+
+// sysStateDoc returns the documentation of states.
+//
+//	gosalt '*' sys.state_doc file.managed
+func sysStateDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
+	return docsOf(c.Kinds["states"], a.Names), nil
+}
+
+// sysRunnerDoc returns the documentation of runners.
+//
+//	gosalt '*' sys.runner_doc jobs
+func sysRunnerDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
+	return docsOf(c.Kinds["runners"], a.Names), nil
+}
+
+// sysReturnerDoc returns the documentation of returners.
+//
+//	gosalt '*' sys.returner_doc local
+func sysReturnerDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
+	return docsOf(c.Kinds["returners"], a.Names), nil
+}
+
+// sysRendererDoc returns the documentation of renderers.
+//
+//	gosalt '*' sys.renderer_doc yaml
+func sysRendererDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
+	return docsOf(c.Kinds["renderers"], a.Names), nil
+}
+
+func docsOf(r *module.Registry, patterns []any) *wire.Map {
+	docs := wire.NewMap()
+	if r == nil {
+		return docs
+	}
+	for _, name := range r.Names() {
+		if len(patterns) == 0 || slices.ContainsFunc(patterns, func(p any) bool { return docMatches(p, name) }) {
+			docs.Set(name, r.DocText(name))
+		}
+	}
+	return docs
+}
+
+// docMatches takes a glob, a module ("cmd", "cmd.") or a function.
+func docMatches(pattern any, name string) bool {
+	p, ok := pattern.(string)
+	switch {
+	case !ok:
+		return false
+	case strings.Contains(p, "*"):
+		return globMatch(p, name)
+	case p == "" || p == name:
+		return true
+	}
+	return strings.HasPrefix(name, strings.TrimSuffix(p, ".")+".")
+}
+
+type sysArgspecArgs struct {
+	Module string `default:""` // Name of a module or a function; "*" in it matches anything.
+}
+
+// sysArgspec returns the arguments of functions: their names, the defaults of the
+// last ones, and whether more are taken by position or by name.
+//
+//	gosalt '*' sys.argspec cmd.run
+//	gosalt '*' sys.argspec 'test.*'
+func sysArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
+	return specsOf(c.Functions(), a.Module), nil
+}
+
+// sysStateArgspec returns the arguments of states.
+//
+//	gosalt '*' sys.state_argspec file.managed
+func sysStateArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
+	return specsOf(c.Kinds["states"], a.Module), nil
+}
+
+// sysReturnerArgspec returns the arguments of the functions of returners.
+//
+//	gosalt '*' sys.returner_argspec local
+func sysReturnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
+	return specsOf(c.Kinds["returners"], a.Module), nil
+}
+
+// sysRunnerArgspec returns the arguments of runners.
+//
+//	gosalt '*' sys.runner_argspec jobs
+func sysRunnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
+	return specsOf(c.Kinds["runners"], a.Module), nil
+}
+
+func specsOf(r *module.Registry, pattern string) *wire.Map {
+	specs := wire.NewMap()
+	if r == nil {
+		return specs
+	}
+	for _, name := range r.Names() {
+		if nameMatches(pattern, name) {
+			s := r.Lookup(name).Spec()
+			specs.Set(name, wire.NewMap(
+				"args", noneIfEmpty(s.Args), "defaults", noneIfEmpty(s.Defaults),
+				"varargs", noneIfFalse(s.Varargs), "kwargs", noneIfFalse(s.Kwargs),
+			))
+		}
+	}
+	return specs
+}
+
+func noneIfEmpty[T any](l []T) any {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}
+
+func noneIfFalse(b bool) any {
+	if !b {
+		return nil
+	}
+	return true
+}
+
+// nameMatches takes a glob or a function where there is "*" or "." in the pattern,
+// else a module.
+func nameMatches(pattern, name string) bool {
+	if strings.ContainsAny(pattern, "*.") {
+		return globMatch(pattern, name)
+	}
+	return strings.HasPrefix(name, pattern+".")
+}
+
+// sysListFunctions lists the functions by name, those too that gosalt knows of but
+// does not have yet: a call of one of them says so.
+//
+//	gosalt '*' sys.list_functions
+//	gosalt '*' sys.list_functions sys 'test.*'
+func sysListFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
+	return functionNames(c.Functions(), a.Names), nil
+}
+
+type sysListArgs struct {
+	Names  []any     `arg:"*"`  // Names of modules or functions; "*" in them matches anything. None means all.
+	Kwargs *wire.Map `arg:"**"` // Without effect.
+}
+
+func functionNames(r *module.Registry, patterns []any) []string {
+	names := []string{}
+	if r == nil {
+		return names
+	}
+	for _, name := range slices.Sorted(slices.Values(append(r.Names(), r.PlannedNames()...))) {
+		matches := func(p any) bool { s, ok := p.(string); return ok && nameMatches(s, name) }
+		if len(patterns) == 0 || slices.ContainsFunc(patterns, matches) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// sysListModules lists the modules of which functions can be called.
+//
+//	gosalt '*' sys.list_modules
+//	gosalt '*' sys.list_modules 's*'
+func sysListModules(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
+	return moduleNames(c.Functions(), a.Names), nil
+}
+
+// moduleNames holds patterns with "*" against the names of functions, as Salt does.
+func moduleNames(r *module.Registry, patterns []any) []string {
+	if r == nil {
+		return []string{}
+	}
+	if len(patterns) == 0 {
+		return r.Modules()
+	}
+	found := map[string]bool{}
+	for _, name := range r.Names() {
+		mod, _, _ := strings.Cut(name, ".")
+		for _, p := range patterns {
+			s, ok := p.(string)
+			if ok && (s == mod || strings.Contains(s, "*") && globMatch(s, name)) {
+				found[mod] = true
+			}
+		}
+	}
+	return append([]string{}, slices.Sorted(maps.Keys(found))...)
+}
+
+// sysListStateFunctions lists the functions of states.
+//
+//	gosalt '*' sys.list_state_functions file
+func sysListStateFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
+	return functionNames(c.Kinds["states"], a.Names), nil
+}
+
+// sysListStateModules lists the modules of states.
+//
+//	gosalt '*' sys.list_state_modules
+func sysListStateModules(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
+	return moduleNames(c.Kinds["states"], a.Names), nil
+}
+
+// sysListRunners lists the modules of runners.
+//
+//	gosalt '*' sys.list_runners
+func sysListRunners(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
+	return moduleNames(c.Kinds["runners"], a.Names), nil
+}
+
+// sysListRunnerFunctions lists the functions of runners.
+//
+//	gosalt '*' sys.list_runner_functions jobs
+func sysListRunnerFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
+	return functionNames(c.Kinds["runners"], a.Names), nil
+}
+
+// sysListReturners lists the returners.
+//
+//	gosalt '*' sys.list_returners
+func sysListReturners(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
+	return moduleNames(c.Kinds["returners"], a.Names), nil
+}
+
+// sysListReturnerFunctions lists the functions of returners.
+//
+//	gosalt '*' sys.list_returner_functions local
+func sysListReturnerFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
+	return functionNames(c.Kinds["returners"], a.Names), nil
+}
+
+// sysListRenderers lists the renderers.
+//
+//	gosalt '*' sys.list_renderers
+func sysListRenderers(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
+	return moduleNames(c.Kinds["renderers"], a.Names), nil
+}
+
+// sysReloadModules returns True: functions are part of the minion's program, and
+// nothing has to be loaded again.
+//
+//	gosalt '*' sys.reload_modules
+func sysReloadModules(ctx context.Context, c *module.Call, a noArgs) (bool, error) { return true, nil }
