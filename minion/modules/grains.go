@@ -19,7 +19,7 @@ func init() {
 	register("grains.has_value", grainsHasValue)
 	register("grains.equals", grainsEquals)
 	planned("", "grains.filter_by", "grains.setval", "grains.setvals", "grains.set", "grains.append",
-		"grains.remove", "grains.delkey", "grains.delval", "grains.fetch")
+		"grains.remove", "grains.delkey", "grains.delval")
 }
 
 type grainsItemsArgs struct {

@@ -1,12 +1,80 @@
 package modules
 
 import (
+	"slices"
+	"strings"
 	"testing"
+
+	"github.com/gosalt/gosalt/internal/module"
 )
 
 // TestDocumented holds every function and every argument to having a comment.
 func TestDocumented(t *testing.T) {
 	for _, what := range New().Undocumented() {
 		t.Errorf("no documentation: %s", what)
+	}
+}
+
+// TestSignatures reads every argument struct: one that cannot be read panics.
+func TestSignatures(t *testing.T) {
+	r := New()
+	for _, name := range r.Names() {
+		r.Lookup(name).Spec()
+	}
+}
+
+// saltNames are the functions of Salt 3006.18 for the modules that are here.
+var saltNames = map[string]string{
+	"test": `arg arg_clean arg_repr arg_type assertion attr_call collatz conf_test cross_test deprecation_warning echo
+		exception false fib get_opts kwarg module_report not_loaded opts_pkg outputter ping provider providers
+		raise_exception rand_sleep rand_str random_hash retcode sleep stack true try tty version versions
+		versions_information versions_report`,
+	"cmd": `exec_code exec_code_all has_exec powershell powershell_all retcode run run_all run_bg run_chroot run_stderr
+		run_stdout script script_retcode shell shell_info shells tty which which_bin`,
+	"grains": `append delkey delval equals filter_by get has_value item items ls remove set setval setvals`,
+	"sys": `argspec doc list_functions list_modules list_renderers list_returner_functions list_returners
+		list_runner_functions list_runners list_state_functions list_state_modules reload_modules renderer_doc
+		returner_argspec returner_doc runner_argspec runner_doc state_argspec state_doc state_schema`,
+}
+
+// TestNoNameIsSilentlyMissing: a function of Salt's either runs or says that it is
+// not here yet.
+func TestNoNameIsSilentlyMissing(t *testing.T) {
+	r := New()
+	planned := r.PlannedNames()
+	for mod, names := range saltNames {
+		for _, n := range strings.Fields(names) {
+			name := mod + "." + n
+			switch {
+			case r.Has(name):
+			case slices.Contains(planned, name):
+				res := r.Run(t.Context(), &module.Call{}, name, nil, nil)
+				if text, _ := res.Return.(string); !strings.HasPrefix(text, "'"+name+"' is not available in gosalt yet.") || res.Success {
+					t.Errorf("%s: %+v", name, res)
+				}
+			default:
+				t.Errorf("%s is neither registered nor planned", name)
+			}
+		}
+	}
+	for _, name := range planned {
+		if r.Has(name) {
+			t.Errorf("%s is registered and still planned", name)
+		}
+	}
+}
+
+// BenchmarkNew is what the start of a minion, and of gosalt-call, pays for all
+// functions.
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		New()
+	}
+}
+
+func BenchmarkPing(b *testing.B) {
+	r := New()
+	for b.Loop() {
+		r.Run(b.Context(), &module.Call{}, "test.ping", nil, nil)
 	}
 }
