@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/yaml11"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -262,7 +263,7 @@ func boolean(n *node) (b bool, warning string, ok bool) {
 			return v == 1, fmt.Sprintf("%d is taken as %v: write True or False", v, plainText(&node{scalar: v == 1})), true
 		}
 	case string:
-		if b, ok := resolvePlain(v).(bool); ok {
+		if b, ok := yaml11.Resolve(v).(bool); ok {
 			return b, fmt.Sprintf("%q is taken as %s: write it without quotes", v, plainText(&node{scalar: b})), true
 		}
 	}
