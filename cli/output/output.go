@@ -49,6 +49,7 @@ func Names() []string { return slices.Sorted(maps.Keys(outputters)) }
 type Options struct {
 	Out          string            // --out; wins over the outputter a function asks for
 	Indent       *int              // --out-indent; nil keeps the outputter's own, negative is one line
+	SortKeys     bool              // json with its keys sorted (output_indent: pretty)
 	File         string            // --out-file; "" is the writer
 	Color        bool              // escape sequences of colour
 	Theme        map[string]string // other escape sequences by colour name, as GREEN

@@ -14,7 +14,7 @@ func jsonOut(data any, o Options) (string, error) {
 	if o.Indent != nil {
 		indent = *o.Indent
 	}
-	s, err := pytext.JSON(data, indent, false)
+	s, err := pytext.JSON(data, indent, o.SortKeys)
 	if err != nil { // a key that JSON has no form for: Salt prints an empty object
 		o.tell("An error occurred while outputting JSON: %v", err)
 		return "{}", nil

@@ -44,7 +44,7 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 		err = json.Unmarshal(parts[1], &b)
 		v.V = b
 	case "i":
-		v.V, err = integer(text)
+		v.V = integer(text)
 	case "f":
 		v.V, err = strconv.ParseFloat(text, 64)
 	case "b":
@@ -77,9 +77,14 @@ func (v *Value) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-func integer(s string) (any, error) {
+// integer reads a whole number; one that fits no 64 bits is its digits as text, as
+// on the wire.
+func integer(s string) any {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return n, nil
+		return n
 	}
-	return strconv.ParseUint(s, 10, 64)
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil {
+		return n
+	}
+	return s
 }
