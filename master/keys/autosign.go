@@ -8,13 +8,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/dlclark/regexp2"
-
+	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -197,98 +195,24 @@ func (s *Store) grainsAllow(grains *wire.Map) (bool, error) {
 	return false, nil
 }
 
-// matchTime bounds one match of a regular expression that may backtrack.
-const matchTime = 100 * time.Millisecond
-
 // compile reads a line of a signing file: a glob, or a regular expression of
 // Python's that has to match the whole id. A line that is no expression matches as
 // a glob only. (Salt does not group the expression, so that with it "web|db" also
-// matches "web1" and whatever begins with "web": that much is not accepted here.)
+// matches whatever begins with "web": that much is not accepted here.)
 func compile(line string) matcher {
-	glob := regexp.MustCompile(`\A(?:` + translate(line) + `)\z`)
-	whole := `\A(?:` + line + `)\z`
-	if re, err := regexp.Compile(whole); err == nil {
-		return func(id string) bool { return glob.MatchString(id) || re.MatchString(id) }
+	var ways []*target.Target
+	for kind, expr := range map[string]string{"glob": line, "pcre": `(?:` + line + `)\Z`} {
+		if t, err := target.Parse(expr, kind, target.Options{}); err == nil {
+			ways = append(ways, t)
+		}
 	}
-	re, err := regexp2.Compile(whole, regexp2.None)
-	if err != nil {
-		return glob.MatchString
-	}
-	re.MatchTimeout = matchTime
 	return func(id string) bool {
-		if glob.MatchString(id) {
-			return true
+		for _, t := range ways {
+			// An error is an expression that takes too long: it does not match.
+			if ok, err := t.Match(target.Subject{ID: id}); ok && err == nil {
+				return true
+			}
 		}
-		ok, err := re.MatchString(id)
-		return ok && err == nil
+		return false
 	}
-}
-
-// translate turns a glob of Python's fnmatch into a regular expression: *, ?, [set]
-// and [!set]; a bracket that is not closed stands for itself.
-func translate(glob string) string {
-	var b strings.Builder
-	rs := []rune(glob)
-	for i := 0; i < len(rs); i++ {
-		switch rs[i] {
-		case '*':
-			b.WriteString(`(?s:.*)`)
-		case '?':
-			b.WriteString(`(?s:.)`)
-		case '[':
-			j := i + 1
-			if j < len(rs) && rs[j] == '!' {
-				j++
-			}
-			if j < len(rs) && rs[j] == ']' {
-				j++
-			}
-			for j < len(rs) && rs[j] != ']' {
-				j++
-			}
-			if j >= len(rs) {
-				b.WriteString(`\[`)
-				continue
-			}
-			set, err := charSet(rs[i+1 : j])
-			if err != nil {
-				return `[^\x{0}-\x{10FFFF}]`
-			}
-			b.WriteString(set)
-			i = j
-		default:
-			b.WriteString(regexp.QuoteMeta(string(rs[i])))
-		}
-	}
-	return b.String()
-}
-
-// charSet writes the inside of a glob's brackets as one of a regular expression. An
-// error means that nothing can match, as with "[z-a]".
-func charSet(rs []rune) (string, error) {
-	neg := rs[0] == '!'
-	if neg {
-		rs = rs[1:]
-	}
-	var b strings.Builder
-	for i := 0; i < len(rs); i++ {
-		lo, hi := rs[i], rs[i]
-		if i+2 < len(rs) && rs[i+1] == '-' {
-			hi = rs[i+2]
-			i += 2
-		}
-		if lo > hi {
-			continue
-		}
-		fmt.Fprintf(&b, `\x{%x}-\x{%x}`, lo, hi)
-	}
-	switch {
-	case b.Len() == 0 && neg:
-		return `(?s:.)`, nil
-	case b.Len() == 0:
-		return "", errors.New("empty set")
-	case neg:
-		return "[^" + b.String() + "]", nil
-	}
-	return "[" + b.String() + "]", nil
 }
