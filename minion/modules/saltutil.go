@@ -88,7 +88,7 @@ type funArgs struct {
 func saltutilIsRunning(_ context.Context, c *module.Call, a funArgs) ([]any, error) {
 	out := []any{}
 	for _, j := range running(c) {
-		if matchesGlob(a.Fun, j.Text("fun")) {
+		if globMatch(a.Fun, j.Text("fun")) {
 			out = append(out, j)
 		}
 	}

@@ -1,0 +1,44 @@
+# gosalt: two static programs, each known by several names.
+#   make build   both programs and their links, in bin/
+#   make demo    a master, three minions, keys accepted, gosalt '*' cmd.run uptime, all cleaned up
+#   make test    the tests; make check: format, vet, staticcheck, layers, generated docs, cross-builds
+#   make bench   the figures of docs/performance.md
+#   make install PREFIX=/usr/local
+
+GO      ?= go
+PREFIX  ?= /usr/local
+DESTDIR ?=
+LDFLAGS  = -s -w
+export CGO_ENABLED ?= 0
+
+CONTROL = gosalt-master gosalt-key gosalt-run
+MACHINE = gosalt-call
+
+.PHONY: build demo test check bench install clean docs
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gosalt ./cmd/gosalt-minion
+	@cd bin && for n in $(CONTROL); do ln -sf gosalt $$n; done && for n in $(MACHINE); do ln -sf gosalt-minion $$n; done
+
+demo: build
+	@sh scripts/demo.sh
+
+test:
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+check:
+	sh scripts/check.sh
+
+bench: build
+	$(GO) run ./internal/bench
+
+docs:
+	$(GO) run ./internal/gendocs
+
+install: build
+	install -d $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/gosalt bin/gosalt-minion $(DESTDIR)$(PREFIX)/bin
+	cd $(DESTDIR)$(PREFIX)/bin && for n in $(CONTROL); do ln -sf gosalt $$n; done && for n in $(MACHINE); do ln -sf gosalt-minion $$n; done
+
+clean:
+	rm -rf bin dist

@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/gosalt/gosalt/cli/output"
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// CallEnv is what gosalt-call works on: the minion of this machine.
+type CallEnv struct {
+	// Conf is the minion's configuration by Salt's option names.
+	Conf *wire.Map
+	// Run runs the function. Its error means that there was no run at all, or that the
+	// master could not be told; then Result says which.
+	Run func(ctx context.Context) (CallResult, error)
+	// Grains returns what is known of this machine.
+	Grains func() (*wire.Map, error)
+	// Docs returns the documentation of functions by name, of those whose name begins
+	// with the argument.
+	Docs func(prefix string) *wire.Map
+}
+
+// CallResult is what came out of a run.
+type CallResult struct {
+	module.Result
+	JID wire.JobID
+	ID  string
+	Ran bool
+}
+
+// RunCall runs one function on this machine and shows the result: gosalt-call.
+func RunCall(io IO, o *CallOptions, env CallEnv) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	c := &callCommand{io: io, o: o, env: env, out: o.Out.Settings(io, env.Conf)}
+	c.out.Fun, c.out.Args = o.Fun, o.Args
+	switch {
+	case o.Doc:
+		return c.docs()
+	case o.Grains:
+		return c.grains()
+	}
+	res, err := env.Run(ctx)
+	if ctx.Err() != nil {
+		fmt.Fprintln(io.Err, "\nExiting gracefully on Ctrl-c")
+		return Interrupted.Code(o.Strict)
+	}
+	if err != nil {
+		fmt.Fprintf(io.Err, "%s: error: %v\n", io.Prog, err)
+		if !res.Ran {
+			return MinionFailed.Code(o.Strict)
+		}
+	}
+	return c.show(res)
+}
+
+type callCommand struct {
+	io  IO
+	o   *CallOptions
+	env CallEnv
+	out output.Options
+}
+
+func (c *callCommand) docs() int {
+	docs := c.env.Docs(c.o.Fun)
+	var names []string
+	for name := range docs.Strings() {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if err := output.Display(c.io.Out, name+":", "", c.out); err != nil {
+			return c.io.Fail(err)
+		}
+		fmt.Fprintf(c.io.Out, "%s\n\n", docs.Text(name))
+	}
+	return OK.Code(c.o.Strict)
+}
+
+func (c *callCommand) grains() int {
+	g, err := c.env.Grains()
+	if err != nil {
+		return c.io.Fail(err)
+	}
+	if err := output.Display(c.io.Out, wire.NewMap("local", g), "grains", c.out); err != nil {
+		return c.io.Fail(err)
+	}
+	return OK.Code(c.o.Strict)
+}
+
+// show prints a result as salt-call does: what the function returned under
+// "local", its errors on standard error.
+func (c *callCommand) show(res CallResult) int {
+	var e *module.Error
+	if errors.As(res.Err, &e) {
+		if code, done := c.refused(e, res); done {
+			return code
+		}
+	} else if res.Err != nil {
+		fmt.Fprintf(c.io.Err, "[CRITICAL] %v\n", res.Return)
+		return MinionFailed.Code(c.o.Strict)
+	}
+	value := wire.NewMap("local", res.Return)
+	if c.o.PrintMetadata {
+		value = wire.NewMap("local", wire.NewMap("jid", string(res.JID), "return", res.Return, "fun", c.o.Fun,
+			"fun_args", c.o.Args, "id", res.ID, "retcode", int64(res.Retcode)))
+		if res.Out != "" {
+			value.Map("local").Set("out", res.Out)
+		}
+	}
+	out := c.out
+	out.Retcode = res.Retcode
+	if err := output.Display(c.io.Out, value, res.Out, out); err != nil {
+		return c.io.Fail(err)
+	}
+	switch {
+	case res.Retcode == 0:
+		return OK.Code(c.o.Strict)
+	case c.o.RetcodePassthrough:
+		return res.Retcode & 0xff
+	}
+	return MinionFailed.Code(c.o.Strict)
+}
+
+// refused handles the errors of Salt's own kinds; done is false where the result
+// is shown as any other.
+func (c *callCommand) refused(e *module.Error, res CallResult) (code int, done bool) {
+	switch e.Kind {
+	case module.NotAvailable:
+		if _, near := res.Return.(*wire.Map); near {
+			return 0, false // the documentation of functions of similar names
+		}
+		fmt.Fprintln(c.io.Err, res.Return)
+		return UnknownFunction.Code(c.o.Strict), true
+	case module.Arguments:
+		doc := c.env.Docs(c.o.Fun).Text(c.o.Fun)
+		fmt.Fprintln(c.io.Out, strings.TrimRight(doc, " \n"))
+		fmt.Fprintf(c.io.Err, "Passed invalid arguments: %v.\n\nUsage:\n", e)
+		return MinionFailed.Code(c.o.Strict), true
+	case module.Failed, module.Invocation:
+		fmt.Fprintf(c.io.Err, "Error running '%s': %v\n", c.o.Fun, e)
+		return MinionFailed.Code(c.o.Strict), true
+	case module.NoCommand:
+		fmt.Fprintf(c.io.Err, "Command required for '%s' not found: %v\n", c.o.Fun, e)
+		return MinionFailed.Code(c.o.Strict), true
+	}
+	return 0, false
+}

@@ -1,0 +1,387 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/gosalt/gosalt/cli/output"
+	"github.com/gosalt/gosalt/cli/term"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// Gosalt runs a function on minions and shows what they return: the command gosalt.
+func Gosalt(io IO, args []string) int {
+	o, err := ParseGosalt(io, args)
+	if err != nil {
+		return io.Fail(err)
+	}
+	s, code := openMaster(io, &o.CommonOptions)
+	if s == nil {
+		return code
+	}
+	if err := o.unserved(); err != nil {
+		return io.Fail(err)
+	}
+	g := &gosaltRun{masterSession: s, o: o, out: o.Out.Settings(io, s.cfg.Raw), status: term.NewStatus(io.Err)}
+	g.out.Static, g.out.Fun = o.Static, strings.Join(o.Job.Funs, ",")
+	if o.ConfigDump {
+		return g.configDump()
+	}
+	if o.Job.TargetType == "nodegroup" && !s.cfg.Nodegroups.Has(o.Job.Target.(string)) {
+		fmt.Fprintf(io.Out, "Node group %s unavailable in %s\n", o.Job.Target, s.cfg.ConfFile)
+		return NoNodegroup.Code(o.Strict)
+	}
+	if o.PreviewTarget {
+		return g.preview()
+	}
+	return g.run()
+}
+
+// unserved refuses the options whose work is not done yet, rather than to ignore them.
+func (o *GosaltOptions) unserved() error {
+	for _, u := range []struct {
+		set    bool
+		option string
+	}{
+		{o.Batch != "", "--batch"}, {o.Subset > 0, "--subset"}, {o.BatchSafeLimit > 0, "--batch-safe-limit"},
+	} {
+		if u.set {
+			return o.Errorf("%s is not available in gosalt yet", u.option)
+		}
+	}
+	return nil
+}
+
+// gosaltRun is one run of gosalt.
+type gosaltRun struct {
+	*masterSession
+	o      *GosaltOptions
+	out    output.Options
+	status *term.Status
+
+	jid      string
+	all      *wire.Map // id to what was returned, in the order of coming
+	expected int
+	summary  summary
+	failed   bool // some minion returned a code that is not zero
+	silent   int  // minions that did not return
+	nothing  bool // no minion matched
+	keyHints []string
+}
+
+// request is the job as the control socket takes it.
+func (g *gosaltRun) request() *wire.Map {
+	o := g.o
+	req := wire.NewMap("op", control.OpPublish, "fun", o.Job.Fun(), "arg", o.Job.Arg(), "tgt", o.Job.Target, "tgt_type", o.Job.TargetType,
+		"follow", !o.Async, "counter", g.status.On())
+	if list, ok := o.Job.Target.([]string); ok {
+		l := make([]any, len(list))
+		for i, id := range list {
+			l[i] = id
+		}
+		req.Set("tgt", l)
+	}
+	if o.Delimiter != "" && o.Delimiter != ":" {
+		req.Set("delimiter", o.Delimiter)
+	}
+	if o.Explicit("timeout") && o.Timeout > 0 {
+		req.Set("timeout", int64(o.Timeout))
+	}
+	for _, kv := range []struct {
+		key string
+		val any
+		set bool
+	}{
+		{"ret", o.Returner, o.Returner != ""}, {"ret_config", o.ReturnConfig, o.ReturnConfig != ""},
+		{"ret_kwargs", o.ReturnKwargs, o.ReturnKwargs != nil}, {"metadata", o.Metadata, o.Metadata != nil},
+	} {
+		if kv.set {
+			req.Set(kv.key, kv.val)
+		}
+	}
+	return req
+}
+
+func (g *gosaltRun) run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	g.all = wire.NewMap()
+	err := g.ask(ctx, g.request(), g.frame)
+	g.status.Clear()
+	switch {
+	case errors.Is(err, errAnswered):
+		return OK.Code(g.strict)
+	case errors.Is(err, context.Canceled):
+		return g.interrupted()
+	case err != nil:
+		return g.refused(err)
+	}
+	return g.finish()
+}
+
+// refused shows why there is no job. A target that cannot be read is for Salt one
+// that matches nothing, and for its users a riddle.
+func (g *gosaltRun) refused(err error) int {
+	var e *wire.Error
+	if errors.As(err, &e) && e.Op == "target" {
+		fmt.Fprintln(g.io.Out, noMinions)
+		fmt.Fprintln(g.io.Err, "ERROR: No return received")
+		fmt.Fprintf(g.io.Err, "%s: error: %s\n", g.io.Prog, e.Msg)
+		return NoReturn.Code(g.strict)
+	}
+	return g.explain(err)
+}
+
+const noMinions = "No minions matched the target. No command was sent, no jid was assigned."
+
+// frame handles one frame of the answer.
+func (g *gosaltRun) frame(f *wire.Map) error {
+	switch f.Text("kind") {
+	case control.KindJob:
+		return g.started(f)
+	case control.KindReturn:
+		return g.returned(f.Text("id"), f.Map("load"))
+	case control.KindAbsent:
+		return g.absent(f.Text("id"), f.Text("why"), f.Text("text"))
+	case control.KindWaiting:
+		g.status.Set(counter(f))
+	}
+	return nil
+}
+
+// counter is the line shown while returns come in.
+func counter(f *wire.Map) string {
+	all, taken, returned := f.Int("all"), f.Int("taken"), f.Int("returned")
+	if working := taken - returned; working > 0 {
+		return fmt.Sprintf("%d of %d returned, %d working", returned, all, working)
+	}
+	return fmt.Sprintf("%d of %d returned", returned, all)
+}
+
+func (g *gosaltRun) started(f *wire.Map) error {
+	g.jid = f.Text("jid")
+	g.expected = len(f.List("minions"))
+	if g.jid == "" {
+		g.nothing = true
+		for _, id := range f.List("missing") {
+			g.keyHints = append(g.keyHints, fmt.Sprint(id))
+		}
+		return nil
+	}
+	if g.o.Async {
+		fmt.Fprintf(g.io.Out, "Executed command with job ID: %s\n", g.jid)
+		return errAnswered
+	}
+	switch {
+	case g.o.Verbose:
+		line := "Executing job with jid " + g.jid
+		fmt.Fprintf(g.io.Out, "%s\n%s\n\n", line, strings.Repeat("-", len(line)))
+	case g.o.ShowJID:
+		fmt.Fprintf(g.io.Out, "jid: %s\n", g.jid)
+	}
+	g.status.Set(fmt.Sprintf("0 of %d returned", g.expected))
+	return nil
+}
+
+// returned shows one minion's return.
+func (g *gosaltRun) returned(id string, load *wire.Map) error {
+	v, _ := load.Get("return")
+	code := retcode(load)
+	g.all.Set(id, v)
+	g.summary.returned++
+	if code != 0 {
+		g.failed = true
+		g.summary.failures = append(g.summary.failures, id)
+	}
+	if g.isDoc() || g.o.Static {
+		if out := load.Text("out"); out != "" && g.out.Out == "" {
+			g.summary.out = out
+		}
+		return nil
+	}
+	return g.show(id, v, load.Text("out"), code)
+}
+
+func (g *gosaltRun) show(id string, v any, outputter string, code int) error {
+	g.status.Clear()
+	o := g.out
+	o.Retcode = code
+	return output.Display(g.status.Writer(g.io.Out), wire.NewMap(id, v), outputter, o)
+}
+
+// retcode is the exit code in a return; of several functions the highest.
+func retcode(load *wire.Map) int {
+	v, _ := load.Get("retcode")
+	switch v := v.(type) {
+	case int64:
+		return int(v)
+	case bool:
+		if v {
+			return 1
+		}
+	case *wire.Map:
+		highest := 0
+		for _, n := range v.All() {
+			if n, ok := n.(int64); ok {
+				highest = max(highest, int(n))
+			}
+		}
+		return highest
+	case []any:
+		highest := 0
+		for _, n := range v {
+			if n, ok := n.(int64); ok {
+				highest = max(highest, int(n))
+			}
+		}
+		return highest
+	}
+	return 0
+}
+
+// absent shows that a minion did not return, in Salt's words, with the reason as a
+// line of its own.
+func (g *gosaltRun) absent(id, why, text string) error {
+	g.silent++
+	state := "No response"
+	if why == "disconnected" || why == "never" {
+		state = "Not connected"
+		g.summary.notConnected = append(g.summary.notConnected, id)
+	} else {
+		g.summary.noResponse = append(g.summary.noResponse, id)
+	}
+	if !g.o.ShowTimeout || g.isDoc() || g.o.Static {
+		return nil
+	}
+	g.failed = true
+	msg := fmt.Sprintf("Minion did not return. [%s]\n%s", state, text)
+	if state == "No response" {
+		msg += "\n" + lateNote + "\n\n" + "gosalt-run jobs.lookup_jid " + g.jid
+	}
+	return g.show(id, msg, "no_return", 1)
+}
+
+const lateNote = "The minions may not have all finished running and any remaining minions will return upon completion. To look up the return data for this job later, run the following command:"
+
+func (g *gosaltRun) isDoc() bool { return slices.Equal(g.o.Job.Funs, []string{"sys.doc"}) }
+
+// finish shows what is shown in the end, and gives the exit code.
+func (g *gosaltRun) finish() int {
+	if g.nothing {
+		fmt.Fprintln(g.io.Out, noMinions)
+		fmt.Fprintln(g.io.Err, "ERROR: No return received")
+		g.hintKeys()
+		return NoReturn.Code(g.strict)
+	}
+	switch {
+	case g.isDoc():
+		return g.docs()
+	case g.o.Static:
+		if err := output.Display(g.io.Out, g.all, g.summary.out, g.out); err != nil {
+			return g.io.Fail(err)
+		}
+		if g.all.Len() == 0 {
+			fmt.Fprintln(g.io.Err, "ERROR: No return received")
+			return NoReturn.Code(g.strict)
+		}
+	case g.all.Len() == 0 && !g.o.ShowTimeout:
+		fmt.Fprintln(g.io.Err, "ERROR: No return received")
+		return NoReturn.Code(g.strict)
+	}
+	if g.o.Summary || g.cfg.CLISummary {
+		g.summary.print(g.io.Out, g.o.Verbose)
+	}
+	switch {
+	case g.failed:
+		fmt.Fprintln(g.io.Err, "ERROR: Minions returned with non-zero exit code")
+		return MinionFailed.Code(g.strict)
+	case g.silent > 0:
+		return HiddenSilence.Code(g.strict)
+	}
+	return OK.Code(g.strict)
+}
+
+// hintKeys says why a target matched nothing, where the keys tell.
+func (g *gosaltRun) hintKeys() {
+	if len(g.keyHints) > 0 {
+		g.io.Hint("no key is accepted for: %s; list keys with: gosalt-key -L", strings.Join(g.keyHints, ", "))
+		return
+	}
+	g.io.Hint("no accepted minion matches %v; list keys with: gosalt-key -L", g.o.Job.Target)
+}
+
+// docs shows the documentation that minions returned, each function once.
+func (g *gosaltRun) docs() int {
+	docs := wire.NewMap()
+	for _, v := range g.all.All() {
+		m, ok := v.(*wire.Map)
+		if !ok {
+			continue
+		}
+		for fun, text := range m.Strings() {
+			if s, ok := text.(string); ok && s != "" && !docs.Has(fun) {
+				docs.Set(fun, s)
+			}
+		}
+	}
+	if g.all.Len() == 0 {
+		fmt.Fprintln(g.io.Err, "No minions found to gather docs from")
+		return NoReturn.Code(g.strict)
+	}
+	var names []string
+	for fun := range docs.Strings() {
+		names = append(names, fun)
+	}
+	slices.Sort(names)
+	for _, fun := range names {
+		if g.o.Out.Output != "" {
+			o := g.out
+			if err := output.Display(g.io.Out, wire.NewMap(fun, docs.Text(fun)), "nested", o); err != nil {
+				return g.io.Fail(err)
+			}
+			continue
+		}
+		fmt.Fprintf(g.io.Out, "%s:\n%s\n\n", fun, docs.Text(fun))
+	}
+	return OK.Code(g.strict)
+}
+
+func (g *gosaltRun) interrupted() int {
+	fmt.Fprint(g.io.Err, "\nExiting gracefully on Ctrl-c\n")
+	if g.jid != "" {
+		fmt.Fprintf(g.io.Err, "This job's jid is: %s\n%s\n\ngosalt-run jobs.lookup_jid %s\n", g.jid, lateNote, g.jid)
+	}
+	return Interrupted.Code(g.strict)
+}
+
+// preview lists the minions that a target means.
+func (g *gosaltRun) preview() int {
+	req := g.request()
+	req.Set("op", control.OpTarget)
+	var ids []any
+	err := g.ask(context.Background(), req, func(f *wire.Map) error {
+		ids = f.List("return")
+		return nil
+	})
+	if err != nil {
+		return g.refused(err)
+	}
+	if err := output.Display(g.io.Out, ids, "", g.out); err != nil {
+		return g.io.Fail(err)
+	}
+	return OK.Code(g.strict)
+}
+
+func (g *gosaltRun) configDump() int {
+	if err := output.Display(g.io.Out, g.cfg.Raw, "yaml", output.Options{}); err != nil {
+		return g.io.Fail(err)
+	}
+	return OK.Code(g.strict)
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// masterSession is a command's way to the master of this machine.
+type masterSession struct {
+	io     IO
+	opts   *CommonOptions
+	cfg    *config.Master
+	strict bool
+}
+
+// openMaster reads the master's configuration, which says where its socket is. A
+// configuration that cannot be used is reported; then the result is nil.
+func openMaster(io IO, opts *CommonOptions) (*masterSession, int) {
+	if _, err := os.Stat(opts.ConfigDir); err != nil {
+		fmt.Fprintf(io.Err, "WARNING: CONFIG '%s' directory does not exist.\n", opts.ConfigDir)
+	}
+	cfg, problems, err := config.LoadMaster(opts.ConfigDir)
+	if err != nil {
+		for _, p := range problems {
+			if p.Severity == config.Error {
+				fmt.Fprintf(io.Err, "%s: %s\n", io.Prog, p)
+			}
+		}
+		return nil, Usage.Code(opts.Strict)
+	}
+	return &masterSession{io: io, opts: opts, cfg: cfg, strict: opts.Strict}, 0
+}
+
+// errAnswered ends a conversation whose outcome has been shown.
+var errAnswered = errors.New("answered")
+
+// ask sends a request and hands each frame of the answer to got, until the last.
+// The end of the answer is nil, a refusal a *wire.Error.
+func (s *masterSession) ask(ctx context.Context, req *wire.Map, got func(*wire.Map) error) error {
+	c, err := control.Dial(ctx, s.cfg.ControlSocket)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	stop := context.AfterFunc(ctx, func() { c.Close() })
+	defer stop()
+	if u := s.io.env("SUDO_USER"); u != "" {
+		req.Set("sudo_user", u)
+	}
+	if err := c.Send(req); err != nil {
+		return err
+	}
+	for {
+		f, err := c.Recv()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, io.EOF) {
+			return errMasterEnded
+		}
+		if err != nil {
+			return err
+		}
+		switch f.Text("kind") {
+		case control.KindEnd:
+			return nil
+		case control.KindError:
+			e, err := wire.ErrorFromMap(f.Map("error"))
+			if err != nil {
+				return err
+			}
+			return e
+		}
+		if err := got(f); err != nil {
+			return err
+		}
+	}
+}
+
+// errMasterEnded says that the master went away in the middle of an answer.
+var errMasterEnded = errors.New("the master ended before it had answered")
+
+// explain prints why the master gave no answer, and returns the exit code.
+func (s *masterSession) explain(err error) int {
+	var e *wire.Error
+	switch {
+	case control.NotRunning(err):
+		fmt.Fprintf(s.io.Err, "%s: error: no master is running here: nothing listens on %s\n", s.io.Prog, s.cfg.ControlSocket)
+		s.io.Hint("start it with: gosalt-master -d -c %s; or name another configuration with -c", s.opts.ConfigDir)
+		return MasterDown.Code(s.strict)
+	case errors.Is(err, fs.ErrPermission):
+		fmt.Fprintf(s.io.Err, "%s: error: this user may not speak to the master: %v\n", s.io.Prog, err)
+		s.io.Hint("run it as root or as the master's user, or allow the user in publisher_acl")
+		return NotPermitted.Code(s.strict)
+	case errors.Is(err, errMasterEnded):
+		fmt.Fprintf(s.io.Err, "%s: error: %v: it was stopped or restarted\n", s.io.Prog, err)
+		return MasterDown.Code(s.strict)
+	case errors.As(err, &e) && e.Kind == wire.Forbidden:
+		fmt.Fprintln(s.io.Out, "Authorization error occurred.")
+		fmt.Fprintf(s.io.Err, "%s: error: %v\n", s.io.Prog, e)
+		return NotAuthorized.Code(s.strict)
+	}
+	fmt.Fprintf(s.io.Err, "%s: error: %v\n", s.io.Prog, err)
+	return MinionFailed.Code(s.strict)
+}

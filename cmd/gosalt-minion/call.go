@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gosalt/gosalt/cli"
+	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/logs"
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/minion"
+	"github.com/gosalt/gosalt/minion/modules"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// callMain is gosalt-call: one function of the minion, here and now.
+func callMain(name string, args []string) int {
+	io := cli.StdIO(name)
+	o, err := cli.ParseCall(io, args)
+	if err != nil {
+		return io.Fail(err)
+	}
+	if _, err := os.Stat(o.ConfigDir); err != nil {
+		fmt.Fprintf(io.Err, "WARNING: CONFIG '%s' directory does not exist.\n", o.ConfigDir)
+	}
+	cfg, problems, err := config.LoadMinionWith(filepath.Join(o.ConfigDir, "minion"), config.MinionOptions{ID: o.ID, ForgetID: true})
+	for _, p := range problems {
+		if p.Severity == config.Error {
+			fmt.Fprintf(io.Err, "%s: %s\n", name, p)
+		}
+	}
+	if err != nil {
+		return cli.Usage.Code(o.Strict)
+	}
+	local := o.Local || cfg.FileClient == "local"
+	if o.Master != "" {
+		cfg.Master = strings.Split(o.Master, ",")
+	}
+	if o.CacheDir != "" && o.Explicit("cachedir") {
+		cfg.CacheDir = o.CacheDir
+	}
+	if o.AuthTimeout > 0 && o.Explicit("auth_timeout") {
+		cfg.AuthTimeout = time.Duration(o.AuthTimeout) * time.Second
+	}
+	level := o.LogLevel
+	if level == "" {
+		level = cfg.LogLevel
+	}
+	log, closer, err := logs.Open(logs.Options{Console: io.Err, ConsoleLevel: level})
+	if err != nil {
+		return io.Fail(err)
+	}
+	defer closer.Close()
+	open := func(ctx context.Context) (*minion.Caller, error) {
+		return minion.NewCaller(ctx, minion.Config{Minion: cfg, Log: log}, local)
+	}
+	return cli.RunCall(io, o, cli.CallEnv{
+		Conf: cfg.Raw,
+		Run: func(ctx context.Context) (cli.CallResult, error) {
+			c, err := open(ctx)
+			if err != nil {
+				return cli.CallResult{}, err
+			}
+			defer c.Close()
+			r, err := c.Run(ctx, minion.Call{Fun: o.Fun, Args: o.Args, Metadata: o.Metadata, Returner: o.Returner, Quiet: o.NoReturnEvent})
+			return cli.CallResult{Result: r.Result, JID: r.JID, ID: cfg.ID, Ran: true}, err
+		},
+		Grains: func() (*wire.Map, error) {
+			c, err := open(context.Background())
+			if err != nil {
+				return nil, err
+			}
+			defer c.Close()
+			return c.Grains(), nil
+		},
+		Docs: func(prefix string) *wire.Map { return docsOf(modules.New(), prefix) },
+	})
+}
+
+// docsOf collects the documentation of a function, of a module, or of all.
+func docsOf(reg *module.Registry, prefix string) *wire.Map {
+	docs := wire.NewMap()
+	for _, name := range reg.Names() {
+		if prefix == "" || name == prefix || strings.HasPrefix(name, prefix+".") {
+			docs.Set(name, reg.DocText(name))
+		}
+	}
+	return docs
+}

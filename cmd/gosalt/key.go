@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/gosalt/gosalt/cli"
+	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/master/keys"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// keyMain is gosalt-key. It works on the master's files, whether a master runs or
+// not, and tells a running one to look at them.
+func keyMain(name string, args []string) int {
+	syscall.Umask(0o077)
+	io := cli.StdIO(name)
+	o, err := cli.ParseKey(io, args)
+	if err != nil {
+		return io.Fail(err)
+	}
+	cfg, problems, err := config.LoadMaster(o.ConfigDir)
+	if err != nil {
+		for _, p := range problems {
+			fmt.Fprintf(io.Err, "%s: %s\n", name, p)
+		}
+		return cli.Usage.Code(o.Strict)
+	}
+	for _, dir := range []string{cfg.PKIDir, cfg.CacheDir} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return notPermitted(io, o, err)
+		}
+	}
+	store, err := keys.Open(keys.Config{PKIDir: cfg.PKIDir, CacheDir: cfg.CacheDir, MasterID: cfg.ID, RotateAES: o.RotateAESKey})
+	if err != nil {
+		return notPermitted(io, o, err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ks := &keyStore{Store: store, cfg: cfg}
+	code := cli.RunKey(ctx, io, o, cli.KeyEnv{Store: ks, Conf: cfg.Raw, Passphrase: seal.NewSecret(cfg.KeyPass.Reveal())})
+	if ks.changed {
+		ks.tell()
+	}
+	return code
+}
+
+func notPermitted(io cli.IO, o *cli.KeyOptions, err error) int {
+	if !errors.Is(err, fs.ErrPermission) {
+		return io.Fail(err)
+	}
+	fmt.Fprintf(io.Err, "%s: error: %v\n", io.Prog, err)
+	io.Hint("run it as root or as the master's user")
+	return cli.NotPermitted.Code(o.Strict)
+}
+
+// keyStore is the master's key directories as gosalt-key sees them.
+type keyStore struct {
+	*keys.Store
+	cfg     *config.Master
+	changed bool
+}
+
+func (k *keyStore) List(s cli.KeyState) ([]wire.MinionID, error) {
+	return k.Store.List(keys.State(s))
+}
+
+func (k *keyStore) Read(s cli.KeyState, id wire.MinionID) (string, error) {
+	return k.Store.Read(keys.State(s), id)
+}
+
+func (k *keyStore) Move(id wire.MinionID, from, to cli.KeyState) error {
+	k.changed = true
+	return k.Store.Move(id, keys.State(from), keys.State(to))
+}
+
+func (k *keyStore) Delete(s cli.KeyState, id wire.MinionID) error {
+	k.changed = true
+	return k.Store.Delete(keys.State(s), id)
+}
+
+func (k *keyStore) RotateAES() error {
+	k.changed = true
+	return k.Store.RotateAES()
+}
+
+// Forget drops the stored data of minions without a key. A running master does it
+// itself when it is told that keys have changed.
+func (k *keyStore) Forget(keep []wire.MinionID) error {
+	if _, err := os.Stat(k.cfg.JobStore); err != nil {
+		return nil // no master has run here
+	}
+	if k.tell() {
+		return nil
+	}
+	store, err := jobs.Open(k.cfg.JobStore, jobs.Options{})
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	ctx := context.Background()
+	var gone []wire.MinionID
+	for d, err := range store.AllMinionData(ctx) {
+		if err != nil {
+			return err
+		}
+		if !slices.Contains(keep, d.ID) {
+			gone = append(gone, d.ID)
+		}
+	}
+	for _, id := range gone {
+		if err := store.ForgetMinion(ctx, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tell makes a running master look at its keys now, and says whether there is one.
+func (k *keyStore) tell() bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	c, err := control.Dial(ctx, k.cfg.ControlSocket)
+	if err != nil {
+		return false // it sees the change by itself within a second
+	}
+	defer c.Close()
+	c.SetReadDeadline(time.Now().Add(2 * time.Second))
+	if c.Send(wire.NewMap("op", control.OpKeys)) != nil {
+		return false
+	}
+	_, err = c.Recv()
+	return err == nil
+}

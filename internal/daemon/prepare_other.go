@@ -1,0 +1,7 @@
+//go:build !linux
+
+package daemon
+
+import "log/slog"
+
+func prepare(*slog.Logger) {}

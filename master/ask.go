@@ -1,0 +1,83 @@
+package master
+
+import (
+	"context"
+
+	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/master/keys"
+	"github.com/gosalt/gosalt/master/runners"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// runnerMaster is the master as its runners see it.
+type runnerMaster struct{ m *Master }
+
+func (r runnerMaster) Jobs() jobs.Store { return r.m.store }
+
+func (r runnerMaster) Accepted() ([]wire.MinionID, error) { return r.m.keys.List(keys.Accepted) }
+
+func (r runnerMaster) Connected() map[wire.MinionID]bool { return r.m.presence.connectedIDs() }
+
+func (r runnerMaster) Explain(ctx context.Context, jid wire.JobID, id wire.MinionID) string {
+	if why, text := r.m.explainKey(id); why != "" {
+		return text
+	}
+	job := r.m.live.get(jid)
+	if job == nil {
+		t, err := r.m.store.Target(ctx, jid, id)
+		if err != nil {
+			return "Nothing is known of it."
+		}
+		job = newLiveJob(jid, nil, []jobs.Target{t})
+		job.targets[id].acked = t.AckedAt
+	}
+	_, text := r.m.explain(job, id, nil)
+	return text
+}
+
+// Ask runs a function on minions and collects what comes back.
+func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, error) {
+	m := r.m
+	kind := a.Type
+	if kind == "" {
+		kind = "glob"
+	}
+	req := wire.NewMap("tgt", a.Target, "tgt_type", kind, "fun", a.Fun, "arg", a.Args)
+	if a.Args == nil {
+		req.Set("arg", []any{})
+	}
+	ids, missing, narrow, err := m.resolve(ctx, req)
+	if err != nil {
+		return runners.Answer{}, err
+	}
+	ans := runners.Answer{Asked: ids, Returns: map[wire.MinionID]*wire.Map{}}
+	if len(ids) == 0 {
+		return ans, nil
+	}
+	job, err := jobOf(req)
+	if err != nil {
+		return ans, err
+	}
+	job.User = a.User
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: true})
+	if err != nil {
+		return ans, err
+	}
+	defer w.close()
+	ans.JID = live.JID
+	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout}
+	if a.Timeout > 0 {
+		o.Timeout = a.Timeout
+	}
+	if a.Gather > 0 {
+		o.Gather = a.Gather
+	}
+	err = m.follow(ctx, live, w, o, func(f *wire.Map) error {
+		if f.Text("kind") == control.KindReturn {
+			ans.Returns[wire.MinionID(f.Text("id"))] = f.Map("load")
+		}
+		return nil
+	})
+	return ans, err
+}

@@ -1,0 +1,307 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/master/runners"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// caller is who sits at the other end of the control socket.
+type caller struct {
+	uid  int
+	name string // of the account: "anna"
+	user string // as jobs show it: "root", "sudo_anna"
+	full bool   // the superuser or the master's own user: may do everything
+}
+
+// serveControl answers the command line until ctx ends.
+func (m *Master) serveControl(ctx context.Context, l net.Listener) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	stop := context.AfterFunc(ctx, func() { l.Close() })
+	defer stop()
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			m.log.Error("control socket cannot accept", "error", err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
+		wg.Go(func() { m.controlConn(ctx, c) })
+	}
+}
+
+func (m *Master) controlConn(ctx context.Context, nc net.Conn) {
+	c := control.Server(nc)
+	defer c.Close()
+	who, err := m.callerOf(nc)
+	if err != nil {
+		m.log.Error("control connection from an unknown user", "error", err)
+		return
+	}
+	c.SetReadDeadline(time.Now().Add(30 * time.Second))
+	req, err := c.Recv()
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			m.log.Warn("control request cannot be read", "user", who.name, "error", err)
+		}
+		return
+	}
+	c.SetReadDeadline(time.Time{})
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // the client says nothing more; when it leaves, its request ends
+		c.Recv()
+		cancel()
+	}()
+	send := func(f *wire.Map) error {
+		c.SetWriteDeadline(time.Now().Add(60 * time.Second))
+		return c.Send(f)
+	}
+	if err := m.controlRequest(ctx, who, req, send); err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return
+		}
+		var e *wire.Error
+		if !errors.As(err, &e) {
+			e = &wire.Error{Kind: wire.Internal, Op: req.Text("op"), Msg: err.Error()}
+		}
+		send(wire.NewMap("kind", control.KindError, "error", e.ToMap()))
+		return
+	}
+	send(wire.NewMap("kind", control.KindEnd))
+}
+
+// callerOf says who is connected, as the kernel tells.
+func (m *Master) callerOf(nc net.Conn) (caller, error) {
+	uid, _, err := control.Peer(nc)
+	if err != nil {
+		return caller{}, err
+	}
+	w := caller{uid: uid, name: strconv.Itoa(uid), full: uid == 0 || uid == os.Geteuid()}
+	if u, err := user.LookupId(w.name); err == nil {
+		w.name = u.Username
+	}
+	w.user = w.name
+	return w, nil
+}
+
+// forbidden is the refusal of what a user may not do.
+func (m *Master) forbidden(who caller, what string) error {
+	m.audit("refused", "user", who.name, "what", what)
+	return &wire.Error{Kind: wire.Forbidden, Op: what, Msg: fmt.Sprintf("user %s may not do this: run it as root or as the master's user, or allow it in publisher_acl", who.name)}
+}
+
+func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, send func(*wire.Map) error) error {
+	if who.full {
+		// Only who may do everything may name the person behind a sudo.
+		if s := req.Text("sudo_user"); s != "" && s != "root" {
+			who.user = "sudo_" + s
+		}
+	}
+	switch op := req.Text("op"); op {
+	case control.OpPing:
+		return send(wire.NewMap("kind", control.KindResult, "return", wire.NewMap("pid", int64(os.Getpid()), "version", int64(wire.Version))))
+	case control.OpPublish:
+		return m.controlPublish(ctx, who, req, send)
+	case control.OpTarget:
+		ids, missing, _, err := m.resolve(ctx, req)
+		if err != nil {
+			return err
+		}
+		return send(wire.NewMap("kind", control.KindResult, "return", texts(ids), "missing", texts(missing)))
+	case control.OpRunner:
+		return m.controlRunner(ctx, who, req, send)
+	case control.OpEvents:
+		if !who.full {
+			return m.forbidden(who, op)
+		}
+		return m.controlEvents(ctx, req, send)
+	case control.OpKeys:
+		if !who.full {
+			return m.forbidden(who, op)
+		}
+		m.keysChanged()
+		return send(wire.NewMap("kind", control.KindResult, "return", true))
+	default:
+		return &wire.Error{Kind: wire.Unknown, Op: "control", Msg: fmt.Sprintf("the master does not know the request %.40q: it may be older than this command", op)}
+	}
+}
+
+// controlPublish makes a job and, where asked, follows it.
+func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, send func(*wire.Map) error) error {
+	job, err := jobOf(req)
+	if err != nil {
+		return err
+	}
+	job.User = who.user
+	ids, missing, narrow, err := m.resolve(ctx, req)
+	if err != nil {
+		return err
+	}
+	if err := m.mayPublish(who, job, ids); err != nil {
+		return err
+	}
+	m.audit("publish", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", job.Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
+	if len(ids) == 0 && len(missing) == 0 {
+		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", []any{}))
+	}
+	follow := req.Bool("follow")
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow})
+	if err != nil {
+		return err
+	}
+	if w != nil {
+		defer w.close()
+	}
+	if err := send(wire.NewMap("kind", control.KindJob, "jid", string(live.JID), "minions", texts(ids), "missing", texts(missing))); err != nil {
+		return err
+	}
+	if !follow {
+		return nil
+	}
+	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout, Counter: req.Bool("counter")}
+	if t := seconds(req, "timeout"); t > 0 {
+		o.Timeout = t
+	}
+	if t := seconds(req, "gather_job_timeout"); t > 0 {
+		o.Gather = t
+	}
+	if err := m.follow(ctx, live, w, o, send); err != nil {
+		return err
+	}
+	for _, id := range missing {
+		why, text := m.explainKey(id)
+		if err := send(wire.NewMap("kind", control.KindAbsent, "id", string(id), "why", why, "text", text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// jobOf reads what is to be run.
+func jobOf(req *wire.Map) (*wire.Job, error) {
+	load := wire.NewMap("jid", "20000101000000000000")
+	for _, k := range []string{"fun", "arg", "tgt", "tgt_type", "delimiter", "ret", "ret_config", "ret_kwargs", "metadata", "module_executors", "executor_opts"} {
+		if v, ok := req.Get(k); ok && v != nil {
+			load.Set(k, v)
+		}
+	}
+	if load.Text("tgt_type") == "nodegroup" {
+		load.Set("tgt_type", "compound") // minions do not know the master's groups
+	}
+	job, err := wire.JobFromMap(load)
+	if err != nil {
+		return nil, err
+	}
+	job.Raw = nil
+	return job, nil
+}
+
+// seconds reads a time given in seconds, whole or not.
+func seconds(m *wire.Map, key string) time.Duration {
+	switch v, _ := m.Get(key); v := v.(type) {
+	case int64:
+		if v > 0 && v < math.MaxInt32 {
+			return time.Duration(v) * time.Second
+		}
+	case float64:
+		if v > 0 && v < math.MaxInt32 {
+			return time.Duration(v * float64(time.Second))
+		}
+	}
+	return 0
+}
+
+func (m *Master) controlRunner(ctx context.Context, who caller, req *wire.Map, send func(*wire.Map) error) error {
+	fun := req.Text("fun")
+	if !who.full {
+		return m.forbidden(who, "runner "+fun)
+	}
+	m.audit("runner", "user", who.user, "fun", fun, "arg", req.List("arg"))
+	res := m.runners.Run(ctx, runners.Request{Fun: fun, Args: req.List("arg"), User: who.user,
+		Progress: func(v any) { send(wire.NewMap("kind", control.KindProgress, "data", v)) }})
+	return send(wire.NewMap("kind", control.KindResult, "return", res.Return, "success", res.Success, "known", res.Known, "jid", string(res.JID), "out", res.Out))
+}
+
+// controlEvents sends the events under some tags until the client leaves.
+func (m *Master) controlEvents(ctx context.Context, req *wire.Map, send func(*wire.Map) error) error {
+	var tags []string
+	for _, t := range req.List("tags") {
+		if s, ok := t.(string); ok {
+			tags = append(tags, s)
+		}
+	}
+	sub := m.bus.Subscribe(tags...)
+	defer sub.Close()
+	for e := range sub.All(ctx) {
+		f := wire.NewMap("kind", control.KindEvent, "tag", e.Tag, "data", e.Data)
+		if e.Lost > 0 {
+			f.Set("lost", int64(e.Lost))
+		}
+		if err := send(f); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// listenControl makes the control socket. Other users may connect only where
+// publisher_acl names some: what they may do is decided for each request.
+func (m *Master) listenControl() (net.Listener, error) {
+	name := m.cfg.ControlSocket
+	mode := os.FileMode(0o600)
+	group := m.cfg.ControlSocketGroup
+	if group != "" {
+		mode = 0o660
+	}
+	if m.cfg.PublisherACL.Len() > 0 {
+		mode = 0o666
+	}
+	l, err := control.Listen(name, mode)
+	if err != nil {
+		return nil, err
+	}
+	if group != "" {
+		if err := chgrp(name, group); err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func chgrp(name, group string) error {
+	g, err := user.LookupGroup(group)
+	if err != nil {
+		return fmt.Errorf("control_socket_group: %w", err)
+	}
+	gid, err := strconv.Atoi(strings.TrimSpace(g.Gid))
+	if err != nil {
+		return fmt.Errorf("control_socket_group %s: %w", group, err)
+	}
+	if err := os.Chown(name, -1, gid); err != nil {
+		return fmt.Errorf("control_socket_group %s: %w", group, err)
+	}
+	return nil
+}

@@ -1,0 +1,221 @@
+package master
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// liveJob is a job while its returns are coming in: the same facts as in the job
+// store, at hand for those who wait and for the check of each return.
+type liveJob struct {
+	JID     wire.JobID
+	Publish *wire.Map // what was published
+	Made    time.Time
+	// Internal is a question of the master's own: its returns are not stored.
+	Internal bool
+
+	mu       sync.Mutex
+	targets  map[wire.MinionID]*liveTarget
+	order    []wire.MinionID // of the targets
+	returned int
+	watchers map[*watcher]struct{}
+	touched  time.Time
+}
+
+type liveTarget struct {
+	state    jobs.TargetState
+	acked    time.Time
+	returned bool
+}
+
+// liveEvent is one return, or one report of progress.
+type liveEvent struct {
+	id       wire.MinionID
+	load     *wire.Map // nil for a large return: the job store has it
+	progress bool
+}
+
+// watcher is told of what happens to one job.
+type watcher struct {
+	job   *liveJob
+	ready chan struct{} // holds a token when there is something new
+	queue []liveEvent   // under job.mu
+}
+
+// take returns what has come since the last call.
+func (w *watcher) take() []liveEvent {
+	w.job.mu.Lock()
+	defer w.job.mu.Unlock()
+	q := w.queue
+	w.queue = nil
+	return q
+}
+
+func (w *watcher) close() {
+	w.job.mu.Lock()
+	defer w.job.mu.Unlock()
+	delete(w.job.watchers, w)
+}
+
+// largeReturn is the packed size in bytes from which a return waits for its
+// watchers in the job store rather than in memory.
+const largeReturn = 64 << 10
+
+// maxProgress is how many reports of progress wait for one watcher; a command
+// that prints faster than it is read loses lines, never its result.
+const maxProgress = 4096
+
+func newLiveJob(jid wire.JobID, publish *wire.Map, targets []jobs.Target) *liveJob {
+	j := &liveJob{
+		JID: jid, Publish: publish, Made: time.Now(), touched: time.Now(),
+		targets:  make(map[wire.MinionID]*liveTarget, len(targets)),
+		watchers: map[*watcher]struct{}{},
+	}
+	for _, t := range targets {
+		j.targets[t.Minion] = &liveTarget{state: t.State}
+		j.order = append(j.order, t.Minion)
+	}
+	return j
+}
+
+// watch starts to collect what happens to the job. Close the watcher when done.
+func (j *liveJob) watch() *watcher {
+	w := &watcher{job: j, ready: make(chan struct{}, 1)}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.watchers[w] = struct{}{}
+	return w
+}
+
+func (j *liveJob) wake() {
+	j.touched = time.Now()
+	for w := range j.watchers {
+		select {
+		case w.ready <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// has tells whether the job targets the minion.
+func (j *liveJob) has(id wire.MinionID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.targets[id] != nil
+}
+
+func (j *liveJob) ack(id wire.MinionID) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t := j.targets[id]; t != nil && t.acked.IsZero() {
+		t.acked = time.Now()
+		j.wake()
+	}
+}
+
+// addReturn notes a return that the store has taken; size is its packed length.
+func (j *liveJob) addReturn(id wire.MinionID, load *wire.Map, size int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.targets[id]
+	if t == nil || t.returned {
+		return
+	}
+	t.returned = true
+	j.returned++
+	if size > largeReturn {
+		load = nil
+	}
+	for w := range j.watchers {
+		w.queue = append(w.queue, liveEvent{id: id, load: load})
+	}
+	j.wake()
+}
+
+func (j *liveJob) addProgress(id wire.MinionID, load *wire.Map) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.targets[id] == nil || len(j.watchers) == 0 {
+		return
+	}
+	for w := range j.watchers {
+		if len(w.queue) < maxProgress {
+			w.queue = append(w.queue, liveEvent{id: id, load: load, progress: true})
+		}
+	}
+	j.wake()
+}
+
+// outstanding are the targets that have not returned, in the order of the targets.
+func (j *liveJob) outstanding() []wire.MinionID {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	ids := make([]wire.MinionID, 0, len(j.targets)-j.returned)
+	for _, id := range j.order {
+		if !j.targets[id].returned {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// target is what is known of one target; ok is false for others.
+func (j *liveJob) target(id wire.MinionID) (t liveTarget, ok bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if p := j.targets[id]; p != nil {
+		return *p, true
+	}
+	return liveTarget{}, false
+}
+
+// counts says how many targets there are, how many of them have taken the job, and
+// how many have returned.
+func (j *liveJob) counts() (all, taken, returned int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, t := range j.targets {
+		if !t.acked.IsZero() || t.returned {
+			taken++
+		}
+	}
+	return len(j.targets), taken, j.returned
+}
+
+// liveJobs finds live jobs by their id.
+type liveJobs struct {
+	mu   sync.Mutex
+	jobs map[wire.JobID]*liveJob
+}
+
+func (l *liveJobs) add(j *liveJob) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.jobs == nil {
+		l.jobs = map[wire.JobID]*liveJob{}
+	}
+	l.jobs[j.JID] = j
+}
+
+func (l *liveJobs) get(jid wire.JobID) *liveJob {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.jobs[jid]
+}
+
+// sweep forgets jobs that nobody waits for and nothing has happened to since before.
+func (l *liveJobs) sweep(before time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for jid, j := range l.jobs {
+		j.mu.Lock()
+		idle := len(j.watchers) == 0 && (j.touched.Before(before) || j.returned == len(j.targets))
+		j.mu.Unlock()
+		if idle {
+			delete(l.jobs, jid)
+		}
+	}
+}

@@ -1,0 +1,338 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/gosalt/gosalt/master/events"
+	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/transport"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// handleReturn takes a minion's result of a job. The answer is nil once the result
+// is on the disk, or was before; a Salt minion takes any answer for that.
+func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, error) {
+	ret, err := wire.ReturnFromMap(from.Load)
+	if err != nil {
+		return false, err
+	}
+	if ret.ID != from.ID {
+		return false, &wire.Error{Kind: wire.Forbidden, Op: "_return", Msg: fmt.Sprintf("%s may not return for %s", from.ID, ret.ID)}
+	}
+	if int64(from.Size) > int64(m.cfg.MaxReturn)+1<<20 {
+		return false, &wire.Error{Kind: wire.Forbidden, Op: "_return", Msg: fmt.Sprintf("result of %d bytes is larger than max_return (%d)", from.Size, m.cfg.MaxReturn)}
+	}
+	if ret.JID == wire.JobIDRequest {
+		ret.JID = wire.NewJobID(time.Now())
+		from.Load.Set("jid", string(ret.JID))
+	}
+	live := m.live.get(ret.JID)
+	fun := ret.Fun
+	if ret.Multi != nil {
+		fun = funName(&wire.Job{Multi: ret.Multi})
+	}
+	switch {
+	case live != nil && !live.has(ret.ID):
+		return false, m.notTargeted(from, ret.JID)
+	case live != nil && live.Internal:
+		live.addReturn(ret.ID, from.Load, 0)
+		return nil, nil
+	case live == nil && fun == "saltutil.find_job":
+		return nil, nil // the late answer to a question of follow
+	}
+	packed, err := wire.Encode(from.Load, wire.Local)
+	if err != nil {
+		return false, err
+	}
+	dup, err := m.store.PutReturn(ctx, jobs.Return{JID: ret.JID, Minion: ret.ID, Fun: fun, User: ret.User,
+		Retcode: ret.Retcode, Success: ret.Success, ReceivedAt: time.Now(), Load: packed,
+		Job: &jobs.Job{JID: ret.JID, Fun: fun, Arg: ret.FunArgs, Tgt: string(ret.ID), TgtType: "glob", User: ret.User, Start: startOf(ret.JID)}})
+	switch {
+	case errors.Is(err, jobs.ErrNotTargeted):
+		return false, m.notTargeted(from, ret.JID)
+	case err != nil:
+		// Not on the disk: a gosalt minion keeps the result and sends it again.
+		return "", &wire.Error{Kind: wire.Busy, Op: "_return", Msg: fmt.Sprintf("the result of job %s could not be stored: %v", ret.JID, err)}
+	case dup:
+		m.log.Info("result came again and was stored before", "jid", ret.JID, "minion", ret.ID)
+		return nil, nil
+	}
+	if live != nil {
+		live.addReturn(ret.ID, from.Load, len(packed))
+	}
+	m.bus.Publish(events.JobReturn(ret.JID, ret.ID), from.Load)
+	m.log.Info("job returned", "jid", ret.JID, "minion", ret.ID, "retcode", ret.Retcode)
+	return nil, nil
+}
+
+// startOf is when a job began by its id, or now where the id does not tell.
+func startOf(jid wire.JobID) time.Time {
+	if t, err := jid.Time(); err == nil {
+		return t
+	}
+	return time.Now()
+}
+
+func (m *Master) notTargeted(from *minionRequest, jid wire.JobID) error {
+	m.audit("return refused", "minion", string(from.ID), "jid", string(jid), "why", "the job does not target it")
+	return &wire.Error{Kind: wire.Forbidden, Op: "_return", Msg: fmt.Sprintf("job %s does not target %s", jid, from.ID)}
+}
+
+// handleAck notes that a minion took a job.
+func (m *Master) handleAck(ctx context.Context, from *minionRequest) (any, error) {
+	ack, err := wire.AckFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	live := m.live.get(ack.JID)
+	if live != nil && !live.has(from.ID) {
+		return nil, m.notTargeted(from, ack.JID)
+	}
+	if live != nil && live.Internal {
+		live.ack(from.ID)
+		return nil, nil
+	}
+	if err := m.store.Ack(ctx, ack.JID, from.ID, time.Now()); err != nil {
+		return nil, err
+	}
+	if live != nil {
+		live.ack(from.ID)
+	}
+	return nil, nil
+}
+
+// handleMissed answers with the jobs that the minion should have got and has not.
+func (m *Master) handleMissed(ctx context.Context, from *minionRequest) (any, error) {
+	missed, err := m.store.Missed(ctx, from.ID, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	loads := make([]any, 0, len(missed))
+	for _, j := range missed {
+		load, err := wire.DecodeMap(j.Load, wire.Local, wire.Authenticated)
+		if err != nil {
+			return nil, fmt.Errorf("job %s in the store: %w", j.JID, err)
+		}
+		loads = append(loads, load)
+	}
+	if len(loads) > 0 {
+		m.log.Info("minion fetches what it missed", "minion", from.ID, "jobs", len(loads))
+	}
+	return loads, nil
+}
+
+// handleAlive notes which jobs a minion is running.
+func (m *Master) handleAlive(ctx context.Context, from *minionRequest) (any, error) {
+	alive, err := wire.AliveFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	m.presence.alive(from.ID, alive.Running)
+	if len(alive.Running) > 0 {
+		return nil, m.store.Alive(ctx, from.ID, alive.Running, time.Now())
+	}
+	return nil, nil
+}
+
+// handlePillar stores the grains that came with the request and answers with the
+// minion's pillar, sealed for it alone.
+func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, error) {
+	req, err := wire.PillarRequestFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	pillar := wire.NewMap()
+	if err := m.minions.set(ctx, from.ID, req.Grains, pillar); err != nil {
+		return nil, err
+	}
+	m.bus.Publish(events.MinionRefresh(from.ID), wire.NewMap("Minion data cache refresh", string(from.ID)))
+	pub, err := m.keys.Accepted(from.ID)
+	if err != nil {
+		return nil, err
+	}
+	enc, okEnc := seal.EncAlgorithm(from.EncAlgo)
+	sig, okSig := seal.SigAlgorithm(from.SigAlgo)
+	if !okEnc || !okSig {
+		return nil, &wire.Error{Kind: wire.Malformed, Op: wire.CmdPillar, Msg: fmt.Sprintf("enc_algo %.40q or sig_algo %.40q is not known", from.EncAlgo, from.SigAlgo)}
+	}
+	from.reply, err = seal.SealPillar(pub, enc, m.own.Key, sig, from.Nonce, pillar)
+	return nil, err
+}
+
+// handleMasterOpts tells a minion what of the master's configuration its states depend on.
+func (m *Master) handleMasterOpts(_ context.Context, from *minionRequest) (any, error) {
+	roots := wire.NewMap()
+	for env := range m.cfg.FileRoots {
+		roots.Set(env, []any{})
+	}
+	opts := wire.NewMap("file_roots", roots, "top_file_merging_strategy", "merge", "env_order", []any{}, "default_top", "base")
+	if from.Load.Bool("env_only") {
+		return opts, nil
+	}
+	groups := m.cfg.Nodegroups
+	if groups == nil {
+		groups = wire.NewMap()
+	}
+	for _, kv := range []struct {
+		k string
+		v any
+	}{
+		{"renderer", "jinja|yaml"}, {"failhard", false}, {"state_top", "salt://top.sls"}, {"state_top_saltenv", nil},
+		{"nodegroups", groups}, {"state_auto_order", true}, {"state_events", false}, {"state_aggregate", false},
+		{"jinja_env", wire.NewMap()}, {"jinja_sls_env", wire.NewMap()}, {"jinja_lstrip_blocks", false}, {"jinja_trim_blocks", false},
+	} {
+		opts.Set(kv.k, kv.v)
+	}
+	return opts, nil
+}
+
+func (m *Master) handleEmptyMap(context.Context, *minionRequest) (any, error) {
+	return wire.NewMap(), nil
+}
+
+// handleRevoke deletes the minion's own key at its wish (allow_minion_key_revoke).
+func (m *Master) handleRevoke(_ context.Context, from *minionRequest) (any, error) {
+	if !m.cfg.AllowMinionKeyRevoke {
+		m.log.Warn("minion asked for its key to be deleted, which allow_minion_key_revoke forbids", "minion", from.ID)
+		return from.Load, nil
+	}
+	m.audit("key revoked", "minion", string(from.ID))
+	if err := m.keys.Delete("minions", from.ID); err != nil {
+		return nil, err
+	}
+	m.keyGone(from.ID)
+	return true, nil
+}
+
+// handleEvent fires a minion's events on the master's bus, those that it may fire.
+func (m *Master) handleEvent(_ context.Context, from *minionRequest) (any, error) {
+	ev, err := wire.MinionEventFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	if ev.ID != from.ID {
+		return nil, &wire.Error{Kind: wire.Forbidden, Op: wire.CmdMinionEvent, Msg: fmt.Sprintf("%s may not send events of %s", from.ID, ev.ID)}
+	}
+	for _, e := range ev.Events {
+		if !m.mayFire(from.ID, e.Tag) {
+			continue
+		}
+		data, ok := e.Data.(*wire.Map)
+		if !ok {
+			data = wire.NewMap("data", e.Data)
+		}
+		m.fire(from.ID, e.Tag, data)
+		if ev.Pretag != "" {
+			if tag := ev.Pretag + "/" + e.Tag; m.mayFire(from.ID, tag) {
+				m.fire(from.ID, tag, data)
+			}
+		}
+	}
+	if ev.Events == nil && m.mayFire(from.ID, ev.Tag) {
+		m.fire(from.ID, ev.Tag, from.Load)
+	}
+	return nil, nil
+}
+
+// fire publishes a minion's event, and hands a job's progress to who follows it.
+func (m *Master) fire(id wire.MinionID, tag string, data *wire.Map) {
+	m.bus.Publish(tag, data)
+	rest, ok := strings.CutPrefix(tag, "salt/job/")
+	if !ok {
+		return
+	}
+	jid, rest, _ := strings.Cut(rest, "/")
+	if strings.HasPrefix(rest, "prog/") {
+		if live := m.live.get(wire.JobID(jid)); live != nil {
+			live.addProgress(id, data)
+		}
+	}
+}
+
+// mayFire is the list of tags that a minion may use: those under its own name, and
+// any outside of salt/ that could not be taken for a job's or the master's own
+// (CVE-2025-22239).
+func (m *Master) mayFire(id wire.MinionID, tag string) bool {
+	if ownTag(id, tag) {
+		return true
+	}
+	m.log.Warn("event of a minion was dropped: it may not use that tag", "minion", id, "tag", fmt.Sprintf("%.200q", tag))
+	m.audit("event refused", "minion", string(id), "tag", tag)
+	return false
+}
+
+func ownTag(id wire.MinionID, tag string) bool {
+	if tag == "" || len(tag) > 1024 || strings.ContainsAny(tag, "\n\r\x00") {
+		return false
+	}
+	own := string(id)
+	if rest, ok := strings.CutPrefix(tag, "salt/job/"); ok {
+		jid, rest, ok := strings.Cut(rest, "/")
+		if _, err := wire.ParseJobID(jid); err != nil || !ok {
+			return false
+		}
+		return strings.HasPrefix(rest, "prog/"+own+"/") || strings.HasPrefix(rest, "sub/"+own+"/")
+	}
+	for _, prefix := range []string{"salt/minion/" + own + "/", "salt/beacon/" + own + "/", "salt/engines/" + own + "/"} {
+		if strings.HasPrefix(tag, prefix) {
+			return true
+		}
+	}
+	if tag == "salt/state_result" || strings.HasPrefix(tag, "salt/state_result/"+own+"/") {
+		return true
+	}
+	first, _, _ := strings.Cut(tag, "/")
+	switch {
+	case first == "salt", first == "minion", first == "key", first == "cluster", first == "_salt_error":
+		return false // the master's own
+	case first == "minion_start", first == "minion_ping", first == "fire_master":
+		return true
+	}
+	_, err := wire.ParseJobID(first)
+	return err != nil // a bare job id is the master's
+}
+
+// binding is a subscriber's connection and the minion that it proved to be.
+type binding struct {
+	id   wire.MinionID
+	peer transport.Peer
+}
+
+// Subscribed is told of each subscription (transport.Subscribers). One that names a
+// gosalt minion under its session key binds the connection to that minion.
+func (m *Master) Subscribed(p transport.Peer, topic []byte) bool {
+	who, ok := seal.ParseBind(topic)
+	if !ok {
+		return true // a topic of Salt's
+	}
+	id, ok := m.minions.byTopic(who.Topic)
+	if !ok {
+		return true // not signed in with this master process: it will, and subscribe anew
+	}
+	session := m.sessions.get(id)
+	if session == nil || !session.CheckBind(who) || m.checkTime(id, who.Time) != nil {
+		m.refused(p, "subscription under a minion's name does not prove itself", errors.New("wrong code, or too old"), "minion", id)
+		return false
+	}
+	if old, had := m.bound.Swap(p.ID(), binding{id, p}); had {
+		m.presence.subscriptionGone(old.(binding).id)
+	}
+	p.Authenticate()
+	m.presence.subscribed(id)
+	return true
+}
+
+// subscribers gives the publish port's Gone another receiver than the request port's.
+type subscribers struct{ *Master }
+
+// Gone is told that a subscriber's connection has ended (transport.Subscribers).
+func (s subscribers) Gone(p transport.Peer) {
+	if id, ok := s.bound.LoadAndDelete(p.ID()); ok {
+		s.presence.subscriptionGone(id.(binding).id)
+	}
+}

@@ -1,0 +1,214 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/master/events"
+	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/transport"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// sharedKey is the key that all minions have in common, under which jobs are
+// published, with the number that grows with each publish. Minions are not told of a new
+// one: their next publish cannot be opened, and they sign in again.
+type sharedKey struct {
+	mu     sync.Mutex
+	key    *seal.Key
+	accept *seal.Accepter // hands the key out
+	serial seal.Serial
+	made   time.Time
+}
+
+// rotate puts a new shared key in the place of the old.
+func (m *Master) rotate(why string) {
+	key := seal.NewKey()
+	accept := &seal.Accepter{Master: m.own.Key, Shared: key, SignMaster: m.own.Sign, PubSig: m.own.PubSignature, PublishPort: m.publishPort}
+	m.shared.mu.Lock()
+	first := m.shared.key == nil
+	m.shared.key, m.shared.accept, m.shared.made = key, accept, time.Now()
+	m.shared.serial = seal.Serial{}
+	m.shared.mu.Unlock()
+	if !first {
+		m.log.Info("shared key rotated", "why", why)
+		m.bus.Publish(events.KeyRotated, wire.NewMap("rotate_aes_key", true))
+	}
+}
+
+func (s *sharedKey) accepter() *seal.Accepter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.accept
+}
+
+func (s *sharedKey) age() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.made)
+}
+
+// send seals, signs and publishes a job's load. ids are the minions that it is for;
+// narrow says that they are exactly those that match, so nobody else needs it.
+// Numbers leave in the order in which they are given.
+func (m *Master) send(load *wire.Map, ids []wire.MinionID, narrow bool) error {
+	m.shared.mu.Lock()
+	defer m.shared.mu.Unlock()
+	load = load.Clone()
+	load.Set("serial", m.shared.serial.Next())
+	signer := m.own.Key
+	if !m.cfg.SignPubMessages {
+		signer = nil
+	}
+	body, err := seal.SealPublish(m.shared.key, signer, m.sigAlgo, load)
+	if err != nil {
+		return fmt.Errorf("seal publish: %w", err)
+	}
+	var to func(transport.Peer) bool
+	if narrow {
+		want := make(map[wire.MinionID]bool, len(ids))
+		for _, id := range ids {
+			want[id] = true
+		}
+		to = func(p transport.Peer) bool {
+			id, bound := m.bound.Load(p.ID())
+			return !bound || want[id.(binding).id]
+		}
+	}
+	if !m.cfg.ZMQFiltering {
+		m.pub.Publish([][]byte{body}, to)
+		return nil
+	}
+	if !narrow {
+		m.pub.Publish([][]byte{[]byte("broadcast"), body}, nil)
+		return nil
+	}
+	for _, id := range ids {
+		m.pub.Publish([][]byte{[]byte(seal.Topic(id)), body}, nil)
+	}
+	return nil
+}
+
+// order is a job to be made.
+type order struct {
+	Job     *wire.Job // all but JID and Serial
+	Targets []wire.MinionID
+	Missing []wire.MinionID // listed, but without an accepted key
+	Narrow  bool            // Targets is exactly what the target matches
+	Watch   bool            // the caller follows the returns
+}
+
+// publish stores a job and then sends it. When it returns without an error, the job
+// and its targets are on the disk.
+func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, error) {
+	now := time.Now()
+	targets := make([]jobs.Target, len(o.Targets))
+	for i, id := range o.Targets {
+		targets[i] = jobs.Target{Minion: id, State: jobs.Absent}
+		if m.presence.expected(id) {
+			targets[i].State = jobs.Expected
+		}
+	}
+	var live *liveJob
+	for {
+		job := *o.Job
+		job.JID = wire.NewJobID(time.Now())
+		load := job.ToMap()
+		packed, err := wire.Encode(load, wire.Local)
+		if err != nil {
+			return nil, nil, fmt.Errorf("pack job: %w", err)
+		}
+		meta, _ := job.Metadata.(*wire.Map)
+		err = m.store.SaveJob(ctx, jobs.Job{JID: job.JID, Fun: funName(&job), Arg: funArgs(&job), Tgt: job.Tgt, TgtType: job.TgtType,
+			User: job.User, Metadata: meta, Start: now, Expiry: now.Add(m.cfg.JobExpiry), Load: packed}, targets)
+		if errors.Is(err, jobs.ErrExists) {
+			continue // some minion's own job has that id
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("store job: %w", err)
+		}
+		live = newLiveJob(job.JID, load, targets)
+		break
+	}
+	var w *watcher
+	if o.Watch {
+		w = live.watch()
+	}
+	m.live.add(live)
+	m.announce(live, o)
+	if err := m.send(live.Publish, o.Targets, o.Narrow); err != nil {
+		if w != nil {
+			w.close()
+		}
+		return nil, nil, err
+	}
+	m.log.Info("job published", "jid", live.JID, "fun", funName(o.Job), "user", o.Job.User, "minions", len(o.Targets))
+	return live, w, nil
+}
+
+// announce fires the events of a new job.
+func (m *Master) announce(live *liveJob, o order) {
+	minions, missing := texts(o.Targets), texts(o.Missing)
+	m.bus.Publish(events.JobMinions(live.JID), wire.NewMap("minions", minions))
+	data := wire.NewMap("jid", string(live.JID))
+	for _, k := range []string{"tgt_type", "tgt", "user", "fun", "arg"} {
+		v, _ := live.Publish.Get(k)
+		data.Set(k, v)
+	}
+	data.Set("minions", minions)
+	data.Set("missing", missing)
+	m.bus.Publish(events.JobNew(live.JID), data)
+	m.bus.Publish(events.JobPublish(live.JID), live.Publish)
+}
+
+// publishInternal sends a job of the master's own, whose returns are not kept.
+func (m *Master) publishInternal(ctx context.Context, fun string, arg []any, ids []wire.MinionID) (*liveJob, error) {
+	job := &wire.Job{JID: wire.NewJobID(time.Now()), Fun: fun, Arg: arg, Tgt: texts(ids), TgtType: "list", User: "root"}
+	targets := make([]jobs.Target, len(ids))
+	for i, id := range ids {
+		targets[i] = jobs.Target{Minion: id, State: jobs.Expected}
+	}
+	live := newLiveJob(job.JID, job.ToMap(), targets)
+	live.Internal = true
+	m.live.add(live)
+	return live, m.send(live.Publish, ids, true)
+}
+
+// funName is a job's function, or its functions with commas.
+func funName(j *wire.Job) string {
+	if j.Multi == nil {
+		return j.Fun
+	}
+	name := ""
+	for i, c := range j.Multi {
+		if i > 0 {
+			name += ","
+		}
+		name += c.Fun
+	}
+	return name
+}
+
+// funArgs are a job's arguments as published: of several functions a list for each.
+func funArgs(j *wire.Job) []any {
+	if j.Multi == nil {
+		return j.Arg
+	}
+	all := make([]any, len(j.Multi))
+	for i, c := range j.Multi {
+		all[i] = c.Args
+	}
+	return all
+}
+
+func texts[T ~string](ids []T) []any {
+	l := make([]any, len(ids))
+	for i, id := range ids {
+		l[i] = string(id)
+	}
+	return l
+}

@@ -1,0 +1,124 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/minion/modules"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// Caller runs single functions as this machine's minion would: gosalt-call.
+type Caller struct {
+	m    *Minion
+	link *link // nil without a master
+}
+
+// NewCaller makes a caller. Without local it signs in with the first master that
+// answers, and gets this minion's pillar; a key that is pending or rejected is
+// ErrPending or ErrRejected.
+func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
+	id, err := wire.ParseMinionID(cfg.ID)
+	if err != nil {
+		return nil, fmt.Errorf("option id: %w", err)
+	}
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx}
+	c := &Caller{m: m}
+	if local {
+		return c, nil
+	}
+	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
+		return nil, err
+	}
+	if m.dial == nil {
+		if m.dial, err = tcpDialer(cfg.Minion, cfg.Log); err != nil {
+			return nil, err
+		}
+	}
+	only := len(cfg.Master) < 2 || cfg.MasterType == "failover"
+	var errs []error
+	for _, master := range cfg.Master {
+		l, err := newLink(cfg.Minion, id, m.key, master, only, m.dial, cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		l.grains = m.Grains
+		m.links = []*link{l}
+		if _, err = l.signIn(ctx, nil, true); err == nil {
+			err = m.fetchPillar(ctx, l)
+		}
+		if err == nil {
+			c.link = l
+			return c, nil
+		}
+		l.close()
+		errs = append(errs, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// Close ends the connection to the master.
+func (c *Caller) Close() {
+	if c.link != nil {
+		c.link.close()
+	}
+}
+
+// Call is one function to be run.
+type Call struct {
+	Fun      string
+	Args     []any // keywords as a map with __kwarg__
+	Metadata any
+	Returner string
+	Quiet    bool // do not tell the master what came out
+}
+
+// Result is what came out of a call.
+type Result struct {
+	module.Result
+	JID wire.JobID
+}
+
+// Run runs a function and tells the master, where there is one, what came out.
+func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
+	job := &module.Job{ID: wire.NewJobID(time.Now()), Fun: call.Fun, User: userName()}
+	job.Pub = wire.NewMap("jid", string(job.ID), "fun", call.Fun, "arg", call.Args, "tgt", "gosalt-call", "tgt_type", "glob", "ret", call.Returner, "user", job.User)
+	mc := c.m.call(job)
+	res := Result{Result: c.m.reg.Run(ctx, mc, call.Fun, call.Args, nil), JID: job.ID}
+	if c.link == nil || call.Quiet || ctx.Err() != nil {
+		return res, nil
+	}
+	ret := (&wire.Return{JID: job.ID, ID: c.m.id, Fun: call.Fun, FunArgs: call.Args, Return: res.Return,
+		Retcode: int64(res.Retcode), Success: res.Success, Out: res.Out, User: job.User}).ToMap()
+	if call.Metadata != nil {
+		ret.Set("metadata", call.Metadata)
+	}
+	if _, err := c.link.do(ctx, ret); err != nil {
+		return res, fmt.Errorf("tell the master what came out: %w", err)
+	}
+	return res, nil
+}
+
+// Grains is what is known of this machine.
+func (c *Caller) Grains() *wire.Map { return c.m.Grains() }
+
+// Functions are the functions that can be run, with their documentation.
+func (c *Caller) Functions() *module.Registry { return c.m.reg }
+
+func userName() string {
+	if u := os.Getenv("SUDO_USER"); u != "" {
+		return "sudo_" + u
+	}
+	if u := os.Getenv("USER"); u != "" {
+		return filepath.Base(u)
+	}
+	return "root"
+}

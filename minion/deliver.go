@@ -1,0 +1,157 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/gosalt/gosalt/minion/journal"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// ackAfter is how long a job may run before its master is told that it was taken: a
+// result that comes sooner says the same.
+const ackAfter = 50 * time.Millisecond
+
+// acknowledge tells a gosalt master that a job was taken, unless its result is
+// there first. It does not wait.
+func (m *Minion) acknowledge(l *link, jid wire.JobID) {
+	m.background.Go(func() {
+		if sleep(m.ctx, ackAfter) != nil || !m.jobs.isRunning(jid) {
+			return
+		}
+		if _, err := l.do(m.ctx, (&wire.Ack{JID: jid}).ToMap()); err != nil && m.ctx.Err() == nil {
+			l.log.Debug("taking of a job could not be acknowledged", "jid", jid, "error", err)
+		}
+	})
+}
+
+// deliverResults returns results to their masters, as they come and, after a
+// failure, again until they are confirmed.
+func (m *Minion) deliverResults(ctx context.Context) {
+	failed := 0
+	for {
+		if m.deliverAll(ctx) {
+			failed = 0
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.deliver:
+			}
+			continue
+		}
+		failed++
+		t := time.NewTimer(backoff(failed, m.cfg.ReturnRetryTimer, max(m.cfg.ReturnRetryTimerMax, m.cfg.ReturnRetryTimer)))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-m.deliver: // something new, or the master is back
+		case <-t.C:
+		}
+		t.Stop()
+	}
+}
+
+// deliverAll tries to return everything that waits, and tells whether nothing is left.
+func (m *Minion) deliverAll(ctx context.Context) bool {
+	waiting, err := m.journal.Unacked()
+	if err != nil {
+		m.log.Error("results cannot be read", "error", err)
+		return false
+	}
+	down := map[*link]bool{}
+	left := false
+	for _, r := range waiting {
+		l := m.linkOf(r.Master)
+		if l == nil || l.current() == nil || down[l] {
+			left = true
+			continue
+		}
+		if err := m.deliverOne(ctx, l, r); err != nil {
+			if ctx.Err() != nil {
+				return false
+			}
+			l.log.Warn("result could not be returned, and is kept", "jid", r.JID, "error", err)
+			left = true
+			down[l] = true
+		}
+	}
+	return !left
+}
+
+// linkOf finds the link of a master; results of one that is no longer configured go
+// to the one that is used.
+func (m *Minion) linkOf(master string) *link {
+	for _, l := range m.links {
+		if l.master == master {
+			return l
+		}
+	}
+	if len(m.links) == 0 {
+		return nil
+	}
+	return m.links[0]
+}
+
+// errNotStored is what a master answers that could not store a result.
+var errNotStored = errors.New("the master could not store it")
+
+// deliverOne returns one result. It is done with when the master has it, and also
+// when the master will never take it.
+func (m *Minion) deliverOne(ctx context.Context, l *link, r journal.Result) error {
+	v, err := l.do(ctx, r.Return)
+	var refused *wire.Error
+	if errors.As(err, &refused) {
+		switch refused.Kind {
+		case wire.Forbidden, wire.Malformed, wire.Unknown:
+			l.log.Error("the master refuses a result for good", "jid", r.JID, "error", err)
+			m.journal.Acked(r.JID)
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if s, ok := v.(string); ok && s == "" {
+		return errNotStored // how Salt's master answers when its handler failed
+	}
+	m.journal.Acked(r.JID)
+	return nil
+}
+
+// tellAlive tells gosalt masters from time to time which jobs are running.
+func (m *Minion) tellAlive(ctx context.Context) {
+	every := m.cfg.Heartbeat
+	if every <= 0 {
+		return
+	}
+	told := false
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		running := len(m.jobs.ids()) > 0
+		if !running && !told {
+			continue // the connections have heartbeats of their own
+		}
+		told = running
+		for _, l := range m.links {
+			if c := l.current(); c == nil || !c.gosalt {
+				continue
+			}
+			if err := m.sayAlive(ctx, l); err != nil && ctx.Err() == nil {
+				l.log.Debug("master could not be told what runs", "error", err)
+			}
+		}
+	}
+}
+
+func (m *Minion) sayAlive(ctx context.Context, l *link) error {
+	_, err := l.do(ctx, (&wire.Alive{Running: m.jobs.ids()}).ToMap())
+	return err
+}

@@ -1,0 +1,365 @@
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/transport"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// Faults of a sign-in that end a minion, or a gosalt-call.
+var (
+	// ErrRejected says that the master refused the minion's key.
+	ErrRejected = errors.New("the master has rejected this minion's public key")
+	// ErrPending says that the key waits to be accepted, where nobody wants to wait for that.
+	ErrPending = errors.New("the master has this minion's public key, and it waits to be accepted")
+	// ErrFinger says that the master's key is not the one that master_finger names.
+	ErrFinger = errors.New("the master's key is not the one that master_finger names")
+)
+
+// link is a minion's relation to one master: its keys, and the connection for
+// requests. Its methods may be called concurrently.
+type link struct {
+	cfg     *config.Minion
+	id      wire.MinionID
+	key     *seal.PrivateKey
+	master  string // "salt", "salt.example.com:4506"
+	addr    string // host:port of its request port
+	keyFile string // where its public key is kept
+	dial    transport.Dialer
+	log     *slog.Logger
+	enc     seal.Algorithm
+	sig     seal.Algorithm
+	grains  func() *wire.Map // for autosign_grains
+
+	requests transport.Requester // for everything but sign-ins
+
+	authMu sync.Mutex // one sign-in at a time
+	mu     sync.Mutex
+	creds  *credentials
+	token  seal.Secret
+}
+
+// credentials are what a sign-in brings.
+type credentials struct {
+	master      *seal.PublicKey
+	shared      *seal.Key
+	session     *seal.Key
+	keyID       string // names the shared key in the journal
+	publishPort int
+	gosalt      bool
+}
+
+func newLink(cfg *config.Minion, id wire.MinionID, key *seal.PrivateKey, master string, only bool, dial transport.Dialer, log *slog.Logger) (*link, error) {
+	enc, ok := seal.EncAlgorithm(cfg.EncryptionAlgorithm)
+	if !ok {
+		return nil, fmt.Errorf("encryption_algorithm %q: OAEP-SHA1 or OAEP-SHA224 expected", cfg.EncryptionAlgorithm)
+	}
+	sig, ok := seal.SigAlgorithm(cfg.SigningAlgorithm)
+	if !ok {
+		return nil, fmt.Errorf("signing_algorithm %q: PKCS1v15-SHA1 or PKCS1v15-SHA224 expected", cfg.SigningAlgorithm)
+	}
+	host, port := splitMaster(master, cfg.MasterPort)
+	l := &link{cfg: cfg, id: id, key: key, master: master, addr: net.JoinHostPort(host, strconv.Itoa(port)),
+		keyFile: masterKeyName(cfg.PKIDir, master, only), dial: dial, log: log.With("master", master), enc: enc, sig: sig,
+		token: seal.NewSecret(seal.NewKey().Reveal())}
+	l.requests = dial.Requester(l.addr)
+	return l, nil
+}
+
+// splitMaster reads a master's address: a name or address, with or without a port.
+func splitMaster(master string, port int) (host string, p int) {
+	if h, ps, err := net.SplitHostPort(master); err == nil {
+		if n, err := strconv.Atoi(ps); err == nil {
+			return h, n
+		}
+	}
+	if len(master) > 1 && master[0] == '[' && master[len(master)-1] == ']' {
+		master = master[1 : len(master)-1]
+	}
+	return master, port
+}
+
+func (l *link) close() { l.requests.Close() }
+
+func (l *link) current() *credentials {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.creds
+}
+
+// publishAddr is where the master publishes.
+func (l *link) publishAddr(c *credentials) string {
+	host, _, _ := net.SplitHostPort(l.addr)
+	port := c.publishPort
+	if p := l.cfg.PublishPort; p != 0 && p != 4506 {
+		port = p
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// signIn gets new credentials, unless they have changed since old was current. It
+// waits while the key is pending, as long as ctx lasts, unless once is set: then
+// that is ErrPending.
+func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*credentials, error) {
+	l.authMu.Lock()
+	defer l.authMu.Unlock()
+	if c := l.current(); c != nil && c != old {
+		return c, nil
+	}
+	wait := l.cfg.AcceptanceWaitTime
+	failed := 0
+	for {
+		c, state, err := l.trySignIn(ctx)
+		switch {
+		case err != nil && ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, ErrFinger), errors.Is(err, seal.ErrMasterKey), errors.Is(err, seal.ErrPubSig):
+			return nil, err
+		case err != nil:
+			if failed++; once && failed >= max(1, l.cfg.AuthTries) {
+				return nil, err
+			}
+			l.log.Warn("sign-in failed", "error", err, "try", failed)
+			if err := sleep(ctx, backoff(failed, time.Second, l.cfg.ReconMax)); err != nil {
+				return nil, err
+			}
+			continue
+		case state == wire.AuthAccepted:
+			l.mu.Lock()
+			l.creds = c
+			l.mu.Unlock()
+			return c, nil
+		case state == wire.AuthDenied:
+			if once || !l.cfg.RejectedRetry {
+				return nil, fmt.Errorf("%w (%s): on the master, see gosalt-key -L; delete its old key with gosalt-key -d %s if this minion's key was rightly made anew", ErrRejected, l.master, l.id)
+			}
+			l.log.Error("the master has rejected this minion's public key; trying again as rejected_retry says", "wait", wait)
+		case state == wire.AuthFull:
+			err := errors.New("the master has as many minions as max_minions allows")
+			if once {
+				return nil, err
+			}
+			l.log.Error("sign-in refused", "error", err, "wait", wait)
+		default:
+			if once {
+				return nil, ErrPending
+			}
+			l.log.Warn("the master has this minion's public key, and it waits to be accepted", "accept_with", "gosalt-key -a "+string(l.id), "wait", wait)
+		}
+		failed = 0
+		if err := sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+		if m := l.cfg.AcceptanceWaitTimeMax; m > 0 {
+			wait = min(wait+l.cfg.AcceptanceWaitTime, m)
+		}
+	}
+}
+
+// trySignIn asks once.
+func (l *link) trySignIn(ctx context.Context) (*credentials, wire.AuthState, error) {
+	known, err := readMasterKey(l.keyFile)
+	if err != nil {
+		return nil, 0, err
+	}
+	req := &wire.AuthRequest{ID: l.id, Nonce: seal.NewNonce(), EncAlgo: string(l.enc), SigAlgo: string(l.sig),
+		Pub: seal.CleanKey(l.key.Public().PEM()), Gosalt: wire.Version}
+	check := &seal.AuthCheck{Minion: l.key, Nonce: req.Nonce, Enc: l.enc, Sig: l.sig, Master: known, OpenMode: l.cfg.OpenMode}
+	if known != nil {
+		check.Token = l.token
+		if req.Token, err = known.Encrypt(l.enc, []byte(l.token.Reveal())); err != nil {
+			return nil, 0, err
+		}
+	}
+	if l.cfg.VerifyMasterPubkeySign {
+		if check.SignMaster, err = l.signingKey(); err != nil {
+			return nil, 0, err
+		}
+	}
+	if req.AutosignGrains, err = l.autosignGrains(); err != nil {
+		return nil, 0, err
+	}
+	body, err := (&wire.Envelope{Enc: wire.EncClear, Load: req.ToMap(), Version: wire.SaltVersion}).Encode()
+	if err != nil {
+		return nil, 0, err
+	}
+	conn := l.dial.Requester(l.addr)
+	defer conn.Close()
+	tctx, cancel := context.WithTimeoutCause(ctx, l.cfg.AuthTimeout, fmt.Errorf("no answer within auth_timeout (%s)", l.cfg.AuthTimeout))
+	defer cancel()
+	answer, err := conn.Do(tctx, body)
+	if err != nil {
+		return nil, 0, fmt.Errorf("the master at %s cannot be reached: %w", l.addr, cause(tctx, err))
+	}
+	r, err := check.Open(answer, wire.Authenticated)
+	if err != nil {
+		return nil, 0, err
+	}
+	if r.State != wire.AuthAccepted {
+		return nil, r.State, nil
+	}
+	if err := l.checkFinger(r.MasterPEM); err != nil {
+		return nil, 0, err
+	}
+	if r.NewMaster {
+		if err := l.keepMaster(r); err != nil {
+			return nil, 0, err
+		}
+	}
+	return &credentials{master: r.Master, shared: r.Shared, session: r.Session, keyID: r.Shared.Digest()[:16],
+		publishPort: r.PublishPort, gosalt: r.Gosalt > 0}, wire.AuthAccepted, nil
+}
+
+// cause prefers why a context ended to that it ended.
+func cause(ctx context.Context, err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		if c := context.Cause(ctx); c != nil {
+			return c
+		}
+	}
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// backoff is how long to wait before the n-th try, n from 1: with full jitter, so
+// that minions which lost their master at one moment do not come back at one.
+func backoff(n int, first, most time.Duration) time.Duration {
+	d := first << min(n-1, 16)
+	if d > most || d <= 0 {
+		d = max(most, first)
+	}
+	return time.Duration(rand.Int64N(int64(d))) + 10*time.Millisecond
+}
+
+// do sends a request and returns the value of the answer. After a refusal, which is how
+// a master answers who has to sign in again, it does so and asks once more.
+func (l *link) do(ctx context.Context, load *wire.Map) (any, error) {
+	return l.request(ctx, load, func(body []byte, c *credentials, nonce string) (any, error) {
+		return seal.OpenReply(body, c.session, nonce, wire.Authenticated)
+	})
+}
+
+// pillar asks for the minion's pillar.
+func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.Map, error) {
+	v, err := l.request(ctx, req.ToMap(), func(body []byte, c *credentials, nonce string) (any, error) {
+		return seal.OpenPillar(body, l.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
+	})
+	p, _ := v.(*wire.Map)
+	return p, err
+}
+
+func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *credentials, string) (any, error)) (any, error) {
+	tok, err := l.key.Token()
+	if err != nil {
+		return nil, err
+	}
+	again := false
+	for {
+		c := l.current()
+		if c == nil {
+			if c, err = l.signIn(ctx, nil, true); err != nil {
+				return nil, err
+			}
+		}
+		nonce := seal.NewNonce()
+		out := load
+		if c.gosalt {
+			out = load.Clone()
+			out.Set("gosalt", int64(wire.Version))
+		}
+		body, err := seal.SealRequest(c.session, l.id, tok, l.enc, l.sig, nonce, time.Now(), out)
+		if err != nil {
+			return nil, err
+		}
+		tctx, cancel := context.WithTimeoutCause(ctx, l.cfg.RequestChannelTimeout, fmt.Errorf("no answer within request_channel_timeout (%s)", l.cfg.RequestChannelTimeout))
+		answer, err := l.requests.Do(tctx, body)
+		if err != nil {
+			err = fmt.Errorf("ask the master at %s for %s: %w", l.addr, load.Text("cmd"), cause(tctx, err))
+			cancel()
+			return nil, err
+		}
+		cancel()
+		v, err := open(answer, c, nonce)
+		if !again && (errors.Is(err, seal.ErrAuth) || errors.Is(err, seal.ErrNoKey) || errors.Is(err, seal.ErrDecrypt)) {
+			again = true
+			l.log.Info("the master refused a request: signing in again", "cmd", load.Text("cmd"))
+			if _, err := l.signIn(ctx, c, true); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("answer of the master to %s: %w", load.Text("cmd"), err)
+		}
+		if m, ok := v.(*wire.Map); ok && m.Len() == 1 {
+			if em := m.Map(wire.FieldError); em != nil {
+				e, err := wire.ErrorFromMap(em)
+				if err != nil {
+					return nil, err
+				}
+				return nil, e
+			}
+		}
+		return v, nil
+	}
+}
+
+// keepMaster stores the master's key at first contact.
+func (l *link) keepMaster(r *seal.AuthResult) error {
+	if err := os.MkdirAll(l.cfg.PKIDir, 0o700); err != nil {
+		return fmt.Errorf("keep the master's key: %w", err)
+	}
+	return writeMasterKey(l.keyFile, r.MasterPEM)
+}
+
+// checkFinger holds the master's key against master_finger, where that is given.
+func (l *link) checkFinger(pem string) error {
+	want := l.cfg.MasterFinger
+	if want == "" {
+		return nil
+	}
+	got, err := seal.Fingerprint(pem, l.cfg.HashType)
+	if err != nil {
+		return err
+	}
+	if got != want {
+		return fmt.Errorf("%w: it is %s, and %s was expected. If the master is the right one, put its finger print (gosalt-key -F) into master_finger", ErrFinger, got, want)
+	}
+	return nil
+}
+
+// autosignGrains are the grains that may make the master accept the key by itself.
+func (l *link) autosignGrains() (*wire.Map, error) {
+	if len(l.cfg.AutosignGrains) == 0 || l.grains == nil {
+		return nil, nil
+	}
+	all := l.grains()
+	out := wire.NewMap()
+	for _, name := range l.cfg.AutosignGrains {
+		v, _ := all.Get(name)
+		out.Set(name, v)
+	}
+	return out, nil
+}

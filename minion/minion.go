@@ -1,0 +1,267 @@
+// Package minion is the machine side's daemon: it signs in with its masters, runs the
+// jobs that they publish, each at most once, and returns what came out.
+//
+// Start with Minion.Run (this file). link.go signs in and asks the master things,
+// listen.go receives jobs, dispatch.go runs them, package journal remembers them on
+// disk, deliver.go returns results. Package modules holds the functions, package
+// grains what is known of the machine.
+package minion
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/minion/journal"
+	"github.com/gosalt/gosalt/minion/modules"
+	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/transport"
+	"github.com/gosalt/gosalt/protocol/transport/zmq"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// Config is what a minion is made of.
+type Config struct {
+	*config.Minion
+	Log *slog.Logger
+	// Dial makes connections; nil is ZeroMQ over TCP.
+	Dial transport.Dialer
+	// Ready is called when the minion receives jobs of its first master; may be nil.
+	Ready func()
+}
+
+// Minion is a running or startable minion.
+type Minion struct {
+	cfg     Config
+	id      wire.MinionID
+	log     *slog.Logger
+	key     *seal.PrivateKey
+	dial    transport.Dialer
+	reg     *module.Registry
+	journal *journal.Journal
+	jobs    *dispatcher
+	ready   sync.Once
+	deliver chan struct{} // there may be results to return
+
+	ctx        context.Context // Run's: jobs outlive a connection
+	background sync.WaitGroup  // what was started on the side
+
+	mu     sync.Mutex
+	grains *wire.Map
+	pillar *wire.Map
+	links  []*link // one for each master
+}
+
+// New opens what a minion needs: its key and its journal. Run must follow.
+func New(cfg Config) (*Minion, error) {
+	id, err := wire.ParseMinionID(cfg.ID)
+	if err != nil {
+		return nil, fmt.Errorf("option id: %w", err)
+	}
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1)}
+	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
+		return nil, err
+	}
+	if m.dial == nil {
+		if m.dial, err = tcpDialer(cfg.Minion, cfg.Log); err != nil {
+			return nil, err
+		}
+	}
+	only := len(cfg.Master) < 2 || cfg.MasterType == "failover"
+	for _, master := range cfg.Master {
+		l, err := newLink(cfg.Minion, id, m.key, master, only, m.dial, cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		l.grains = m.Grains
+		m.links = append(m.links, l)
+	}
+	if m.journal, err = journal.Open(filepath.Join(cfg.CacheDir, "jobs"), journal.Options{
+		KeepUnack: cfg.SpoolAge, MaxUnack: int64(cfg.SpoolSize), Interrupted: interrupted(id), Dropped: dropped}); err != nil {
+		return nil, err
+	}
+	m.jobs = (&dispatcher{id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, finished: m.wakeDelivery,
+		max: cfg.ProcessCountMax, maxRet: int64(cfg.MaxReturn)}).init()
+	return m, nil
+}
+
+// tcpDialer makes connections as the configuration says.
+func tcpDialer(cfg *config.Minion, log *slog.Logger) (transport.Dialer, error) {
+	o := zmq.DialOptions{Log: log, Ping: cfg.Heartbeat, MaxFrame: int(cfg.MaxReturn) + 16<<20}
+	if cfg.SourceAddress != "" {
+		a, err := netip.ParseAddr(cfg.SourceAddress)
+		if err != nil {
+			return nil, fmt.Errorf("source_address %q: an address of this machine is expected", cfg.SourceAddress)
+		}
+		o.Source = a
+	}
+	return zmq.NewDialer(o), nil
+}
+
+// Grains is what is known of this machine; read only.
+func (m *Minion) Grains() *wire.Map {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.grains == nil {
+		m.grains = m.collectGrains()
+	}
+	return m.grains
+}
+
+// Pillar is what the master told this minion alone; read only.
+func (m *Minion) Pillar() *wire.Map {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.pillar == nil {
+		return wire.NewMap()
+	}
+	return m.pillar
+}
+
+func (m *Minion) setPillar(p *wire.Map) {
+	m.mu.Lock()
+	m.pillar = p
+	m.mu.Unlock()
+}
+
+// refresh carries out what a function asks of the minion.
+func (m *Minion) refresh(ctx context.Context, what string) error {
+	switch what {
+	case "grains":
+		m.mu.Lock()
+		m.grains = nil
+		m.mu.Unlock()
+		m.Grains()
+		return nil
+	case "pillar":
+		for _, l := range m.links {
+			if l.current() == nil {
+				continue
+			}
+			if err := m.fetchPillar(ctx, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	default: // modules are compiled in
+		return nil
+	}
+}
+
+// fetchPillar gets the pillar of a master and brings it this minion's grains.
+func (m *Minion) fetchPillar(ctx context.Context, l *link) error {
+	p, err := l.pillar(ctx, &wire.PillarRequest{ID: m.id, Grains: m.Grains(), Saltenv: m.cfg.SaltEnv, Pillarenv: m.cfg.PillarEnv, Ver: "2"})
+	if err != nil {
+		return err
+	}
+	m.setPillar(p)
+	return nil
+}
+
+// call is what a function gets.
+func (m *Minion) call(job *module.Job) *module.Call {
+	return &module.Call{Job: job, Opts: m.cfg.Raw, Grains: m.Grains, Pillar: m.Pillar,
+		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, Refresh: m.refresh}
+}
+
+func (m *Minion) wakeDelivery() {
+	select {
+	case m.deliver <- struct{}{}:
+	default:
+	}
+}
+
+// Run works until ctx ends, or no master can be worked for. Jobs that run when ctx
+// ends are ended with it, and told as interrupted when the minion is back.
+func (m *Minion) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	m.ctx = ctx
+	var wg sync.WaitGroup
+	defer func() {
+		cancel(nil)
+		wg.Wait()
+		m.jobs.close()
+		m.background.Wait()
+		for _, l := range m.links {
+			l.close()
+		}
+		if err := m.journal.Close(); err != nil {
+			m.log.Error("job journal", "error", err)
+		}
+	}()
+	wg.Go(func() { m.deliverResults(ctx) })
+	wg.Go(func() { m.tellAlive(ctx) })
+	if m.cfg.MasterType == "disable" {
+		m.log.Info("master_type is disable: working without a master")
+		<-ctx.Done()
+		return nil
+	}
+	if d := m.cfg.RandomStartupDelay; d > 0 {
+		if err := sleep(ctx, time.Duration(rand.Int64N(int64(d)))); err != nil {
+			return nil
+		}
+	}
+	var err error
+	if m.cfg.MasterType == "failover" {
+		err = m.failover(ctx)
+	} else {
+		err = m.all(ctx)
+	}
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// all works for every master at the same time, until none is left that can be worked for.
+func (m *Minion) all(ctx context.Context) error {
+	errs := make([]error, len(m.links))
+	var wg sync.WaitGroup
+	for i, l := range m.links {
+		wg.Go(func() {
+			if errs[i] = m.serve(ctx, l, false); errs[i] != nil && ctx.Err() == nil {
+				l.log.Error("not working for this master any more", "error", errs[i])
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// failover works for one master, and for the next when that one is gone.
+func (m *Minion) failover(ctx context.Context) error {
+	links := slices.Clone(m.links)
+	if m.cfg.RandomMaster || m.cfg.MasterShuffle {
+		rand.Shuffle(len(links), func(i, k int) { links[i], links[k] = links[k], links[i] })
+	}
+	var last error
+	for try := 1; ; try++ {
+		for i, l := range links {
+			err := m.serve(ctx, l, true)
+			if ctx.Err() != nil {
+				return nil
+			}
+			last = err
+			l.log.Warn("master is gone, trying the next one", "error", err, "next", links[(i+1)%len(links)].master)
+		}
+		if n := m.cfg.MasterTries; n > 0 && try >= n && last != nil && errors.Is(last, ErrRejected) {
+			return last
+		}
+		if err := sleep(ctx, backoff(try, time.Second, m.cfg.ReconMax)); err != nil {
+			return nil
+		}
+	}
+}
+
+func (m *Minion) collectGrains() *wire.Map {
+	return wire.NewMap("id", string(m.id))
+}
