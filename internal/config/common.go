@@ -145,7 +145,7 @@ type Common struct {
 	Heartbeat time.Duration `yaml:"heartbeat" unit:"s"` // 15
 
 	// KeySize is the number of bits of a key pair when one is made.
-	KeySize int `yaml:"keysize"` // 4096: what is made today should last; Salt makes 2048
+	KeySize int `yaml:"keysize"` // 2048
 
 	// MasterSignKeyName is the name, without ending, of the key pair that signs a
 	// master's public key.

@@ -71,7 +71,7 @@ func common(side, fileClient string, more func(*Common)) Common {
 		LogDatefmt:    "%H:%M:%S", LogDatefmtLogfile: "%Y-%m-%d %H:%M:%S", LogGranularLevels: wire.NewMap(),
 		Interface: "0.0.0.0", Transport: "zeromq",
 		TCPKeepalive: true, TCPKeepaliveIdle: 300 * time.Second, TCPKeepaliveCnt: -1, TCPKeepaliveIntvl: -time.Second,
-		Heartbeat: 15 * time.Second, KeySize: 4096, MasterSignKeyName: "master_sign",
+		Heartbeat: 15 * time.Second, KeySize: 2048, MasterSignKeyName: "master_sign",
 		SignPubMessages: true, HashType: "sha256", MaxEventSize: 1 << 20,
 		PublisherACL: wire.NewMap(), PublisherACLBlacklist: wire.NewMap(), FileClient: fileClient,
 		FileRoots:   map[string][]string{"base": {"/srv/salt", "/srv/spm/salt"}},
@@ -84,8 +84,6 @@ func common(side, fileClient string, more func(*Common)) Common {
 
 // deliberate are the options whose default is not Salt's, with the reason.
 var deliberate = map[string]string{
-	"master:keysize":            "4096: what is made today should last",
-	"minion:keysize":            "4096: what is made today should last",
 	"master:request_server_ttl": "300: a recorded request must not work for ever",
 	"minion:sign_pub_messages":  "True: a gosalt minion verifies every job",
 	"minion:recon_max":          "30000: waits are spread with full jitter from 1 s to 30 s",

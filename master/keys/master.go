@@ -29,7 +29,7 @@ type MasterConfig struct {
 }
 
 // DefaultKeySize is the size of keys that are made, in bits.
-const DefaultKeySize = 4096
+const DefaultKeySize = seal.DefaultBits
 
 // Master is the master's own keys.
 type Master struct {
