@@ -11,6 +11,7 @@ import (
 	"github.com/gosalt/gosalt/cli/term"
 	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/version"
 	"github.com/gosalt/gosalt/internal/yamlarg"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -70,7 +71,7 @@ func (c *CommonOptions) declare(io IO, usage, description string) {
 		Epilog: `More is in "man %prog" and the reference, which "%prog --help" is a part of.`}
 	c.parser.Add("",
 		optparse.Action(func(*optparse.Parser) *optparse.Exit {
-			return &optparse.Exit{Out: io.Prog + " " + VersionText() + "\n"}
+			return &optparse.Exit{Out: io.Prog + " " + version.Text() + "\n"}
 		}, "--version").Help("show program's version number and exit"),
 		optparse.Flag(&c.versions, "versions_report", "-V", "--versions-report").
 			Help("Show the versions of the program and of what it is built from, and exit."),
