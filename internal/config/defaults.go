@@ -53,7 +53,7 @@ func DefaultMinion() *Minion {
 		PubRet: true, Multiprocessing: true, ProcessCountMax: -1, MinionJIDQueueHWM: 100,
 		EncryptionAlgorithm: "OAEP-SHA1", SigningAlgorithm: "PKCS1v15-SHA1",
 		LoopInterval: time.Second, Grains: wire.NewMap(), GrainsCacheExpiration: 5 * time.Minute,
-		EnableFQDNsGrains: true, EnableGPUGrains: true, EnableLegacyStartupEvents: true,
+		EnableGPUGrains: true, EnableLegacyStartupEvents: true,
 		CmdSafe: true, MineEnabled: true, MineInterval: time.Hour,
 	}
 }

@@ -122,24 +122,25 @@ func hostAddrs() []string {
 	return list
 }
 
-// idFile is where a guessed id is kept. Below another root_dir it is at Salt's place
-// there; for a configuration elsewhere it is beside it, so that several minions on one
-// host do not share it (Salt has them share /etc/salt/minion_id).
+// idFile is where a guessed id is kept: at Salt's place below root_dir. A configuration
+// elsewhere that shares the root directory has it beside itself, so that several
+// minions of one host do not share it (Salt has them share /etc/salt/minion_id).
 func (c *Common) idFile() string {
 	dir := filepath.Dir(c.ConfFile)
-	if dir == DefaultDir {
-		return filepath.Join(c.RootDir, DefaultDir, "minion_id")
+	if filepath.Clean(c.RootDir) == "/" && dir != DefaultDir {
+		return filepath.Join(dir, "minion_id")
 	}
-	return filepath.Join(dir, "minion_id")
+	return filepath.Join(c.RootDir, DefaultDir, "minion_id")
 }
 
-// guessID works out an id where none is set, and says whether it is an IPv4 address.
-func (c *Common) guessID(n names) (id string, addr bool) {
+// guessID works out an id where none is set. It says whether the id is an IPv4 address,
+// and whether it was kept from an earlier time.
+func (c *Common) guessID(n names) (id string, addr, kept bool) {
 	if c.MinionIDCaching {
 		if lines := readLines(c.idFile()); len(lines) > 0 {
 			id := strings.TrimPrefix(strings.TrimSpace(lines[0]), "\ufeff")
 			if id != "" && id != "localhost" {
-				return id, false
+				return id, false, true
 			}
 		}
 	}
@@ -154,7 +155,7 @@ func (c *Common) guessID(n names) (id string, addr bool) {
 		id = id[:len(id)-len("."+d)]
 	}
 	ip := net.ParseIP(id)
-	return id, ip != nil && ip.To4() != nil
+	return id, ip != nil && ip.To4() != nil, false
 }
 
 // withDomain adds append_domain to an id.

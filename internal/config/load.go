@@ -21,6 +21,10 @@ func LoadMaster(dir string) (*Master, []Problem, error) {
 
 // LoadMasterFile is LoadMaster for a main file of another name.
 func LoadMasterFile(path string) (*Master, []Problem, error) {
+	return loadMaster(path, system)
+}
+
+func loadMaster(path string, n names) (*Master, []Problem, error) {
 	path, r, err := begin(path)
 	if err != nil {
 		return nil, r.problems, err
@@ -31,11 +35,12 @@ func LoadMasterFile(path string) (*Master, []Problem, error) {
 	m.ConfFile, m.Raw = path, root.wireMap()
 	r.unknown(root, masterSide)
 
+	m.lower()
 	m.adjustLog(set)
 	m.adjustDirs(set, func(k string) { r.checkRootDir(set[k]) })
 	m.TokenDir = filepath.Join(m.CacheDir, "tokens")
 	if m.ID == "" {
-		id, addr := m.guessID(system)
+		id, addr, _ := m.guessID(n)
 		if !addr {
 			id = m.withDomain(id)
 		}
@@ -93,13 +98,14 @@ func loadMinion(path string, o MinionOptions, n names) (*Minion, []Problem, erro
 	m.ConfFile, m.Raw = path, root.wireMap()
 	r.unknown(root, minionSide)
 
+	m.lower()
 	m.adjustLog(set)
 	if o.ID != "" {
 		m.ID = o.ID
 	}
-	guessed, addr := "", false
+	guessed, addr, kept := "", false, false
 	if m.ID == "" {
-		guessed, addr = m.guessID(n)
+		guessed, addr, kept = m.guessID(n)
 		m.ID = guessed
 	}
 	if !addr {
@@ -135,7 +141,7 @@ func loadMinion(path string, o MinionOptions, n names) (*Minion, []Problem, erro
 	if err := r.err(); err != nil {
 		return nil, r.problems, err
 	}
-	if guessed != "" && m.MinionIDCaching && !o.ForgetID {
+	if guessed != "" && !kept && m.MinionIDCaching && !o.ForgetID {
 		if err := m.keepID(guessed); err != nil {
 			r.add(Problem{File: m.idFile(), Option: "id", Severity: Warning,
 				Text: fmt.Sprintf("%v: set the option id, so that the minion keeps its name", err)})
@@ -185,6 +191,12 @@ func (c *Common) adjustLog(set map[string]*node) {
 	case !filepath.IsAbs(c.LogFile):
 		c.LogFile = filepath.Join(c.LogDir, c.LogFile)
 	}
+}
+
+// lower brings what is compared without case into lower case.
+func (c *Common) lower() {
+	c.HashType = strings.ToLower(c.HashType)
+	c.LogLevel, c.LogLevelLogfile = strings.ToLower(c.LogLevel), strings.ToLower(c.LogLevelLogfile)
 }
 
 // adjustDirs are Salt's rules for directories that follow others.
@@ -250,16 +262,16 @@ var logLevels = []string{"quiet", "critical", "error", "warning", "info", "profi
 
 func (c *Common) checks() []check {
 	list := []check{
-		oneOf("log_level", strings.ToLower(c.LogLevel), logLevels...),
+		oneOf("log_level", c.LogLevel, logLevels...),
 		oneOf("transport", c.Transport, "zeromq"),
 		oneOf("file_client", c.FileClient, "local", "remote"),
-		oneOf("hash_type", strings.ToLower(c.HashType), "md5", "sha1", "sha224", "sha256", "sha384", "sha512"),
+		oneOf("hash_type", c.HashType, "md5", "sha1", "sha224", "sha256", "sha384", "sha512"),
 		{"keysize", c.KeySize >= 2048 && c.KeySize <= 16384, "2048 to 16384 bits"},
 		{"heartbeat", c.Heartbeat >= time.Second, "1 second or more"},
 		{"max_event_size", c.MaxEventSize > 0, "more than 0"},
 	}
 	if c.LogLevelLogfile != "" {
-		list = append(list, oneOf("log_level_logfile", strings.ToLower(c.LogLevelLogfile), logLevels...))
+		list = append(list, oneOf("log_level_logfile", c.LogLevelLogfile, logLevels...))
 	}
 	return list
 }

@@ -207,7 +207,7 @@ type Minion struct {
 
 	// EnableFQDNsGrains looks up all names of all addresses of this host, which can take
 	// long.
-	EnableFQDNsGrains bool `yaml:"enable_fqdns_grains"` // True
+	EnableFQDNsGrains bool `yaml:"enable_fqdns_grains"` // False
 
 	// EnableGPUGrains looks for graphics cards.
 	EnableGPUGrains bool `yaml:"enable_gpu_grains"` // True
