@@ -226,7 +226,6 @@ type replayer struct {
 	master, minion *PrivateKey
 	sign           *PublicKey
 	tok            []byte
-	known          *PublicKey             // what the minion knows of the master
 	last           map[int]*wire.Map      // last request of a connection
 	lastEnv        map[int]*wire.Envelope // and its envelope
 	serials        map[string]*Serial     // by traffic key

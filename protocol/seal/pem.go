@@ -116,7 +116,7 @@ func ParsePrivate(text []byte, passphrase Secret, opts ...Option) (*PrivateKey, 
 		if passphrase.Empty() {
 			return nil, ErrPassphrase
 		}
-		if der, err = decryptPBES2(der, passphrase.Reveal()); err != nil {
+		if der, err = decryptPBES2(der, passphrase.Reveal(), maxIterations); err != nil {
 			return nil, err
 		}
 	case b.Type == "RSA PRIVATE KEY", b.Type == "PRIVATE KEY":

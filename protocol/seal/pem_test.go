@@ -23,7 +23,7 @@ func TestParsePrivateForms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"pkcs1", "pkcs8", "pkcs1-aes256", "pkcs1-des3", "pkcs8-aes256", "pkcs8-aes128-sha1", "pkcs8-aes192-sha512"} {
+	for _, name := range []string{"pkcs1", "pkcs8", "pkcs1-aes256", "pkcs1-des3", "pkcs8-aes256", "pkcs8-aes128-sha1", "pkcs8-aes192-sha512", "pkcs8-iter1", "pkcs8-iter1-sha1"} {
 		text := readKey(t, name)
 		k, err := ParsePrivate(text, NewSecret("s3cret"))
 		if err != nil || !k.Public().Equal(want) {
