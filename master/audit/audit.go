@@ -111,6 +111,7 @@ func (l *Log) reopen() error {
 // their name or form are left out, see redact.go. An error means that there is no
 // such line.
 func (l *Log) Write(what string, args ...any) error {
+	values := encodeValues(what, args)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.f == nil {
@@ -122,7 +123,7 @@ func (l *Log) Write(what string, args ...any) error {
 				return err
 			}
 		}
-		return l.append(what, args)
+		return l.append(values)
 	})
 	if err != nil {
 		return fmt.Errorf("audit log %s: %w", l.path, err)
@@ -210,7 +211,7 @@ func (l *Log) catchUp() error {
 		return nil
 	}
 	l.last.hash = hashLine(torn)
-	return l.append(whatTorn, []any{"bytes", len(torn)})
+	return l.append(encodeValues(whatTorn, []any{"bytes", len(torn)}))
 }
 
 // whatTorn is the entry behind a line that a crash left unfinished.
@@ -260,8 +261,8 @@ func parsePosition(line []byte) (position, error) {
 	return position{head.Seq, hashLine(line)}, nil
 }
 
-func (l *Log) append(what string, args []any) error {
-	line := encode(l.last.seq+1, l.last.hash, l.opt.Now(), what, args)
+func (l *Log) append(values []byte) error {
+	line := encode(l.last.seq+1, l.last.hash, l.opt.Now(), values)
 	if err := l.put(append(line, '\n')); err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func read(t *testing.T, path string) string {
 // entry is the text of the values that Write makes of its arguments.
 func entry(t *testing.T, args ...any) string {
 	t.Helper()
-	line := string(encode(1, start.hash, at, "x", args))
+	line := string(encode(1, start.hash, at, encodeValues("x", args)))
 	if !json.Valid([]byte(line)) {
 		t.Fatalf("not JSON: %s", line)
 	}
@@ -370,7 +370,7 @@ func FuzzEncode(f *testing.F) {
 	f.Add("", "", "--token 'a b'\xff")
 	f.Add("x", "key", "-----BEGIN PRIVATE KEY-----")
 	f.Fuzz(func(t *testing.T, what, name, value string) {
-		line := encode(1, start.hash, at, what, []any{name, value, "m", wire.NewMap(name, []any{value}), "password", value})
+		line := encode(1, start.hash, at, encodeValues(what, []any{name, value, "m", wire.NewMap(name, []any{value}), "password", value}))
 		if !json.Valid(line) {
 			t.Fatalf("not JSON: %q", line)
 		}

@@ -24,12 +24,20 @@ const (
 	maxDepth = 32 // of lists and maps
 )
 
-// encode writes one line without its newline.
-func encode(seq uint64, prev string, at time.Time, what string, args []any) []byte {
+// encode writes one line without its newline around the values of encodeValues.
+func encode(seq uint64, prev string, at time.Time, values []byte) []byte {
+	e := &encoder{b: make([]byte, 0, len(values)+160)}
+	fmt.Fprintf(e, `{"seq":%d,"prev":"%s","time":"%s",`, seq, prev, at.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	e.b = append(e.b, values...)
+	return append(e.b, '}')
+}
+
+// encodeValues writes what was done and the names and values of Write: `"what":"x","a":1`.
+func encodeValues(what string, args []any) []byte {
 	e := &encoder{}
-	fmt.Fprintf(e, `{"seq":%d,"prev":"%s","time":"%s","what":`, seq, prev, at.UTC().Format("2006-01-02T15:04:05.000000Z"))
-	e.text(what)
-	head := e.b
+	e.b = append(e.b, `"what":`...)
+	e.text(cutText(what))
+	head := len(e.b)
 	for len(args) > 0 {
 		name := "!missing name"
 		var value any = args[0]
@@ -39,16 +47,16 @@ func encode(seq uint64, prev string, at time.Time, what string, args []any) []by
 			args = args[1:]
 		}
 		e.b = append(e.b, ',')
-		e.text(fieldName(name))
+		e.text(cutText(fieldName(name)))
 		e.b = append(e.b, ':')
 		e.named(name, value, 0)
 	}
 	if len(e.b) > maxValue {
-		long := e.b[len(head):]
-		e.b = head[:len(head):len(head)]
-		fmt.Fprintf(e, `,"too_long":{"bytes":%d,"sha256":"%s"}`, len(long), hashLine(long))
+		sum, size := hashLine(e.b[head:]), len(e.b)-head
+		e.b = e.b[:head]
+		fmt.Fprintf(e, `,"too_long":{"bytes":%d,"sha256":"%s"}`, size, sum)
 	}
-	return append(e.b, '}')
+	return e.b
 }
 
 // fieldName keeps the names of the chain itself from being given twice.
@@ -191,7 +199,7 @@ func (e *encoder) wireMap(m *wire.Map, depth int) {
 		}
 		first = false
 		name := fmt.Sprint(k)
-		e.text(name)
+		e.text(cutText(name))
 		e.b = append(e.b, ':')
 		e.named(name, v, depth+1)
 	}
@@ -201,16 +209,37 @@ func (e *encoder) wireMap(m *wire.Map, depth int) {
 // content writes a text that came from outside: without the secrets in it, and cut
 // where it is long.
 func (e *encoder) content(s string) {
-	s = redactText(s)
-	if len(s) > maxText {
-		sum := sha256.Sum256([]byte(s))
-		cut := maxText
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		s = fmt.Sprintf("%s... (%d bytes, sha256 %s)", s[:cut], len(s), hex.EncodeToString(sum[:]))
+	// Looking for secrets takes its time, so it is not done far behind the cut.
+	if len(s) > 2*maxText {
+		e.text(cutAt(redactText(cutAt(s, 2*maxText)), maxText) + sized(s))
+		return
 	}
-	e.text(s)
+	e.text(cutText(redactText(s)))
+}
+
+// cutText cuts a long text and says so.
+func cutText(s string) string {
+	if len(s) <= maxText {
+		return s
+	}
+	return cutAt(s, maxText) + sized(s)
+}
+
+// cutAt returns at most n bytes of s, whole characters.
+func cutAt(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
+
+// sized names a text that was cut.
+func sized(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return fmt.Sprintf("... (%d bytes, sha256 %s)", len(s), hex.EncodeToString(sum[:]))
 }
 
 // text writes a JSON string. Control and format characters (among them those that
