@@ -331,20 +331,20 @@ func resultList(v any) []string {
 	return []string{pytext.Str(v)}
 }
 
-// addDuration sums milliseconds, given as a number or as text like "5.2 ms".
+// millis reads milliseconds, a number or a text like "5.2 ms".
+func millis(duration any) (float64, error) {
+	if s, ok := duration.(string); ok {
+		s, _, _ = strings.Cut(s, " ms")
+		return strconv.ParseFloat(strings.TrimSpace(s), 64)
+	}
+	return pytext.Number(duration), nil
+}
+
 func (r *hostReport) addDuration(s *stateResult) {
-	ms := 0.0
-	switch x := s.duration.(type) {
-	case string:
-		t, _, _ := strings.Cut(x, " ms")
-		f, err := strconv.ParseFloat(strings.TrimSpace(t), 64)
-		if err != nil {
-			r.o.tell("Cannot parse a float from duration %s", x)
-			return
-		}
-		ms = f
-	default:
-		ms = pytext.Number(x)
+	ms, err := millis(s.duration)
+	if err != nil {
+		r.o.tell("Cannot parse a float from duration %v", s.duration)
+		return
 	}
 	if s.ret.Has("__parallel__") {
 		r.longest = max(r.longest, ms)
@@ -415,7 +415,7 @@ func (r *hostReport) formatChanges(changes any) (bool, string, error) {
 func (r *hostReport) full(s *stateResult, color string) error {
 	end := r.c.end
 	line := func(label, value string) {
-		r.lines = append(r.lines, "    "+color+label+": "+value+end)
+		r.lines = append(r.lines, "    "+color+label+": "+r.o.safe(value)+end)
 	}
 	comment, err := r.comment(s)
 	if err != nil {

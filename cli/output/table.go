@@ -256,7 +256,11 @@ func profile(data any, o Options) (string, error) {
 					name, _ = s.Get("__id__")
 				}
 				if d, ok := s.Get("duration"); ok {
-					r.duration = pytext.Number(d)
+					ms, err := millis(d)
+					if err != nil {
+						return "", fmt.Errorf("the duration %v of %s is no number", d, pytext.Str(k))
+					}
+					r.duration = ms
 				}
 			}
 			if r.name = "<>"; name != nil {

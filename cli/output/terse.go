@@ -22,8 +22,9 @@ func (r *hostReport) terse(s *stateResult, color string) (string, error) {
 		result = "Differs"
 	}
 	fun := s.tag[len(s.tag)-1]
+	name := r.o.safe(s.tag[2])
 	if r.o.StateTabularFormat != "" {
-		return formatTabular(r.o.StateTabularFormat, []any{color, s.tag[2], s.tag[0], fun, result, r.c.end, s.ret})
+		return formatTabular(r.o.StateTabularFormat, []any{color, name, s.tag[0], fun, result, r.c.end, s.ret})
 	}
 	duration, _ := s.ret.Get("duration")
 	timed := r.o.StateOutputProfile && s.timed
@@ -40,10 +41,10 @@ func (r *hostReport) terse(s *stateResult, color string) (string, error) {
 		if timed {
 			fmt.Fprintf(&b, "%s [%7s ms] ", pytext.Str(s.started), pytext.Str(duration))
 		}
-		fmt.Fprintf(&b, "%10s.%-10s %-7s   Name: %s%s", s.tag[0], fun, result, s.tag[2], r.c.end)
+		fmt.Fprintf(&b, "%10s.%-10s %-7s   Name: %s%s", s.tag[0], fun, result, name, r.c.end)
 		return b.String(), nil
 	}
-	fmt.Fprintf(&b, " %s Name: %s - Function: %s.%s - Result: %s", color, s.tag[2], s.tag[0], fun, result)
+	fmt.Fprintf(&b, " %s Name: %s - Function: %s.%s - Result: %s", color, name, s.tag[0], fun, result)
 	if timed {
 		fmt.Fprintf(&b, " - Started: %s - Duration: %s ms", pytext.Str(s.started), pytext.Str(duration))
 	}
