@@ -497,7 +497,12 @@ func (c *conn) command(f frame) error {
 }
 
 // peek returns n buffered bytes, which need has seen to.
-func (c *conn) peek(n int) []byte { return c.buf[c.r : c.r+n] }
+func (c *conn) peek(n int) []byte {
+	if n == 0 { // there may be no buffer
+		return nil
+	}
+	return c.buf[c.r : c.r+n]
+}
 
 // skip takes n buffered bytes, and gives the buffer back with the last.
 func (c *conn) skip(n int) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -15,7 +16,8 @@ import (
 
 // DialOptions are a Dialer's settings. A zero field takes the default named with it.
 type DialOptions struct {
-	// Log is told of connections that were lost for a reason. nil is silent.
+	// Log is told of a caught panic, with its stack. What ends a connection is told to
+	// who uses it. nil is silent.
 	Log *slog.Logger
 	// Source is the local address that connections come from; the zero value leaves it
 	// to the system. Only addresses of its family are tried then.
@@ -172,6 +174,7 @@ func (c *conn) launch(read func()) {
 		defer func() {
 			if v := recover(); v != nil {
 				c.env.stats.panics.Add(1)
+				c.env.o.Log.Error("panic in a connection", "addr", c.addr.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 				c.fail(nil, fmt.Errorf("panic: %v", v))
 			}
 			c.Close()

@@ -24,7 +24,8 @@ type Publisher struct {
 	srv *server
 	s   transport.Subscribers
 
-	order sync.Mutex // publications reach every connection in one order
+	order  sync.Mutex    // publications reach every connection in one order
+	chosen []*subscriber // of one publication, kept for the next; guarded by order
 
 	mu    sync.Mutex // guards subs and those of its members' fields that say so
 	subs  []*subscriber
@@ -177,8 +178,7 @@ func (p *Publisher) subscribers() []*subscriber {
 }
 
 // Publish sends one message of these frames, all in one order to every connection. It
-// encodes them once; ten thousand connections are written to by all processors. to may
-// be called concurrently. A message without frames goes to nobody.
+// encodes them once, and all processors write to ten thousand connections. A message without frames goes to nobody.
 func (p *Publisher) Publish(frames [][]byte, to func(transport.Peer) bool) int {
 	if len(frames) == 0 {
 		return 0
@@ -190,29 +190,45 @@ func (p *Publisher) Publish(frames [][]byte, to func(transport.Peer) bool) int {
 	}
 	p.order.Lock()
 	defer p.order.Unlock()
-	subs := p.subscribers()
-	var sent atomic.Int64
-	share := max((len(subs)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0), fanOutShare)
-	var wg sync.WaitGroup
-	for len(subs) > share {
-		part := subs[:share]
-		subs = subs[share:]
-		wg.Go(func() { sent.Add(fanOut(part, frames[0], wire, to)) })
-	}
-	sent.Add(fanOut(subs, frames[0], wire, to))
-	wg.Wait()
-	p.srv.env.stats.published.Add(1)
-	p.srv.env.stats.delivered.Add(sent.Load())
-	return int(sent.Load())
-}
-
-func fanOut(subs []*subscriber, topic []byte, wire [][]byte, to func(transport.Peer) bool) (n int64) {
-	for _, s := range subs {
-		if s.matches(topic) && (to == nil || to(s.conn)) && s.send(wire...) == nil {
-			n++
+	chosen := p.chosen[:0]
+	for _, s := range p.subscribers() {
+		if s.matches(frames[0]) && (to == nil || to(s.conn)) {
+			chosen = append(chosen, s)
 		}
 	}
+	n := fanOut(chosen, wire)
+	clear(chosen)
+	p.chosen = chosen
+	p.srv.env.stats.published.Add(1)
+	p.srv.env.stats.delivered.Add(int64(n))
 	return n
+}
+
+// fanOut sends to all of them, on as many processors as it is worth, and returns to how
+// many it could.
+func fanOut(subs []*subscriber, wire []byte) int {
+	var sent atomic.Int64
+	var wg sync.WaitGroup
+	procs := runtime.GOMAXPROCS(0)
+	share := max((len(subs)+procs-1)/procs, fanOutShare)
+	for part := range slices.Chunk(subs, share) {
+		work := func() {
+			n := int64(0)
+			for _, s := range part {
+				if s.send(wire) == nil {
+					n++
+				}
+			}
+			sent.Add(n)
+		}
+		if len(subs) <= share {
+			work()
+		} else {
+			wg.Go(work)
+		}
+	}
+	wg.Wait()
+	return int(sent.Load())
 }
 
 // matches reports whether one of the subscriptions is a prefix of the topic.
@@ -227,8 +243,8 @@ func (s *subscriber) matches(topic []byte) bool {
 
 // encode makes the bytes of a message, in one piece: they may be shared by thousands of
 // queues while the caller reuses its frames.
-func encode(frames [][]byte) ([][]byte, error) {
-	size := 0
+func encode(frames [][]byte) ([]byte, error) {
+	size := 0 // no more than this
 	for _, f := range frames {
 		size += 9 + len(f)
 	}
@@ -243,7 +259,7 @@ func encode(frames [][]byte) ([][]byte, error) {
 	if err := z.SendMsg(zmq4.NewMsgFrom(frames...)); err != nil {
 		return nil, err
 	}
-	return [][]byte{e.buf}, nil
+	return e.buf, nil
 }
 
 // encoder is a connection that leads into memory.
