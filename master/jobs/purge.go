@@ -146,7 +146,7 @@ func (s *SQLite) vacuum(ctx context.Context) error {
 				return err
 			}
 			// One row, and one page moved, for each step of the statement.
-			return query(c, func(*sqlite.Stmt) error { return nil }, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages))
+			return exec(c, fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumPages))
 		})
 		if err != nil || !wasteful(free, all) {
 			return err

@@ -180,13 +180,16 @@ func runOne(conn *sqlite.Conn, o *op) (err error) {
 	return o.run(conn)
 }
 
-// exec runs a statement that returns no rows.
+// exec runs a statement to its end. Rows are passed over: a statement that is left
+// at a row would hold its view of the file, and the next write would fail.
 func exec(conn *sqlite.Conn, query string, args ...any) error {
 	st, err := prepare(conn, query, args...)
 	if err != nil {
 		return err
 	}
-	_, err = st.Step()
+	for row := true; row && err == nil; {
+		row, err = st.Step()
+	}
 	return err
 }
 
