@@ -13,10 +13,17 @@
 package config
 
 import (
+	"embed"
 	"fmt"
 	"log/slog"
 	"strings"
 )
+
+// Sources are the files of this package whose comments document the options. Package
+// configdoc makes the reference page of them; other programs do not link them.
+//
+//go:embed common.go master.go minion.go
+var Sources embed.FS
 
 // DefaultDir is where Salt keeps its configuration.
 const DefaultDir = "/etc/salt"

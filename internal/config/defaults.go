@@ -92,8 +92,13 @@ var deliberate = map[string]string{
 // currentUser is the name of the account this process runs under, its number where
 // it has no name.
 func currentUser() string {
-	if os.Geteuid() == 0 {
+	switch os.Geteuid() {
+	case 0:
 		return "root"
+	case -1: // Windows, which has no numbers
+		if u, err := user.Current(); err == nil {
+			return u.Username
+		}
 	}
 	id := strconv.Itoa(os.Geteuid())
 	if u, err := user.LookupId(id); err == nil {

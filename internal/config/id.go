@@ -28,6 +28,34 @@ var system = names{
 	addrs:    hostAddrs,
 }
 
+// systemFiles is system without a question to the network: a master's id is no key's
+// name, and the command line, which reads a master's configuration each time, must not
+// wait for a name server.
+var systemFiles = names{
+	hostname: os.Hostname,
+	fqdn:     func(host string) string { return hostsFQDN("/etc/hosts", host) },
+	files:    system.files,
+	addrs:    hostAddrs,
+}
+
+// hostsFQDN is the first name with a dot of the line of a hosts file that names a host,
+// else the host's name as it is.
+func hostsFQDN(file, host string) string {
+	for _, line := range readLines(file) {
+		line, _, _ = strings.Cut(line, "#")
+		words := strings.Fields(line)
+		if len(words) < 2 || !slices.Contains(words[1:], host) {
+			continue
+		}
+		for _, w := range words[1:] {
+			if strings.Contains(w, ".") {
+				return w
+			}
+		}
+	}
+	return host
+}
+
 // localNames are names and addresses that every host has, as
 // salt.utils.network._generate_minion_id lists them: anchored at the start only.
 var localNames = regexp.MustCompile(`^(?:localhost.*|ip6-.*|127[.]\d|0\.0\.0\.0|::1.*|ipv6-.*|fe00::.*|fe02::.*|1.0.0.*.ip6.arpa)`)
@@ -52,7 +80,7 @@ func (n names) guess() string {
 		for _, line := range readLines(f) {
 			line, _, _ = strings.Cut(line, "#")
 			words := strings.Fields(line)
-			if len(words) == 1 || len(words) > 1 && (strings.HasPrefix(words[0], "127.") || strings.HasPrefix(words[0], "::1")) {
+			if len(words) == 1 || len(words) > 1 && (strings.HasPrefix(words[0], "127.") || words[0] == "::1") {
 				for _, w := range words {
 					add(w)
 				}

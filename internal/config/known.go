@@ -124,7 +124,7 @@ func stranger(k *node, name string, s side) Problem {
 // nearest finds the known option that a name resembles most, within a third of its
 // letters.
 func nearest(name string, s side) (string, int) {
-	best, at := "", max(2, len(name)/3)+1
+	best, at := "", max(1, len(name)/3)+1
 	try := func(known string) {
 		if d := distance(name, known, at); d < at || d == at && best != "" && known < best {
 			best, at = known, d

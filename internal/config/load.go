@@ -21,7 +21,7 @@ func LoadMaster(dir string) (*Master, []Problem, error) {
 
 // LoadMasterFile is LoadMaster for a main file of another name.
 func LoadMasterFile(path string) (*Master, []Problem, error) {
-	return loadMaster(path, system)
+	return loadMaster(path, systemFiles)
 }
 
 func loadMaster(path string, n names) (*Master, []Problem, error) {

@@ -87,6 +87,8 @@ type Master struct {
 
 	// KeepJobsSeconds is how long finished jobs stay readable, in seconds. Longer means
 	// more disk and slower listings; zero keeps them for good.
+	//
+	//lint:ignore ST1011 the option has this name
 	KeepJobsSeconds time.Duration `yaml:"keep_jobs_seconds" unit:"s"` // 86400: a day's work can be looked back on
 
 	// KeepJobsSize is how much disk jobs may take; the oldest go first. Zero is no limit.
