@@ -144,7 +144,7 @@ func (d *dispatcher) ended(ctx context.Context, job *wire.Job) bool {
 func (d *dispatcher) run(ctx context.Context, job *wire.Job) {
 	started := time.Now()
 	log := d.log.With("jid", job.JID)
-	log.Info("job started", "fun", job.ToMap().Map("fun"), "user", job.User)
+	log.Info("job started", "fun", funNames(job), "user", job.User)
 	if job.Multi == nil {
 		res := d.function(ctx, job, job.Fun, job.Arg)
 		if ctx.Err() != nil && module.EndSignal(ctx) == 0 {
@@ -342,4 +342,16 @@ func dropped(ret *wire.Map, why string) *wire.Map {
 	ret.Set("return", "ERROR: the job ran, but its result was dropped: "+why)
 	ret.Set("success", false)
 	return ret
+}
+
+// funNames is a job's function, or its functions with commas.
+func funNames(job *wire.Job) string {
+	if job.Multi == nil {
+		return job.Fun
+	}
+	var names []string
+	for _, c := range job.Multi {
+		names = append(names, c.Fun)
+	}
+	return strings.Join(names, ",")
 }

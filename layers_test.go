@@ -1,0 +1,105 @@
+package gosalt_test
+
+import (
+	"encoding/json"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gosalt/gosalt/"
+
+// layers says what each part may import of ours, and why. The longest matching
+// name counts. A new line here is a decision: make it visible in review.
+var layers = map[string]struct {
+	may []string
+	why string
+}{
+	"protocol":          {[]string{"protocol"}, "the wire can be read, and used by others, alone"},
+	"internal":          {[]string{"internal", "protocol"}, "tools that every part shares know none of the parts"},
+	"internal/bench":    {[]string{"internal", "protocol"}, "measures the programs from outside"},
+	"internal/swarm":    {[]string{"internal", "protocol"}, "plays minions by the protocol alone"},
+	"internal/gendocs":  {[]string{"cli", "internal", "master/runners", "minion/modules", "master/events", "master/jobs"}, "prints the reference of everything"},
+	"cli":               {[]string{"cli", "internal", "protocol"}, "the command line speaks to a master as anyone could"},
+	"states":            {[]string{"states", "internal", "protocol"}, "states run on a machine, whoever asked"},
+	"jinja":             {nil, "complete in itself, importable by others"},
+	"master":            {[]string{"master", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
+	"master/keys":       {[]string{"internal", "protocol"}, "subsystems of the master do not know one another"},
+	"master/jobs":       {[]string{"master/jobs", "internal", "protocol"}, "likewise"},
+	"master/audit":      {[]string{"internal", "protocol"}, "likewise"},
+	"master/events":     {[]string{"internal", "protocol"}, "likewise"},
+	"master/runners":    {[]string{"master/jobs", "master/events", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},
+	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
+	"minion/modules":    {[]string{"internal", "protocol", "minion/grains"}, "functions get what they may touch in their Call"},
+	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol"}, "wires the control side"},
+	"cmd/gosalt-minion": {[]string{"cli", "minion", "internal", "protocol"}, "wires the machine side"},
+}
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	Standard   bool
+}
+
+func list(t *testing.T, args ...string) []pkg {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list", "-json=ImportPath,Imports,Deps,Standard"}, args...)...).Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var pkgs []pkg
+	for d := json.NewDecoder(strings.NewReader(string(out))); d.More(); {
+		var p pkg
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+	return pkgs
+}
+
+// within tells whether a package is the named one or below it.
+func within(pkg, name string) bool { return pkg == name || strings.HasPrefix(pkg, name+"/") }
+
+func TestLayers(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name, ours := strings.CutPrefix(p.ImportPath, module)
+		if !ours {
+			continue
+		}
+		rule := ""
+		for r := range layers {
+			if within(name, r) && len(r) > len(rule) {
+				rule = r
+			}
+		}
+		if rule == "" {
+			t.Errorf("%s belongs to no layer: add it to the table", name)
+			continue
+		}
+		for _, imp := range p.Imports {
+			dep, ours := strings.CutPrefix(imp, module)
+			if !ours || within(dep, rule) {
+				continue
+			}
+			if !slices.ContainsFunc(layers[rule].may, func(m string) bool { return within(dep, m) }) {
+				t.Errorf("%s imports %s: %s may not, as %s", name, dep, rule, layers[rule].why)
+			}
+		}
+	}
+}
+
+// What a minion links too is a decision: no database, no cloud, nothing of the master.
+func TestMinionStaysSmall(t *testing.T) {
+	for _, p := range list(t, "./cmd/gosalt-minion") {
+		for _, dep := range p.Deps {
+			for _, no := range []string{module + "master", "zombiezen.com/go/sqlite", "modernc.org/sqlite", "github.com/aws", "net/http"} {
+				if within(dep, no) {
+					t.Errorf("gosalt-minion links %s", dep)
+				}
+			}
+		}
+	}
+}
