@@ -316,6 +316,38 @@ func TestDamageMetWhileRunning(t *testing.T) {
 	}
 }
 
+func TestOnlyTheOwnerMovesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "jobs.db")
+	owner := openTest(t, path, io.Discard)
+	save(t, owner, 1)
+	guest := openTest(t, path, io.Discard)
+	save(t, guest, 2)
+	if _, err := owner.Job(t.Context(), killJob(0, 2)); err != nil {
+		t.Errorf("what another process saved: %v", err)
+	}
+	for _, s := range []*SQLite{guest, owner} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	garbage := bytes.Repeat([]byte("x"), 8192)
+	if err := os.WriteFile(path, garbage, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	first, release, err := claim(path + ".lock")
+	if err != nil || !first {
+		t.Fatalf("claim after Close: %v, %v", first, err)
+	}
+	if _, err := Open(path, Options{}); !isDamage(err) {
+		t.Errorf("opened beside the owner: %v", err)
+	}
+	if b, err := os.ReadFile(path); err != nil || !bytes.Equal(b, garbage) {
+		t.Errorf("the file was changed: %v", err)
+	}
+	release()
+	openTest(t, path, io.Discard)
+}
+
 func TestNewerFileIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "jobs.db")
 	s := openTest(t, path, io.Discard)

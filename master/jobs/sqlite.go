@@ -23,10 +23,12 @@ type SQLite struct {
 	path string
 	log  *slog.Logger
 
-	ops     chan *op
-	closing chan struct{}
-	closed  sync.Once
-	done    chan struct{} // the writer has ended
+	release  func() // gives up the ownership of the file
+	ops      chan *op
+	closing  chan struct{}
+	closed   sync.Once
+	released sync.Once
+	done     chan struct{} // the writer has ended
 
 	quick   reader // looks up single rows
 	scan    reader // lists and searches
@@ -43,7 +45,8 @@ type Options struct {
 // Open opens or makes the store at path; its directory is made where it is missing.
 // A file that is no database, or a broken one, is moved aside and a new one begun,
 // with a message in the log that says where the old one is: what a master publishes
-// today must not fail for what is broken of yesterday.
+// today must not fail for what is broken of yesterday. Another process (gosalt-key)
+// may open the store beside the master; only the first one moves anything.
 func Open(path string, opt Options) (*SQLite, error) {
 	log := opt.Log
 	if log == nil {
@@ -52,18 +55,22 @@ func Open(path string, opt Options) (*SQLite, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open job store: %w", err)
 	}
+	owner, release, err := claim(path + ".lock")
+	if err != nil {
+		return nil, fmt.Errorf("open job store: %w", err)
+	}
 	conn, err := openChecked(path)
-	if isDamage(err) {
-		if conn, err = startOver(path, err, log); err != nil {
-			return nil, err
-		}
+	if isDamage(err) && owner {
+		conn, err = startOver(path, err, log)
 	}
 	if err != nil {
+		release()
 		return nil, fmt.Errorf("open job store %s: %w", path, err)
 	}
 	s := &SQLite{
 		path:    path,
 		log:     log,
+		release: release,
 		ops:     make(chan *op, maxBatch),
 		closing: make(chan struct{}),
 		done:    make(chan struct{}),
@@ -174,7 +181,7 @@ func startOver(path string, cause error, log *slog.Logger) (*sqlite.Conn, error)
 	}
 	for _, suffix := range []string{"-wal", "-shm", ""} {
 		if err := os.Rename(path+suffix, aside+suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("job store %s is damaged (%w), and moving it aside failed: %w", path, cause, err)
+			return nil, fmt.Errorf("it is damaged (%w), and moving it aside failed: %w", cause, err)
 		}
 	}
 	if err := os.Remove(path + suspectSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -184,7 +191,7 @@ func startOver(path string, cause error, log *slog.Logger) (*sqlite.Conn, error)
 		"path", path, "moved_to", aside, "err", cause)
 	conn, err := openChecked(path)
 	if err != nil {
-		return nil, fmt.Errorf("open new job store %s: %w", path, err)
+		return nil, fmt.Errorf("begin a new one: %w", err)
 	}
 	return conn, nil
 }
@@ -206,7 +213,9 @@ func (s *SQLite) note(err error) error {
 func (s *SQLite) Close() error {
 	s.closed.Do(func() { close(s.closing) })
 	<-s.done
-	return errors.Join(s.quick.close(), s.scan.close())
+	err := errors.Join(s.quick.close(), s.scan.close())
+	s.released.Do(s.release)
+	return err
 }
 
 // reader is one reading connection, lent to one caller at a time and opened with
