@@ -207,3 +207,34 @@ func TestRecorded(t *testing.T) {
 		}
 	}
 }
+
+// TestPython replays random globs and regular expressions against what Python 3.11's
+// fnmatch.fnmatchcase and re.match made of them.
+func TestPython(t *testing.T) {
+	data, err := os.ReadFile("testdata/python.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows [][]any // kind, pattern, text, answer
+	if err := json.Unmarshal(data, &rows); err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range rows {
+		kind, pattern, text, want := row[0], row[1].(string), row[2].(string), row[3].(bool)
+		got := false
+		if kind == "glob" {
+			got = compileGlob(pattern).match(text)
+		} else {
+			re, err := compileRegex(pattern)
+			if err == nil {
+				got, err = re.match(text)
+			}
+			if err != nil {
+				t.Errorf("%s: %v", pattern, err)
+			}
+		}
+		if got != want {
+			t.Errorf("%s %q on %q: %v, Python has %v", kind, pattern, text, got, want)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strings"
@@ -116,6 +117,9 @@ func translate(source string) (translated, error) {
 			return translated{}, fmt.Errorf("%w at character %d", err, t.i+1)
 		}
 	}
+	if t.depth > 0 {
+		return translated{}, errors.New("missing closing )")
+	}
 	return translated{flags: t.flags, fast: t.fast.String(), slow: t.slow.String()}, nil
 }
 
@@ -124,6 +128,7 @@ type translator struct {
 	i          int
 	flags      string
 	groups     int
+	depth      int // parentheses open; the engines see the expression within a group
 	names      map[string]int
 	fast, slow strings.Builder
 }
@@ -165,6 +170,10 @@ func (t *translator) step() error {
 		return t.set()
 	case '(':
 		return t.group()
+	case ')':
+		if t.depth--; t.depth < 0 {
+			return errors.New("unexpected )")
+		}
 	case '#':
 		if strings.Contains(t.flags, "x") {
 			for t.i < len(t.rest) && t.rest[t.i] != '\n' {
@@ -224,6 +233,7 @@ func (t *translator) group() error {
 			return fmt.Errorf("a second group named %q", n)
 		}
 		t.names[n] = t.groups
+		t.depth++
 		t.both("(")
 	case t.at("(?P="):
 		n, err := name("(?P=", ')')
@@ -242,11 +252,13 @@ func (t *translator) group() error {
 		if k := t.names[n]; k != 0 {
 			n = fmt.Sprint(k)
 		}
+		t.depth++
 		t.both("(?(" + n + ")")
 	case t.at("(?P"), t.at("(?<") && !t.at("(?<=") && !t.at("(?<!"):
 		return fmt.Errorf("%q begins nothing", string(t.rest[t.i:min(len(t.rest), t.i+4)]))
 	case t.at("(?"):
 		// Flags of a group lose those that Go's engine does not have.
+		t.depth++
 		t.both("(?")
 		t.i += 2
 		start := t.i
@@ -261,6 +273,7 @@ func (t *translator) group() error {
 		}
 	default:
 		t.groups++
+		t.depth++
 		t.both("(")
 		t.i++
 	}

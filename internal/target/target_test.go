@@ -31,6 +31,7 @@ func TestParseErrors(t *testing.T) {
 		{"place counted in characters", "Grün and", "compound", `at character 9: a condition is expected`},
 		{"grain without value", "web* and G@os", "compound", `at character 12: "grain:value" is expected, got "os" without a ":"`},
 		{"bad expression", "web* and E@a(b", "compound", `at character 12: "a(b" is no regular expression: missing closing )`},
+		{"group closed that is not open", ")|(", "pcre", `unexpected ) at character 1`},
 		{"bad grain expression", "os:a(b", "grain_pcre", `behind "os:": "a(b" is no regular expression: missing closing )`},
 		{"bad network", "10.0.0.1/24", "ipcidr", `10.0.0.1/24 has bits set behind its length: write 10.0.0.0/24 for the network, 10.0.0.1 for the address`},
 		{"bad address", "10.0.0", "ipcidr", `an address or a network is expected, as 10.0.0.7 or 10.0.0.0/8, got "10.0.0"`},
