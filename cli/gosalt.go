@@ -380,7 +380,7 @@ func (g *gosaltRun) preview() int {
 }
 
 func (g *gosaltRun) configDump() int {
-	if err := output.Display(g.io.Out, g.cfg.Raw, "yaml", output.Options{}); err != nil {
+	if err := output.Display(g.io.Out, g.cfg.Opts(), "yaml", output.Options{}); err != nil {
 		return g.io.Fail(err)
 	}
 	return OK.Code(g.strict)

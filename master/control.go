@@ -163,8 +163,8 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		return err
 	}
 	m.audit("publish", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", job.Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
-	if len(ids) == 0 && len(missing) == 0 {
-		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", []any{}))
+	if len(ids) == 0 {
+		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", texts(missing)))
 	}
 	follow := req.Bool("follow")
 	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -27,7 +28,7 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
-	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx}
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx, opts: sync.OnceValue(cfg.Opts)}
 	c := &Caller{m: m}
 	if local {
 		return c, nil

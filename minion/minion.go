@@ -51,6 +51,7 @@ type Minion struct {
 	jobs    *dispatcher
 	ready   sync.Once
 	deliver chan struct{} // there may be results to return
+	opts    func() *wire.Map
 
 	ctx        context.Context // Run's: jobs outlive a connection
 	background sync.WaitGroup  // what was started on the side
@@ -67,7 +68,8 @@ func New(cfg Config) (*Minion, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
-	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1)}
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1),
+		opts: sync.OnceValue(cfg.Opts)}
 	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
 		return nil, err
 	}
@@ -169,7 +171,7 @@ func (m *Minion) fetchPillar(ctx context.Context, l *link) error {
 
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
-	return &module.Call{Job: job, Opts: m.cfg.Raw, Grains: m.Grains, Pillar: m.Pillar,
+	return &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
 		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, Refresh: m.refresh}
 }
 
