@@ -375,6 +375,36 @@ func TestPrivateFile(t *testing.T) {
 	}
 }
 
+// TestQueriesUseIndexes guards the searches that must not read whole tables.
+func TestQueriesUseIndexes(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "jobs.db"), io.Discard)
+	for query, want := range map[string][]string{
+		missedQuery:      {"SEARCH j USING INDEX jobs_until", "SEARCH t USING PRIMARY KEY (jid=? AND minion=?)", "SEARCH r USING PRIMARY KEY (jid=? AND minion=?)"},
+		oldestQuery:      {"SEARCH jobs USING INDEX jobs_start"},
+		returnsQuery:     {"SEARCH r USING PRIMARY KEY (jid=? AND minion>?)", "SEARCH b USING INTEGER PRIMARY KEY"},
+		searchQuery(" "): {"SCAN j USING INDEX jobs_start"},
+	} {
+		var plan strings.Builder
+		err := s.quick.do(t.Context(), false, func(c *sqlite.Conn) error {
+			return queryRows(c, func(st *sqlite.Stmt) error {
+				fmt.Fprintln(&plan, st.ColumnText(3))
+				return nil
+			}, "EXPLAIN QUERY PLAN "+query)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range want {
+			if !strings.Contains(plan.String(), w) {
+				t.Errorf("%s\nhas the plan\n%s\nwithout %s", query, &plan, w)
+			}
+		}
+		if strings.Contains(plan.String(), "TEMP B-TREE") && query != missedQuery {
+			t.Errorf("%s\nsorts:\n%s", query, &plan)
+		}
+	}
+}
+
 func TestPanicInAnOperation(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "jobs.db"), io.Discard)
 	if err := s.write(t.Context(), 1, 0, func(*sqlite.Conn) error { panic("oops") }); err == nil || !strings.Contains(err.Error(), "oops") {

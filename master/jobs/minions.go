@@ -83,7 +83,7 @@ func (d *MinionData) addKind(st *sqlite.Stmt) error {
 func readMinion(c *sqlite.Conn, id wire.MinionID) (MinionData, error) {
 	d := MinionData{ID: id}
 	found := ErrUnknown
-	err := query(c, func(st *sqlite.Stmt) error {
+	err := queryRows(c, func(st *sqlite.Stmt) error {
 		found = nil
 		return d.addKind(st)
 	}, "SELECT kind, updated, data FROM minion_data WHERE kind IN (1, 2, 3) AND id = ?", string(id))
@@ -111,7 +111,7 @@ func (s *SQLite) AllMinionData(ctx context.Context) iter.Seq2[MinionData, error]
 		}
 		return s.note(s.scan.do(ctx, true, func(c *sqlite.Conn) error {
 			var ids []wire.MinionID
-			err := query(c, func(st *sqlite.Stmt) error {
+			err := queryRows(c, func(st *sqlite.Stmt) error {
 				ids = append(ids, wire.MinionID(st.ColumnText(0)))
 				return nil
 			}, `SELECT id FROM minion_data WHERE kind = 1 AND id > ?1
@@ -173,7 +173,7 @@ func readPresence(st *sqlite.Stmt) Presence {
 func (s *SQLite) Presence(ctx context.Context, id wire.MinionID) (p Presence, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
 		found := ErrUnknown
-		err := query(c, func(st *sqlite.Stmt) error {
+		err := queryRows(c, func(st *sqlite.Stmt) error {
 			p, found = readPresence(st), nil
 			return nil
 		}, "SELECT id, seen, connected, lost FROM presence WHERE id = ?", string(id))
@@ -193,7 +193,7 @@ func (s *SQLite) AllPresence(ctx context.Context) iter.Seq2[Presence, error] {
 			after = string(last.ID)
 		}
 		return s.note(s.scan.do(ctx, true, func(c *sqlite.Conn) error {
-			return query(c, func(st *sqlite.Stmt) error {
+			return queryRows(c, func(st *sqlite.Stmt) error {
 				return add(readPresence(st), 100)
 			}, "SELECT id, seen, connected, lost FROM presence WHERE id > ? ORDER BY id", after)
 		}))

@@ -65,16 +65,18 @@ func (s *SQLite) purge(ctx context.Context, before time.Time, maxBytes int64, p 
 	}
 }
 
+const oldestQuery = "SELECT jid FROM jobs WHERE start < ? AND until <= ? ORDER BY start, jid LIMIT 1"
+
 // trashOldest takes the oldest job that started before cut and cannot be fetched any more.
 func (s *SQLite) trashOldest(ctx context.Context, cut int64) (found bool, err error) {
 	now := micros(time.Now())
 	err = s.write(ctx, 1, 0, func(c *sqlite.Conn) error {
 		found = false
 		jid := ""
-		err := query(c, func(st *sqlite.Stmt) error {
+		err := queryRows(c, func(st *sqlite.Stmt) error {
 			jid, found = st.ColumnText(0), true
 			return nil
-		}, "SELECT jid FROM jobs WHERE start < ? AND until <= ? ORDER BY start, jid LIMIT 1", cut, now)
+		}, oldestQuery, cut, now)
 		if err != nil || !found {
 			return err
 		}
@@ -105,7 +107,7 @@ func (s *SQLite) emptyTrash(ctx context.Context, p *Purged) error {
 // trashStep removes up to purgeRows rows. left is false when trash is empty.
 func trashStep(c *sqlite.Conn) (left bool, returns int, err error) {
 	var jid wire.JobID
-	err = query(c, func(st *sqlite.Stmt) error {
+	err = queryRows(c, func(st *sqlite.Stmt) error {
 		jid, left = wire.JobID(st.ColumnText(0)), true
 		return nil
 	}, "SELECT jid FROM trash LIMIT 1")
@@ -138,7 +140,7 @@ func (s *SQLite) vacuum(ctx context.Context) error {
 	for {
 		var free, all int64
 		err := s.write(ctx, 1, 0, func(c *sqlite.Conn) error {
-			err := query(c, func(st *sqlite.Stmt) error {
+			err := queryRows(c, func(st *sqlite.Stmt) error {
 				free, all = st.ColumnInt64(0), st.ColumnInt64(1)
 				return nil
 			}, "SELECT freelist_count, page_count FROM pragma_freelist_count, pragma_page_count")
@@ -166,7 +168,7 @@ func (s *SQLite) usedBytes(ctx context.Context) (n int64, err error) {
 
 func (s *SQLite) fileBytes(ctx context.Context) (n int64, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
-		return query(c, func(st *sqlite.Stmt) error {
+		return queryRows(c, func(st *sqlite.Stmt) error {
 			n = st.ColumnInt64(0) * st.ColumnInt64(1)
 			return nil
 		}, "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size")

@@ -64,7 +64,7 @@ func readJob(st *sqlite.Stmt, withLoad bool) (Job, error) {
 func (s *SQLite) Job(ctx context.Context, jid wire.JobID) (j Job, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
 		found := ErrUnknown
-		err := query(c, func(st *sqlite.Stmt) error {
+		err := queryRows(c, func(st *sqlite.Stmt) error {
 			j, found = readJob(st, true)
 			return nil
 		}, "SELECT "+jobColumns+", load FROM jobs WHERE jid = ?", string(jid))
@@ -91,7 +91,7 @@ func readTarget(st *sqlite.Stmt) Target {
 // Targets implements Store.
 func (s *SQLite) Targets(ctx context.Context, jid wire.JobID) (ts []Target, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
-		return query(c, func(st *sqlite.Stmt) error {
+		return queryRows(c, func(st *sqlite.Stmt) error {
 			ts = append(ts, readTarget(st))
 			return nil
 		}, "SELECT "+targetColumns+" FROM targets t WHERE t.jid = ? ORDER BY t.minion", string(jid))
@@ -106,7 +106,7 @@ func (s *SQLite) Targets(ctx context.Context, jid wire.JobID) (ts []Target, err 
 func (s *SQLite) Target(ctx context.Context, jid wire.JobID, id wire.MinionID) (t Target, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
 		found := ErrUnknown
-		err := query(c, func(st *sqlite.Stmt) error {
+		err := queryRows(c, func(st *sqlite.Stmt) error {
 			t, found = readTarget(st), nil
 			return nil
 		}, "SELECT "+targetColumns+" FROM targets t WHERE t.jid = ? AND t.minion = ?", string(jid), string(id))
@@ -142,7 +142,7 @@ func readReturn(st *sqlite.Stmt) (Return, error) {
 func (s *SQLite) Return(ctx context.Context, jid wire.JobID, id wire.MinionID) (r Return, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
 		found := ErrUnknown
-		err := query(c, func(st *sqlite.Stmt) error {
+		err := queryRows(c, func(st *sqlite.Stmt) error {
 			r, found = readReturn(st)
 			return nil
 		}, "SELECT "+returnColumns+" WHERE r.jid = ? AND r.minion = ?", string(jid), string(id))
@@ -195,6 +195,8 @@ func pages[T any](read func(last *T, add func(row T, size int) error) error) ite
 	}
 }
 
+const returnsQuery = "SELECT " + returnColumns + " WHERE r.jid = ? AND r.minion > ? ORDER BY r.minion"
+
 // Returns implements Store.
 func (s *SQLite) Returns(ctx context.Context, jid wire.JobID) iter.Seq2[Return, error] {
 	return pages(func(last *Return, add func(Return, int) error) error {
@@ -203,30 +205,35 @@ func (s *SQLite) Returns(ctx context.Context, jid wire.JobID) iter.Seq2[Return, 
 			after = string(last.Minion)
 		}
 		err := s.quick.do(ctx, false, func(c *sqlite.Conn) error {
-			return query(c, func(st *sqlite.Stmt) error {
+			return queryRows(c, func(st *sqlite.Stmt) error {
 				r, err := readReturn(st)
 				if err != nil {
 					return err
 				}
 				return add(r, len(r.Load))
-			}, "SELECT "+returnColumns+" WHERE r.jid = ? AND r.minion > ? ORDER BY r.minion", string(jid), after)
+			}, returnsQuery, string(jid), after)
 		})
 		return wrap("returns of job", jid, s.note(err))
 	})
 }
 
+// The few jobs that can still be fetched are looked at one by one: left to itself
+// SQLite would go through all targets.
+var missedQuery = "SELECT " + qualified("j", jobColumns) + `, j.load
+	FROM jobs j INDEXED BY jobs_until CROSS JOIN targets t ON t.jid = j.jid AND t.minion = ?1
+	WHERE j.until > ?2 AND j.until > 0 AND t.acked = 0
+		AND (t.state = 1 AND j.expiry > ?2 OR t.state = 3 AND t.queued_until > ?2) -- Expected, Queued
+		AND NOT EXISTS (SELECT 1 FROM returns r WHERE r.jid = t.jid AND r.minion = t.minion)
+	ORDER BY j.jid`
+
 // Missed implements Store.
 func (s *SQLite) Missed(ctx context.Context, id wire.MinionID, now time.Time) (js []Job, err error) {
 	err = s.quick.do(ctx, false, func(c *sqlite.Conn) error {
-		return query(c, func(st *sqlite.Stmt) error {
+		return queryRows(c, func(st *sqlite.Stmt) error {
 			j, err := readJob(st, true)
 			js = append(js, j)
 			return err
-		}, "SELECT "+qualified("j", jobColumns)+`, j.load FROM jobs j JOIN targets t ON t.jid = j.jid AND t.minion = ?1
-			WHERE j.until > ?2 AND t.acked = 0
-				AND (t.state = 1 AND j.expiry > ?2 OR t.state = 3 AND t.queued_until > ?2) -- Expected, Queued
-				AND NOT EXISTS (SELECT 1 FROM returns r WHERE r.jid = t.jid AND r.minion = t.minion)
-			ORDER BY j.jid`, string(id), micros(now))
+		}, missedQuery, string(id), micros(now))
 	})
 	if err != nil {
 		return nil, fmt.Errorf("missed jobs of %s: %w", id, s.note(err))

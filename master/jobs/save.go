@@ -251,8 +251,7 @@ func (s *SQLite) PutReturn(ctx context.Context, r Return) (dup bool, err error) 
 	if _, err := wire.ParseMinionID(string(r.Minion)); err != nil {
 		return false, fmt.Errorf("store return: %w", err)
 	}
-	made, err := packJob(r.madeJob(), nil)
-	if err != nil {
+	if _, err := wire.ParseJobID(string(r.JID)); err != nil {
 		return false, fmt.Errorf("store return: %w", err)
 	}
 	load := pack(r.Load)
@@ -263,7 +262,7 @@ func (s *SQLite) PutReturn(ctx context.Context, r Return) (dup bool, err error) 
 			return err
 		}
 		if !targeted {
-			if dropped, err := admit(c, made, r.Minion); dropped || err != nil {
+			if dropped, err := admit(c, r); dropped || err != nil {
 				return err
 			}
 		}
@@ -286,20 +285,24 @@ func (r Return) madeJob() Job {
 	return j
 }
 
-// admit makes a minion a target of a job that is not published, or refuses.
-// dropped is true for a job that is being purged.
-func admit(c *sqlite.Conn, made jobRow, id wire.MinionID) (dropped bool, err error) {
-	err = isTarget(c, made.JID, id)
+// admit makes the minion of a return a target of its job, where that was not
+// published, or refuses. dropped is true for a job that is being purged.
+func admit(c *sqlite.Conn, r Return) (dropped bool, err error) {
+	err = isTarget(c, r.JID, r.Minion)
 	switch {
 	case errors.Is(err, ErrUnknown):
-		if purged, err := exists(c, "SELECT 1 FROM trash WHERE jid = ?", string(made.JID)); purged || err != nil {
+		if purged, err := exists(c, "SELECT 1 FROM trash WHERE jid = ?", string(r.JID)); purged || err != nil {
 			return purged, err
+		}
+		made, err := packJob(r.madeJob(), nil)
+		if err != nil {
+			return false, &refusal{err}
 		}
 		if err := insertJob(c, made, false); err != nil {
 			return false, err
 		}
 	case errors.Is(err, ErrNotTargeted):
-		if foreign, err := exists(c, "SELECT 1 FROM jobs WHERE jid = ? AND own = 0", string(made.JID)); err != nil {
+		if foreign, err := exists(c, "SELECT 1 FROM jobs WHERE jid = ? AND own = 0", string(r.JID)); err != nil {
 			return false, err
 		} else if !foreign {
 			return false, &refusal{ErrNotTargeted}
@@ -307,7 +310,7 @@ func admit(c *sqlite.Conn, made jobRow, id wire.MinionID) (dropped bool, err err
 	case err != nil:
 		return false, err
 	}
-	return false, insertTarget(c, made.JID, Target{Minion: id, State: Expected})
+	return false, insertTarget(c, r.JID, Target{Minion: r.Minion, State: Expected})
 }
 
 func insertReturn(c *sqlite.Conn, r Return, load []byte) (dup bool, err error) {

@@ -28,9 +28,7 @@ func (c *condition) add(term string, args ...any) {
 	c.args = append(c.args, args...)
 }
 
-// anyOf adds a term for each glob, joined with OR. %s in term stands for the
-// comparison: GLOB ? or, where the pattern asks for characters SQLite's GLOB cannot
-// express, nothing.
+// anyOf adds the same term for each glob, joined with OR.
 func (c *condition) anyOf(term string, globs []string, negate bool) {
 	var terms []string
 	for _, g := range globs {
@@ -93,6 +91,10 @@ func toGlob(g string) string {
 	return b.String()
 }
 
+func searchQuery(where string) string {
+	return "SELECT " + qualified("j", jobColumns) + " FROM jobs j" + where + " ORDER BY j.start DESC, j.jid DESC"
+}
+
 // Search implements Store.
 func (s *SQLite) Search(ctx context.Context, f Filter) ([]Job, error) {
 	var cond condition
@@ -113,7 +115,7 @@ func (s *SQLite) Search(ctx context.Context, f Filter) ([]Job, error) {
 	}
 	var found []Job
 	err := s.scan.do(ctx, true, func(c *sqlite.Conn) error {
-		return query(c, func(st *sqlite.Stmt) error {
+		return queryRows(c, func(st *sqlite.Stmt) error {
 			j, err := readJob(st, false)
 			if err != nil {
 				return err
@@ -125,7 +127,7 @@ func (s *SQLite) Search(ctx context.Context, f Filter) ([]Job, error) {
 				return errPage
 			}
 			return nil
-		}, "SELECT "+qualified("j", jobColumns)+" FROM jobs j"+cond.where()+" ORDER BY j.start DESC, j.jid DESC", cond.args...)
+		}, searchQuery(cond.where()), cond.args...)
 	})
 	if err != nil && !errors.Is(err, errPage) {
 		return nil, fmt.Errorf("search jobs: %w", s.note(err))
@@ -167,7 +169,7 @@ func plain(v any) any {
 // Stats implements Store.
 func (s *SQLite) Stats(ctx context.Context) (n Stats, err error) {
 	err = s.scan.do(ctx, true, func(c *sqlite.Conn) error {
-		err := query(c, func(st *sqlite.Stmt) error {
+		err := queryRows(c, func(st *sqlite.Stmt) error {
 			n.Jobs, n.Returns, n.Minions = st.ColumnInt64(0), st.ColumnInt64(1), st.ColumnInt64(2)
 			return nil
 		}, "SELECT (SELECT count(*) FROM jobs), (SELECT count(*) FROM returns), (SELECT count(DISTINCT id) FROM minion_data)")
@@ -185,7 +187,7 @@ func (s *SQLite) Stats(ctx context.Context) (n Stats, err error) {
 
 // usedBytes is the size of the pages in use.
 func usedBytes(c *sqlite.Conn) (n int64, err error) {
-	err = query(c, func(st *sqlite.Stmt) error {
+	err = queryRows(c, func(st *sqlite.Stmt) error {
 		n = (st.ColumnInt64(0) - st.ColumnInt64(1)) * st.ColumnInt64(2)
 		return nil
 	}, "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size")

@@ -206,8 +206,8 @@ func exists(conn *sqlite.Conn, query string, args ...any) (bool, error) {
 	return row, err
 }
 
-// query runs a statement and calls f for each of its rows.
-func query(conn *sqlite.Conn, f func(*sqlite.Stmt) error, query string, args ...any) (err error) {
+// queryRows runs a statement and calls f for each of its rows.
+func queryRows(conn *sqlite.Conn, f func(*sqlite.Stmt) error, query string, args ...any) (err error) {
 	st, err := prepare(conn, query, args...)
 	if err != nil {
 		return err
