@@ -151,9 +151,9 @@ type Common struct {
 	// master's public key.
 	MasterSignKeyName string `yaml:"master_sign_key_name"` // master_sign
 
-	// SignPubMessages signs each job, so that a minion knows it is the master's. A
-	// gosalt minion verifies every job whatever is set here.
-	SignPubMessages bool `yaml:"sign_pub_messages"` // True: a minion without it would run what anyone on its link sends
+	// SignPubMessages signs each job, so that a minion knows it is the master's; on a
+	// minion it refuses jobs that are not signed.
+	SignPubMessages bool `yaml:"sign_pub_messages"` // True: every minion has the key that jobs are encrypted with, and could forge one
 
 	// HashType is the hash of fingerprints and of files: md5, sha1, sha224, sha256,
 	// sha384 or sha512.

@@ -117,7 +117,7 @@ func TestProblems(t *testing.T) {
 		{"include of nothing", "master", "include: nope/*.conf", `warning: include: no file matches DIR/nope/*.conf`},
 		{"include of itself", "master", "include: master", `DIR/master:1:10: DIR/master includes itself (DIR/master > DIR/master): remove one of the includes`},
 		{"weak protocol", "master", "minimum_auth_version: 2", `warning: minimum_auth_version: below 3 an eavesdropper can replay what minions send`},
-		{"unsigned jobs", "minion", "sign_pub_messages: False", `notice: sign_pub_messages: a gosalt minion verifies every job, the option is left out`},
+		{"unsigned jobs", "minion", "sign_pub_messages: False", `warning: sign_pub_messages: unsigned jobs are run`},
 		{"bad id", "minion", "id: a/b", `DIR/minion:1:5: id: minion id "a/b" holds "/" or "\": set another one`},
 		{"no master", "minion", "master: []", `DIR/minion:1:9: master: expected the name or address of a master, got a list`},
 		{"relative root_dir", "minion", "root_dir: here", `warning: root_dir: the text "here" is not absolute`},

@@ -85,7 +85,7 @@ func common(side, fileClient string, more func(*Common)) Common {
 // deliberate are the options whose default is not Salt's, with the reason.
 var deliberate = map[string]string{
 	"master:request_server_ttl": "300: a recorded request must not work for ever",
-	"minion:sign_pub_messages":  "True: a gosalt minion verifies every job",
+	"minion:sign_pub_messages":  "True: without it any other minion could forge a job",
 	"minion:recon_max":          "30000: waits are spread with full jitter from 1 s to 30 s",
 }
 

@@ -126,9 +126,8 @@ func loadMinion(path string, o MinionOptions, n names) (*Minion, []Problem, erro
 	m.adjustDirs(set, func(k string) { r.checkRootDir(set[k]) })
 	m.prependRoot(m)
 	if n := set["sign_pub_messages"]; n != nil && !m.SignPubMessages {
-		m.SignPubMessages = true
-		r.add(Problem{File: n.file, Line: n.line, Column: n.col, Option: "sign_pub_messages", Severity: Notice,
-			Text: "sign_pub_messages: a gosalt minion verifies every job, the option is left out"})
+		r.add(Problem{File: n.file, Line: n.line, Column: n.col, Option: "sign_pub_messages", Severity: Warning,
+			Text: "sign_pub_messages: unsigned jobs are run: any minion of this master can forge one; have the master sign (sign_pub_messages: True there) and remove this line"})
 	}
 	if _, err := wire.ParseMinionID(m.ID); err != nil {
 		p := Problem{File: path, Option: "id", Severity: Error, Text: fmt.Sprintf("id: %v: set another one", err)}

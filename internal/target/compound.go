@@ -42,7 +42,9 @@ func (n orNode) match(s *Subject) (bool, error) {
 }
 
 func (n notNode) match(s *Subject) (bool, error) {
-	ok, err := n.m.match(s)
+	below := *s
+	below.negated = !s.negated
+	ok, err := n.m.match(&below)
 	return !ok && err == nil, err
 }
 

@@ -27,7 +27,7 @@ func (p *parser) dataMatcher(expr string) (matcher, error) {
 
 func (m *dataMatch) match(s *Subject) (bool, error) {
 	if s.Data == nil {
-		return s.Unknown == Matches, nil
+		return s.unknown(), nil
 	}
 	v, ok := s.Data.Get(m.key)
 	if !ok || v == nil {

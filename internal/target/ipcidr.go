@@ -87,7 +87,7 @@ func prefixLength(s string, size int) (int, bool) {
 
 func (m *ipMatch) match(s *Subject) (bool, error) {
 	if s.Unknown != Seen {
-		return s.Unknown == Matches, nil
+		return s.unknown(), nil
 	}
 	v, ok := s.Grains.Get(m.grain)
 	if !ok {

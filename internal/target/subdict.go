@@ -89,7 +89,7 @@ func (d *dict) match(s *Subject) (bool, error) {
 		data = s.Pillar
 	}
 	if s.Unknown != Seen {
-		return s.Unknown == Matches, nil
+		return s.unknown(), nil
 	}
 	m := &dictMatch{dict: d}
 	var v any

@@ -32,10 +32,17 @@ type Subject struct {
 	Data   *wire.Map // the minion's own store (data.setval), for the type data
 
 	// Unknown says what a condition on grains, pillar or address is worth when this
-	// minion's grains and pillar have not been seen. A minion knows its own. For a
-	// master counting whom to expect, Salt's answer is Matches (greedy); for one
-	// checking what a user may reach, it is Differs.
+	// minion's grains and pillar have not been seen. A minion knows its own. A master
+	// counting whom to expect takes Matches, as Salt (greedy); one that lists those
+	// known to match takes Differs; one that asks what a user may reach takes Denies.
 	Unknown Unknown
+
+	negated bool // the condition being matched stands below an odd number of "not"
+}
+
+// unknown is the value of a condition on data that have not been seen.
+func (s *Subject) unknown() bool {
+	return s.Unknown == Matches || s.Unknown == Denies && s.negated
 }
 
 // Unknown is the value of conditions on data that nobody has seen.
@@ -44,7 +51,8 @@ type Unknown int
 const (
 	Seen    Unknown = iota // the data are there: look at them
 	Matches                // not seen, taken as a match
-	Differs                // not seen, taken as none
+	Differs                // not seen, taken as none; "not" makes a match of it
+	Denies                 // not seen, and no reason to match, below "not" neither
 )
 
 // ParseError is an expression that cannot be read.

@@ -72,6 +72,33 @@ func TestParseTypes(t *testing.T) {
 	}
 }
 
+// TestUnknown: what a condition on unseen data is worth, in each mode.
+func TestUnknown(t *testing.T) {
+	for _, tt := range []struct {
+		expr                     string
+		matches, differs, denies bool
+	}{
+		{"G@os:Debian", true, false, false},
+		{"not G@os:Debian", false, true, false},
+		{"not ( not G@os:Debian )", true, false, false},
+		{"web* and not G@os:Debian", false, true, false},
+		{"web* or not G@os:Debian", true, true, true},
+		{"web* and not db*", true, true, true},
+		{"not ( I@a:b or S@10.0.0.1 )", false, true, false},
+		{"G@a:b or not G@a:b", true, true, false},
+	} {
+		tgt, err := Parse(tt.expr, "compound", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for mode, want := range map[Unknown]bool{Matches: tt.matches, Differs: tt.differs, Denies: tt.denies} {
+			if ok, err := tgt.Match(Subject{ID: "web1", Unknown: mode}); err != nil || ok != want {
+				t.Errorf("%s in mode %d: %v, %v", tt.expr, mode, ok, err)
+			}
+		}
+	}
+}
+
 func TestNeeds(t *testing.T) {
 	for expr, want := range map[string][2]bool{
 		"web*": {}, "G@os:x or web*": {true, false}, "I@a:b": {false, true}, "S@10.0.0.1 and J@a:b": {true, true},
