@@ -203,7 +203,8 @@ func (r *Registry) notAvailable(fun string, err error) Result {
 	return res
 }
 
-// failed words an error as Salt's minion does, and logs it once.
+// failed words an error as Salt's minion does. Whoever asked is told; the log is for
+// a panic, which is a mistake of ours.
 func (r *Registry) failed(c *Call, f *Function, err error) Result {
 	res := Result{Retcode: 1, Out: "nested", Err: err}
 	var e *Error
@@ -213,7 +214,7 @@ func (r *Registry) failed(c *Call, f *Function, err error) Result {
 		if errors.As(err, &p) {
 			c.Log.Error("function panicked", "fun", f.Name, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
 		} else {
-			c.Log.Warn("function failed", "fun", f.Name, "error", err)
+			c.Log.Info("function failed", "fun", f.Name, "error", err)
 		}
 		return res
 	}
@@ -230,6 +231,6 @@ func (r *Registry) failed(c *Call, f *Function, err error) Result {
 		// A function called one that is not there: a cross call in Salt fails with a KeyError.
 		res.Return = "The minion function caused an exception: " + err.Error()
 	}
-	c.Log.Warn("function refused or failed", "fun", f.Name, "error", err)
+	c.Log.Info("function failed", "fun", f.Name, "error", err)
 	return res
 }

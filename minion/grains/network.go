@@ -37,8 +37,7 @@ func (c *collector) network() {
 	}
 }
 
-// addresses are the different addresses of the machine, sorted by number. Further
-// addresses of a net are not among them, as in Salt.
+// addresses are the different addresses of the machine, sorted by number.
 func (c *collector) addresses(loopback bool) (v4, v6 []string) {
 	sorted := func(pick func(Link) []string) []string {
 		var found []netip.Addr
@@ -57,7 +56,8 @@ func (c *collector) addresses(loopback bool) (v4, v6 []string) {
 		}
 		return out
 	}
-	return sorted(func(l Link) []string { return l.IPv4 }), sorted(func(l Link) []string { return l.IPv6 })
+	v4 = sorted(func(l Link) []string { return append(slices.Clone(l.IPv4), l.Secondary...) })
+	return v4, sorted(func(l Link) []string { return l.IPv6 })
 }
 
 // gateways are the addresses of the default routes: True for a route without one,
