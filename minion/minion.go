@@ -21,6 +21,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/journal"
 	"github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/protocol/seal"
@@ -69,7 +70,7 @@ func New(cfg Config) (*Minion, error) {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
 	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1),
-		opts: sync.OnceValue(cfg.Opts)}
+		opts: sync.OnceValue(cfg.Opts), ctx: context.Background()}
 	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
 		return nil, err
 	}
@@ -264,6 +265,7 @@ func (m *Minion) failover(ctx context.Context) error {
 	}
 }
 
+// collectGrains finds out what there is to know of this machine.
 func (m *Minion) collectGrains() *wire.Map {
-	return wire.NewMap("id", string(m.id))
+	return grains.Collect(m.ctx, grains.Options{Opts: m.opts(), ConfDir: filepath.Dir(m.cfg.ConfFile), Log: m.log})
 }
