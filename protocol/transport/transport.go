@@ -32,8 +32,9 @@ type Peer interface {
 type Handler interface {
 	// Request answers one message. It is called in the goroutine of its connection,
 	// one at a time for a connection and concurrently for different ones. body is
-	// the handler's to keep. A nil answer closes the connection without one. ctx
-	// ends with the connection. A panic is caught, counted and answered with nil.
+	// the handler's to keep. A nil answer closes the connection without one; any other
+	// may still be read after the return and must not change any more. ctx ends with
+	// the connection. A panic is caught, counted and answered with nil.
 	Request(ctx context.Context, p Peer, body []byte) []byte
 	// Gone is called once for each connection that made a request, after its last.
 	// evicted is true where the port itself dropped an idle connection to regain
@@ -65,6 +66,7 @@ type Publisher interface {
 	// Publish sends one message of these frames to every connection that has a
 	// subscription matching the first frame, and for which to (where not nil)
 	// answers true. It never blocks on a peer: one whose queue overflows is closed.
+	// to is called in the caller's goroutine. frames may be changed afterwards.
 	// It returns to how many connections the message went.
 	Publish(frames [][]byte, to func(Peer) bool) int
 	Addr() net.Addr

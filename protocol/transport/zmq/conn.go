@@ -416,7 +416,6 @@ func (c *conn) allow(n uint64, more bool) error {
 		if c.parts >= maxParts {
 			return c.bad("message: more than %d frames", maxParts)
 		}
-		n += uint64(c.size) // cannot wrap: both below MaxFrame, or n refused
 	default:
 		if c.parts == 0 && (n != 0 || !more) {
 			return c.bad("message: want an empty frame and then a body, got a first frame of %d bytes, more %t", n, more)
@@ -425,8 +424,8 @@ func (c *conn) allow(n uint64, more bool) error {
 			return c.bad("message: want an empty frame and a body, got a third frame")
 		}
 	}
-	if n > uint64(limit) || n < uint64(c.size) {
-		return c.bad("frame: %d bytes, the limit is %d", n, limit)
+	if left := uint64(max(limit-c.size, 0)); n > left { // c.size + n might wrap
+		return c.bad("message: a frame of %d bytes after %d, the limit is %d in all", n, c.size, limit)
 	}
 	return nil
 }

@@ -11,8 +11,9 @@ import "sync"
 type Descriptors struct {
 	limit, reserve int
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	reliefs map[*Router]struct{}
+	freed   int // by eviction and not yet made up for: the system frees them in its time
 }
 
 // NewDescriptors keeps reserve of limit descriptors free. A zero limit stands for the
@@ -30,18 +31,38 @@ func NewDescriptors(limit, reserve int) *Descriptors {
 // Limit is the number of descriptors the process may have, 0 where that is not known.
 func (d *Descriptors) Limit() int { return d.limit }
 
-// short reports whether a connection with this descriptor takes one of the reserve.
-func (d *Descriptors) short(fd int) bool { return d.limit > 0 && fd >= d.limit-d.reserve }
-
-// relieve makes the routers close idle connections, and says whether one did.
-func (d *Descriptors) relieve() bool {
+// enter reports whether a new connection with this descriptor may stay, which may cost
+// idle ones their lives.
+func (d *Descriptors) enter(fd int) bool {
+	short := d.limit > 0 && fd >= d.limit-d.reserve
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n := 0
-	for r := range d.reliefs {
-		n += r.EvictIdle(evictBatch)
+	switch {
+	case d.freed > 0:
+		d.freed--
+		return true
+	case !short:
+		return true
 	}
-	return n > 0
+	d.relieveLocked()
+	if d.freed == 0 {
+		return false
+	}
+	d.freed--
+	return true
+}
+
+// relieve makes the routers close idle connections.
+func (d *Descriptors) relieve() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.relieveLocked()
+}
+
+func (d *Descriptors) relieveLocked() {
+	for r := range d.reliefs {
+		d.freed += r.EvictIdle(evictBatch)
+	}
 }
 
 func (d *Descriptors) add(r *Router) {

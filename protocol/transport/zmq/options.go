@@ -110,10 +110,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// sweepEvery is how often the time limits are looked at: fine enough for the shortest.
-func (o *Options) sweepEvery() time.Duration {
-	d := 2 * time.Second
-	for _, t := range []time.Duration{o.FirstTimeout, o.ReadTimeout, o.UnauthIdle, o.Ping} {
+// sweepEvery is how often the time limits are looked at: fine enough for the shortest,
+// those named and the two that all connections have.
+func (o *Options) sweepEvery(limits ...time.Duration) time.Duration {
+	d := o.ReadTimeout
+	for _, t := range append(limits, o.Ping) {
 		if t > 0 {
 			d = min(d, t)
 		}

@@ -69,6 +69,9 @@ func (p *Publisher) Close() error { return p.srv.close() }
 
 // Serve takes subscribers until ctx ends. It may be called once.
 func (p *Publisher) Serve(ctx context.Context, s transport.Subscribers) error {
+	if err := p.srv.claim(); err != nil {
+		return err
+	}
 	p.s = s
 	return p.srv.serve(ctx)
 }

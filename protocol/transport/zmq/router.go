@@ -52,6 +52,9 @@ func (r *Router) Close() error { return r.srv.close() }
 
 // Serve answers requests until ctx ends. It may be called once.
 func (r *Router) Serve(ctx context.Context, h transport.Handler) error {
+	if err := r.srv.claim(); err != nil {
+		return err
+	}
 	r.h = h
 	r.srv.env.o.Descriptors.add(r)
 	defer r.srv.env.o.Descriptors.remove(r)

@@ -50,15 +50,19 @@ func serverOn(ln net.Listener, e *env, r role) *server {
 	}
 }
 
-// serve accepts until ctx ends, then closes everything and waits for it.
-func (s *server) serve(ctx context.Context) error {
+// claim is for whoever serves, or closes without it, first.
+func (s *server) claim() error {
 	s.mu.Lock()
-	again := s.served
-	s.served = true
-	s.mu.Unlock()
-	if again {
+	defer s.mu.Unlock()
+	if s.served {
 		return errors.New("serve: called twice, a port serves once")
 	}
+	s.served = true
+	return nil
+}
+
+// serve accepts until ctx ends, then closes everything and waits for it.
+func (s *server) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { s.ln.Close() })
@@ -107,8 +111,7 @@ func (s *server) accept(ctx context.Context) error {
 
 // take starts a connection's life, unless a limit keeps it out.
 func (s *server) take(ctx context.Context, c *conn) error {
-	d := s.env.o.Descriptors
-	if d.short(descriptor(c.raw)) && !d.relieve() {
+	if !s.env.o.Descriptors.enter(descriptor(c.raw)) {
 		return errNoDescriptors
 	}
 	stands, err := s.admit.enter(c.addr.Addr())
@@ -212,7 +215,7 @@ func (s *server) all(to []*conn) []*conn {
 
 // sweep looks at the clock for all connections: one timer in place of ten thousand.
 func (s *server) sweep(ctx context.Context) {
-	tick := time.NewTicker(s.env.o.sweepEvery())
+	tick := time.NewTicker(s.env.o.sweepEvery(2*time.Second, s.env.o.FirstTimeout, s.env.o.UnauthIdle))
 	defer tick.Stop()
 	var conns []*conn
 	for {
@@ -234,11 +237,7 @@ func (s *server) sweep(ctx context.Context) {
 
 // close ends a server that never served.
 func (s *server) close() error {
-	s.mu.Lock()
-	served := s.served
-	s.served = true
-	s.mu.Unlock()
-	if served {
+	if s.claim() != nil {
 		return nil
 	}
 	return s.ln.Close()
