@@ -150,15 +150,15 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 
 // controlPublish makes a job and, where asked, follows it.
 func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, send func(*wire.Map) error) error {
+	ids, missing, narrow, err := m.resolve(ctx, req)
+	if err != nil {
+		return err
+	}
 	job, err := jobOf(req)
 	if err != nil {
 		return err
 	}
 	job.User = who.user
-	ids, missing, narrow, err := m.resolve(ctx, req)
-	if err != nil {
-		return err
-	}
 	if err := m.mayPublish(who, job, ids); err != nil {
 		return err
 	}
@@ -199,16 +199,13 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	return nil
 }
 
-// jobOf reads what is to be run.
+// jobOf reads what is to be run, from a request whose target has been resolved.
 func jobOf(req *wire.Map) (*wire.Job, error) {
 	load := wire.NewMap("jid", "20000101000000000000")
 	for _, k := range []string{"fun", "arg", "tgt", "tgt_type", "delimiter", "ret", "ret_config", "ret_kwargs", "metadata", "module_executors", "executor_opts"} {
 		if v, ok := req.Get(k); ok && v != nil {
 			load.Set(k, v)
 		}
-	}
-	if load.Text("tgt_type") == "nodegroup" {
-		load.Set("tgt_type", "compound") // minions do not know the master's groups
 	}
 	job, err := wire.JobFromMap(load)
 	if err != nil {
