@@ -83,7 +83,7 @@ func (f *follower) wait(ctx context.Context) error {
 func (f *follower) dropAbsent() {
 	for id := range f.pending {
 		t, _ := f.job.target(id)
-		if t.acked.IsZero() && !f.m.presence.expected(id) {
+		if t.acked.IsZero() && !f.m.expected(id) {
 			delete(f.pending, id)
 		}
 	}
@@ -240,7 +240,7 @@ func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text
 		return "never", fmt.Sprintf("It has not connected since the master started at %s.", clock(m.started))
 	case !c.Known || c.Seen.IsZero():
 		return "never", "Its key is accepted, but it has never connected."
-	case !c.Connected && c.Settling:
+	case !c.Connected && c.Settling && c.Since.IsZero():
 		return "disconnected", fmt.Sprintf("It has not come back since the master started at %s.", clock(m.started))
 	case !c.Connected:
 		return "disconnected", fmt.Sprintf("It has not been connected since %s.", clock(c.Lost))
