@@ -79,18 +79,8 @@ type gosaltRun struct {
 // request is the job as the control socket takes it.
 func (g *gosaltRun) request() *wire.Map {
 	o := g.o
-	req := wire.NewMap("op", control.OpPublish, "fun", o.Job.Fun(), "arg", o.Job.Arg(), "tgt", o.Job.Target, "tgt_type", o.Job.TargetType,
-		"follow", !o.Async, "counter", g.status.On())
-	if list, ok := o.Job.Target.([]string); ok {
-		l := make([]any, len(list))
-		for i, id := range list {
-			l[i] = id
-		}
-		req.Set("tgt", l)
-	}
-	if o.Delimiter != "" && o.Delimiter != ":" {
-		req.Set("delimiter", o.Delimiter)
-	}
+	req := wire.NewMap("op", control.OpPublish, "fun", o.Job.Fun(), "arg", o.Job.Arg(), "follow", !o.Async, "counter", g.status.On())
+	g.setTarget(req)
 	if o.Explicit("timeout") && o.Timeout > 0 {
 		req.Set("timeout", int64(o.Timeout))
 	}
@@ -107,6 +97,23 @@ func (g *gosaltRun) request() *wire.Map {
 		}
 	}
 	return req
+}
+
+// setTarget says in a request whom it is about.
+func (g *gosaltRun) setTarget(req *wire.Map) {
+	var tgt any = g.o.Job.Target
+	if list, ok := tgt.([]string); ok {
+		l := make([]any, len(list))
+		for i, id := range list {
+			l[i] = id
+		}
+		tgt = l
+	}
+	req.Set("tgt", tgt)
+	req.Set("tgt_type", g.o.Job.TargetType)
+	if d := g.o.Delimiter; d != "" && d != ":" {
+		req.Set("delimiter", d)
+	}
 }
 
 func (g *gosaltRun) run() int {
@@ -363,8 +370,8 @@ func (g *gosaltRun) interrupted() int {
 
 // preview lists the minions that a target means.
 func (g *gosaltRun) preview() int {
-	req := g.request()
-	req.Set("op", control.OpTarget)
+	req := wire.NewMap("op", control.OpTarget)
+	g.setTarget(req)
 	var ids []any
 	err := g.ask(context.Background(), req, func(f *wire.Map) error {
 		ids = f.List("return")
