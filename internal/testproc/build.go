@@ -1,0 +1,57 @@
+// Package testproc runs the real programs as processes of their own, for tests: a
+// master and minions below one directory, each with its own configuration, ports
+// and log, to be stopped, killed and started again.
+//
+// Build makes the programs, New a World for one test; World.Start starts a daemon in
+// it and waits until it can be used.
+package testproc
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// BinEnv names a directory with programs that are there already, to be tested
+// instead of those built from the sources: an installation, a release.
+const BinEnv = "GOSALT_BIN"
+
+// Race tells whether the programs are built with the race detector: they are when the test is.
+const Race = raceEnabled
+
+var links = map[string][]string{
+	"gosalt":        {"gosalt-master", "gosalt-key", "gosalt-run"},
+	"gosalt-minion": {"gosalt-call"},
+}
+
+// Build builds the programs into dir, with their links, and returns where they are:
+// dir, or what BinEnv names.
+func Build(dir string) (string, error) {
+	if bin := os.Getenv(BinEnv); bin != "" {
+		return filepath.Abs(bin)
+	}
+	args := []string{"build", "-o", dir + string(filepath.Separator)}
+	env := append(os.Environ(), "CGO_ENABLED=0")
+	if raceEnabled {
+		args = append(args, "-race")
+		env = append(os.Environ(), "CGO_ENABLED=1")
+	}
+	for prog := range links {
+		args = append(args, "github.com/gosalt/gosalt/cmd/"+prog)
+	}
+	cmd := exec.Command("go", args...)
+	cmd.Env = env
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	for prog, names := range links {
+		for _, name := range names {
+			if err := os.Symlink(prog, filepath.Join(dir, name)); err != nil {
+				return "", err
+			}
+		}
+	}
+	return dir, nil
+}
