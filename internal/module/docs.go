@@ -201,7 +201,7 @@ func examples(text string) string {
 	inside := false
 	for line := range strings.SplitSeq(text, "\n") {
 		code, indented := strings.CutPrefix(line, "\t")
-		if indented && !inside {
+		if indented && !inside && !strings.Contains(text, "CLI Example:") {
 			out = append(out, "CLI Example:", "")
 		}
 		if line != "" {

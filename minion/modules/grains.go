@@ -18,8 +18,6 @@ func init() {
 	register("grains.ls", grainsLs)
 	register("grains.has_value", grainsHasValue)
 	register("grains.equals", grainsEquals)
-	planned("", "grains.filter_by", "grains.setval", "grains.setvals", "grains.set", "grains.append",
-		"grains.remove", "grains.delkey", "grains.delval")
 }
 
 type grainsItemsArgs struct {
