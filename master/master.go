@@ -79,7 +79,10 @@ type Master struct {
 	conns      sync.Map // connection id of the request port to *connection
 	bound      sync.Map // connection id of the publish port to binding
 	lookAtKeys chan struct{}
-	lost       chan jobs.Presence
+
+	keysLookedAt broadcast    // wakes held minions
+	held         atomic.Int64 // pending minions that are kept waiting
+	lost         chan jobs.Presence
 
 	panics   atomic.Int64
 	refusals atomic.Int64
@@ -90,9 +93,10 @@ type Master struct {
 func New(cfg Config) (m *Master, err error) {
 	m = &Master{cfg: cfg, log: cfg.Log, bus: events.New(), limits: newLimits(), refusedLog: newLimiter[netip.Addr](1, 5),
 		lookAtKeys: make(chan struct{}, 1), lost: make(chan jobs.Presence, 1024), started: time.Now()}
+	half := m // m is nil again where an error is returned
 	defer func() {
 		if err != nil {
-			m.close()
+			half.close()
 		}
 	}()
 	var ok bool
