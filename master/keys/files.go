@@ -153,6 +153,10 @@ func syncDir(dir string) error {
 	return errors.Join(err, f.Close())
 }
 
+// tempAge is how old a file that is being written has to be to be taken for one that
+// a crash left behind, and not for one that another process is just writing.
+const tempAge = 10 * time.Minute
+
 // removeTemporary clears away what a crash in writeDurable left behind.
 func removeTemporary(dir string) error {
 	entries, err := os.ReadDir(dir)
@@ -160,7 +164,10 @@ func removeTemporary(dir string) error {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), tempPrefix) {
+		if !strings.HasPrefix(e.Name(), tempPrefix) {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && time.Since(fi.ModTime()) > tempAge {
 			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
