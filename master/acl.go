@@ -127,7 +127,7 @@ func (m *Master) covers(expr string, ids []wire.MinionID) bool {
 		return false
 	}
 	for _, id := range ids {
-		s := target.Subject{ID: string(id), Unknown: target.Differs}
+		s := target.Subject{ID: string(id), Unknown: target.Denies}
 		if t.NeedsGrains() || t.NeedsPillar() {
 			var err error
 			if s.Grains, s.Pillar, err = m.minions.get(m.ctx, id); err != nil {
@@ -236,6 +236,7 @@ func (m *Master) dropRevoked() {
 	} else if ok {
 		m.rotate("a key was deleted or rejected, or it was asked for")
 	}
+	m.keysLookedAt.send()
 }
 
 // keyGone ends what a minion had by its key.

@@ -2,6 +2,7 @@ package master
 
 import (
 	"context"
+	"errors"
 
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/master/keys"
@@ -13,11 +14,33 @@ import (
 // runnerMaster is the master as its runners see it.
 type runnerMaster struct{ m *Master }
 
+func (r runnerMaster) ID() string { return r.m.cfg.ID }
+
 func (r runnerMaster) Jobs() jobs.Store { return r.m.store }
 
 func (r runnerMaster) Accepted() ([]wire.MinionID, error) { return r.m.keys.List(keys.Accepted) }
 
 func (r runnerMaster) Connected() map[wire.MinionID]bool { return r.m.presence.connectedIDs() }
+
+func (r runnerMaster) Address(id wire.MinionID) string {
+	p := r.m.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.minions[id]; m != nil && m.addr.IsValid() {
+		return m.addr.String()
+	}
+	return ""
+}
+
+func (r runnerMaster) DeleteKey(id wire.MinionID, user string) error {
+	err := r.m.keys.Delete(keys.Accepted, id)
+	if errors.Is(err, keys.ErrUnknown) {
+		return nil // somebody else was faster
+	}
+	r.m.audit("key deleted", "user", user, "minion", string(id), "result", err == nil)
+	r.m.keysChanged()
+	return err
+}
 
 func (r runnerMaster) Explain(ctx context.Context, jid wire.JobID, id wire.MinionID) string {
 	if why, text := r.m.explainKey(id); why != "" {
@@ -31,6 +54,9 @@ func (r runnerMaster) Explain(ctx context.Context, jid wire.JobID, id wire.Minio
 		}
 		job = newLiveJob(jid, nil, []jobs.Target{t})
 		job.targets[id].acked = t.AckedAt
+		if j, err := r.m.store.Job(ctx, jid); err == nil {
+			job.Expiry = j.Expiry
+		}
 	}
 	_, text := r.m.explain(job, id, nil)
 	return text
@@ -51,7 +77,7 @@ func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, e
 	if err != nil {
 		return runners.Answer{}, err
 	}
-	ans := runners.Answer{Asked: ids, Returns: map[wire.MinionID]*wire.Map{}}
+	ans := runners.Answer{Asked: ids, Missing: missing, Returns: map[wire.MinionID]*wire.Map{}}
 	if len(ids) == 0 {
 		return ans, nil
 	}

@@ -2,6 +2,8 @@ package master
 
 import (
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/keys"
@@ -52,6 +54,12 @@ func (m *Master) handleAuth(p transport.Peer, _ int64, load *wire.Map) []byte {
 	if len(res.Effects) > 0 {
 		m.audit("sign-in", "minion", string(req.ID), "from", p.Addr().String(), "answer", res.Answer.String(), "reason", res.Reason)
 	}
+	if res.Answer == keys.Wait {
+		if res, err = m.holdPending(p, req, res); err != nil {
+			m.log.Error("key directories cannot be used", "minion", req.ID, "error", err)
+			return nil
+		}
+	}
 	switch res.Answer {
 	case keys.Wait:
 		reply.State = wire.AuthPending
@@ -64,6 +72,64 @@ func (m *Master) handleAuth(p transport.Peer, _ int64, load *wire.Map) []byte {
 		return body
 	}
 	return m.authReply(p, sig, reply)
+}
+
+// maxHeld is how many pending minions may wait at the master at the same time; more
+// are answered at once and ask again, as Salt's do.
+const maxHeld = 256
+
+// holdPending keeps a pending gosalt minion waiting for as long as it offered, so
+// that it is there the moment its key is accepted.
+func (m *Master) holdPending(p transport.Peer, req *wire.AuthRequest, res keys.Result) (keys.Result, error) {
+	wait := time.Duration(min(req.Raw.Int(wire.FieldWait), 30)) * time.Second
+	if wait <= 0 || m.held.Add(1) > maxHeld {
+		if wait > 0 {
+			m.held.Add(-1)
+		}
+		return res, nil
+	}
+	defer m.held.Add(-1)
+	end := time.NewTimer(wait)
+	defer end.Stop()
+	for {
+		looked := m.keysLookedAt.wait()
+		if st, err := m.keys.StateOf(req.ID); err != nil || st != keys.Pending {
+			break
+		}
+		select {
+		case <-m.ctx.Done():
+			return res, nil
+		case <-end.C:
+			return res, nil
+		case <-looked:
+		}
+	}
+	return m.keys.Authenticate(keys.Request{ID: req.ID, Pub: req.Pub, Grains: req.AutosignGrains, Addr: p.Addr().Addr()})
+}
+
+// broadcast wakes all who wait at once.
+type broadcast struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// wait returns a channel that is closed by the next send.
+func (b *broadcast) wait() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch == nil {
+		b.ch = make(chan struct{})
+	}
+	return b.ch
+}
+
+func (b *broadcast) send() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ch != nil {
+		close(b.ch)
+		b.ch = nil
+	}
 }
 
 // accept hands the keys to a minion whose key is accepted.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -122,13 +123,12 @@ func (f *follower) drain() error {
 // ask finds out which of the missing still run the job, and stops waiting for the rest.
 func (f *follower) ask(ctx context.Context) error {
 	var unsure []wire.MinionID
-	now := time.Now()
 	for id := range f.pending {
 		c := f.m.presence.contact(id)
 		t, _ := f.job.target(id)
 		switch {
-		case c.Gosalt && !c.Connected && !c.Settling && now.Sub(c.Lost) > lostGrace:
-			delete(f.pending, id) // gone; its return would come after it is back
+		case c.Gosalt && !c.Connected && !c.Settling:
+			delete(f.pending, id) // gone: what it returns comes when it is back
 		case c.Gosalt && c.Connected && !t.acked.IsZero():
 			if at, ok := f.m.presence.saysRunning(id, f.job.JID); ok {
 				f.running[id] = at
@@ -228,6 +228,10 @@ func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text
 	}
 	c := m.presence.contact(id)
 	t, _ := job.target(id)
+	later := ""
+	if t.state == jobs.Expected && time.Now().Before(job.Expiry) {
+		later = fmt.Sprintf(" It still gets this job if it is back before %s.", clock(job.Expiry))
+	}
 	switch {
 	case !t.acked.IsZero() && c.Connected:
 		if at, ok := m.presence.saysRunning(id, job.JID); ok {
@@ -237,13 +241,13 @@ func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text
 	case !t.acked.IsZero():
 		return "lost", fmt.Sprintf("It took the job at %s; the connection to it ended at %s. Its result is delivered when it is back.", clock(t.acked), clock(c.Lost))
 	case !c.Known && c.Settling:
-		return "never", fmt.Sprintf("It has not connected since the master started at %s.", clock(m.started))
+		return "never", fmt.Sprintf("It has not connected since the master started at %s.", clock(m.started)) + later
 	case !c.Known || c.Seen.IsZero():
 		return "never", "Its key is accepted, but it has never connected."
 	case !c.Connected && c.Settling && c.Since.IsZero():
-		return "disconnected", fmt.Sprintf("It has not come back since the master started at %s.", clock(m.started))
+		return "disconnected", fmt.Sprintf("It has not come back since the master started at %s.", clock(m.started)) + later
 	case !c.Connected:
-		return "disconnected", fmt.Sprintf("It has not been connected since %s.", clock(c.Lost))
+		return "disconnected", fmt.Sprintf("It has not been connected since %s.", clock(c.Lost)) + later
 	}
 	if f != nil {
 		if at, ok := f.running[id]; ok {

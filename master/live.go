@@ -14,6 +14,7 @@ type liveJob struct {
 	JID     wire.JobID
 	Publish *wire.Map // what was published
 	Made    time.Time
+	Expiry  time.Time // until when a minion may fetch it
 	// Internal is a question of the master's own: its returns are not stored.
 	Internal bool
 

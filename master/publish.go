@@ -109,7 +109,7 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 	targets := make([]jobs.Target, len(o.Targets))
 	for i, id := range o.Targets {
 		targets[i] = jobs.Target{Minion: id, State: jobs.Absent}
-		if m.presence.expected(id) {
+		if m.expected(id) {
 			targets[i].State = jobs.Expected
 		}
 	}
@@ -132,6 +132,7 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 			return nil, nil, fmt.Errorf("store job: %w", err)
 		}
 		live = newLiveJob(job.JID, load, targets)
+		live.Expiry = now.Add(m.cfg.JobExpiry)
 		break
 	}
 	var w *watcher

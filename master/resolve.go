@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/master/keys"
@@ -76,4 +77,16 @@ func (m *Master) explainKey(id wire.MinionID) (why, text string) {
 		return "denied", "Another key than the accepted one came under its name. See gosalt-key -l denied."
 	}
 	return "", ""
+}
+
+// freshGrace is how long a minion may take to come after its key was accepted.
+const freshGrace = 15 * time.Second
+
+// expected tells whether a job made now can be counted on to reach the minion. Who was
+// accepted a moment ago is coming, and fetches it then.
+func (m *Master) expected(id wire.MinionID) bool {
+	if m.presence.expected(id) {
+		return true
+	}
+	return !m.presence.contact(id).Known && time.Since(acceptedAt(m.cfg.PKIDir, id)) < freshGrace
 }

@@ -120,8 +120,10 @@ func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*creden
 	}
 	wait := l.cfg.AcceptanceWaitTime
 	failed := 0
+	held := time.Duration(0)
 	for {
-		c, state, err := l.trySignIn(ctx)
+		asked := time.Now()
+		c, state, err := l.trySignIn(ctx, held)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -157,6 +159,17 @@ func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*creden
 				return nil, ErrPending
 			}
 			l.log.Warn("the master has this minion's public key, and it waits to be accepted", "accept_with", "gosalt-key -a "+string(l.id), "wait", wait)
+			if failed = 0; held == 0 || time.Since(asked) > held/2 {
+				held = pendingHold // a gosalt master answers as soon as there is news
+				if time.Since(asked) > held/2 {
+					continue
+				}
+				wait := min(wait, time.Second)
+				if err := sleep(ctx, wait); err != nil {
+					return nil, err
+				}
+				continue
+			}
 		}
 		failed = 0
 		if err := sleep(ctx, wait); err != nil {
@@ -168,8 +181,11 @@ func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*creden
 	}
 }
 
-// trySignIn asks once.
-func (l *link) trySignIn(ctx context.Context) (*credentials, wire.AuthState, error) {
+// pendingHold is how long a minion whose key is pending lets a gosalt master keep it waiting.
+const pendingHold = 25 * time.Second
+
+// trySignIn asks once, and is ready to be kept waiting so long while the key is pending.
+func (l *link) trySignIn(ctx context.Context, held time.Duration) (*credentials, wire.AuthState, error) {
 	known, err := readMasterKey(l.keyFile)
 	if err != nil {
 		return nil, 0, err
@@ -191,13 +207,17 @@ func (l *link) trySignIn(ctx context.Context) (*credentials, wire.AuthState, err
 	if req.AutosignGrains, err = l.autosignGrains(); err != nil {
 		return nil, 0, err
 	}
-	body, err := (&wire.Envelope{Enc: wire.EncClear, Load: req.ToMap(), Version: wire.SaltVersion}).Encode()
+	load := req.ToMap()
+	if held > 0 {
+		load.Set(wire.FieldWait, int64(held/time.Second))
+	}
+	body, err := (&wire.Envelope{Enc: wire.EncClear, Load: load, Version: wire.SaltVersion}).Encode()
 	if err != nil {
 		return nil, 0, err
 	}
 	conn := l.dial.Requester(l.addr)
 	defer conn.Close()
-	tctx, cancel := context.WithTimeoutCause(ctx, l.cfg.AuthTimeout, fmt.Errorf("no answer within auth_timeout (%s)", l.cfg.AuthTimeout))
+	tctx, cancel := context.WithTimeoutCause(ctx, l.cfg.AuthTimeout+held, fmt.Errorf("no answer within auth_timeout (%s)", l.cfg.AuthTimeout))
 	defer cancel()
 	answer, err := conn.Do(tctx, body)
 	if err != nil {

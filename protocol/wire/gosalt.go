@@ -104,3 +104,7 @@ func (a *Alive) ToMap() *Map {
 // FieldError is the only entry of an answer that tells a gosalt minion why its request
 // was refused: {FieldError: an Error's map}. A Salt minion gets an empty text instead.
 const FieldError = "_gosalt_error"
+
+// FieldWait is a field of the auth request: for how many seconds a minion whose key is
+// pending is ready to wait for the answer, so that it comes as soon as the key is accepted.
+const FieldWait = "gosalt_wait"
