@@ -7,20 +7,21 @@
 // A command gets an IO (its standard streams, environment and program name) and
 // returns its exit code:
 //
-//	opts, err := cli.ParseGosalt(io, args)   // options_gosalt.go
+//	io := cli.StdIO(os.Args[0])
+//	opts, err := cli.ParseGosalt(io, os.Args[1:]) // options_gosalt.go
 //	if err != nil {
-//		return io.Fail(err)               // help, usage errors: prints, gives the code
+//		return io.Fail(err) // help, usage errors: prints, gives the code
 //	}
 //	opts.Job.Target, opts.Job.TargetType   // "*", "glob"; with -L a []string, "list"
-//	opts.Job.Fun, opts.Job.Args            // one function, or several of a compound command
+//	opts.Job.Fun(), opts.Job.Arg()         // as Salt's messages hold them
 //	opts.Timeout, opts.Explicit("timeout") // set here or in the Saltfile: wins over the configuration
-//	opts.Out                               // the group of output options
 //
 // ParseCall, ParseKey and ParseRun are the same for the other three. Each fills a
-// struct of its own; the shared groups (CommonOptions, TargetOptions, AuthOptions,
-// OutputOptions) are embedded. Every option is declared once, with its names,
-// type, default, group and help; parsing, --help, the reference page, the man
-// page and shell completion come from that one declaration (internal/optparse).
+// struct of its own; the shared groups (CommonOptions, RunOptions, TargetOptions,
+// AuthOptions, OutputOptions) are embedded. Every option is declared once, with its
+// names, type, default, group and help; parsing, --help, the reference page, the man
+// page and shell completion come from that one declaration (internal/optparse,
+// reference.go).
 //
 // # Values in
 //
@@ -32,14 +33,19 @@
 //
 // Package output turns a value into text:
 //
-//	o := opts.Out.Settings(io)                  // output.Options, colour decided
-//	output.Display(io.Out, data, outputter, o)  // {minion id: value}; "" is nested
+//	o := opts.Out.Settings(io, conf)           // colour decided; conf holds Salt's option names
+//	output.Display(io.Out, data, outputter, o) // {minion id: value}; "" is nested
 //
 // Display honours --out, --out-indent and --out-file, falls back as Salt does and
 // ends the text with one newline. Package term has the live counter of a terminal.
 //
+// # Keys
+//
+// RunKey is gosalt-key, on any KeyStore (keystore.go).
+//
 // # Exit codes
 //
-// exit.go is the one table. Code gives Salt's code for an Outcome, or, where Salt
-// would hide a failure behind 0 and --strict (GOSALT_STRICT=1) is on, its own.
+// exit.go is the one table. MasterDown.Code(opts.Strict) is Salt's code for an
+// outcome, or, where Salt would hide a failure behind 0 and --strict
+// (GOSALT_STRICT=1) is on, its own.
 package cli

@@ -379,6 +379,9 @@ func (o *OutputOptions) Settings(io IO, conf *wire.Map) output.Options {
 	if v, ok := conf.Get("color"); ok && v == false && !o.ForceColor {
 		s.Color = false
 	}
+	if file := conf.Text("color_theme"); file != "" && s.Color {
+		s.Theme = readTheme(io, file)
+	}
 	if v, ok := conf.Get("strip_colors"); ok {
 		s.KeepEscapes = v == false
 	}
@@ -401,6 +404,28 @@ func (o *OutputOptions) Settings(io IO, conf *wire.Map) output.Options {
 	s.StateOutputExclude = confResults(conf, "state_output_exclude")
 	s.StateOutputTerse = confResults(conf, "state_output_terse")
 	return s
+}
+
+// readTheme reads a file of colours: names as GREEN with the numbers of their escape
+// sequence, as "0;32". A theme that cannot be read is told, and the usual colours stay.
+func readTheme(io IO, file string) map[string]string {
+	text, err := os.ReadFile(file)
+	if err == nil {
+		var v any
+		if v, err = yamlarg.Load(string(text)); err == nil {
+			m, ok := v.(*wire.Map)
+			if ok {
+				theme := map[string]string{}
+				for name, code := range m.Strings() {
+					theme[name] = "\x1b[" + pytext.Str(code) + "m"
+				}
+				return theme
+			}
+			err = fmt.Errorf("a map from colour to numbers expected, not %s", pytext.TypeName(v))
+		}
+	}
+	fmt.Fprintf(io.Err, "%s: warning: color_theme %s: %v\n", io.Prog, file, err)
+	return nil
 }
 
 func first(texts ...string) string {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -252,6 +253,21 @@ func TestSettings(t *testing.T) {
 	o.Out.ForceColor = true
 	if !o.Out.Settings(io, nil).Color {
 		t.Error("--force-color colours what is no terminal")
+	}
+}
+
+func TestTheme(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "theme")
+	if err := os.WriteFile(file, []byte("GREEN: '0;35'\nENDC: 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	io, _, stderr := testIO("gosalt", "", nil)
+	o := OutputOptions{ForceColor: true}
+	if s := o.Settings(io, wire.NewMap("color_theme", file)); s.Theme["GREEN"] != "\x1b[0;35m" || output.Format("x", "", s) != "\x1b[0;35mx\x1b[0m" {
+		t.Errorf("%q", s.Theme)
+	}
+	if s := o.Settings(io, wire.NewMap("color_theme", file+"x")); s.Theme != nil || !strings.Contains(stderr.String(), "gosalt: warning: color_theme") {
+		t.Errorf("%q %q", s.Theme, stderr)
 	}
 }
 
