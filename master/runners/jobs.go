@@ -3,117 +3,322 @@ package runners
 import (
 	"context"
 	"errors"
+	"fmt"
+	"iter"
+	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-func (r *Runners) registerJobs() {
-	module.Register(r.reg, "jobs.lookup_jid", r.jobsLookupJID)
-	module.Register(r.reg, "jobs.list_jobs", r.jobsListJobs)
+func registerJobs(r *module.Registry) {
+	module.Register(r, "jobs.active", jobsActive)
+	module.Register(r, "jobs.exit_success", jobsExitSuccess)
+	module.Register(r, "jobs.last_run", jobsLastRun)
+	module.Register(r, "jobs.list_job", jobsListJob)
+	module.Register(r, "jobs.list_jobs", jobsListJobs)
+	module.Register(r, "jobs.list_jobs_filter", jobsListJobsFilter)
+	module.Register(r, "jobs.lookup_jid", jobsLookupJID)
+	module.Register(r, "jobs.master", jobsMaster)
+	module.Register(r, "jobs.print_job", jobsPrintJob)
+}
+
+// storedLimits are for what lies in the job store: it was checked on its way in.
+var storedLimits = wire.Limits{Depth: 256, Elements: 50_000_000, Bytes: 256 << 20}
+
+// noJob is Salt's text for a job that is not in the store.
+const noJob = "Cannot contact returner or no job with this jid"
+
+// jobReturns yields the returns of a job by minion id, as the minions sent them. A
+// text that is no job id has none.
+func jobReturns(ctx context.Context, jid string) iter.Seq2[jobReturn, error] {
+	return func(yield func(jobReturn, error) bool) {
+		id, err := wire.ParseJobID(jid)
+		if err != nil {
+			return
+		}
+		for ret, err := range callOf(ctx).r.master.Jobs().Returns(ctx, id) {
+			if err != nil {
+				yield(jobReturn{}, err)
+				return
+			}
+			load, err := wire.DecodeMap(ret.Load, wire.Local, storedLimits)
+			if err != nil {
+				err = fmt.Errorf("read the stored return of %s to job %s: %w", ret.Minion, jid, err)
+			}
+			if !yield(jobReturn{string(ret.Minion), load}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+type jobReturn struct {
+	minion string
+	load   *wire.Map
+}
+
+// value is what the function returned.
+func (r jobReturn) value() any {
+	v, _ := r.load.Get("return")
+	return v
+}
+
+// result is the return as jobs.list_job shows it.
+func (r jobReturn) result() *wire.Map {
+	m := wire.NewMap()
+	for _, key := range []string{"return", "retcode", "success", "out"} {
+		if v, ok := r.load.Get(key); ok && (v != nil || key != "out") {
+			m.Set(key, v)
+		}
+	}
+	return m
+}
+
+// jobTargets are the ids of the minions that a job was meant for, sorted.
+func jobTargets(ctx context.Context, jid string) ([]jobs.Target, error) {
+	id, err := wire.ParseJobID(jid)
+	if err != nil {
+		return nil, nil // as Salt: nothing is known of it
+	}
+	return callOf(ctx).r.master.Jobs().Targets(ctx, id)
 }
 
 type jobsLookupJIDArgs struct {
-	JID       string `arg:"jid"`                              // The job's id.
-	ExtSource string `default:"None"`                         // Of no effect: there is one job store.
-	Returned  bool   `default:"True"`                         // Give what has returned.
-	Missing   bool   `default:"False"`                        // Give, for the minions that have not, why.
-	Display   bool   `default:"False" arg:"display_progress"` // Of no effect: the answer is at once.
+	JID             string `arg:"jid"`       // The job's id.
+	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	Returned        bool   `default:"True"`  // Give what has returned.
+	Missing         bool   `default:"False"` // Give, for the minions that have not returned, why.
+	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
 }
 
-// jobsLookupJID returns what the minions of a job have returned so far.
-//
-// CLI Example:
+// jobsLookupJID returns what the minions of a job have returned so far. The result
+// of states is shown as such.
 //
 //	gosalt-run jobs.lookup_jid 20261122063858048545
-func (r *Runners) jobsLookupJID(ctx context.Context, c *module.Call, a jobsLookupJIDArgs) (*wire.Map, error) {
+//	gosalt-run jobs.lookup_jid 20261122063858048545 missing=True
+//	gosalt-run jobs.lookup_jid 20261122063858048545 --out=json
+func jobsLookupJID(ctx context.Context, _ *module.Call, a jobsLookupJIDArgs) (any, error) {
 	out := wire.NewMap()
-	jid, err := wire.ParseJobID(a.JID)
-	if err != nil {
-		return out, nil // as Salt: nothing is known of it
-	}
-	store := r.master.Jobs()
-	if a.Returned {
-		for ret, err := range store.Returns(ctx, jid) {
-			if err != nil {
-				return nil, err
-			}
-			load, err := wire.DecodeMap(ret.Load, wire.Local, wire.Authenticated)
-			if err != nil {
-				return nil, err
-			}
-			v, _ := load.Get("return")
-			out.Set(string(ret.Minion), v)
+	outputter, first := "", true
+	for ret, err := range jobReturns(ctx, a.JID) {
+		if err != nil {
+			return nil, err
+		}
+		if first {
+			outputter, first = ret.load.Text("out"), false
+		}
+		if a.Returned {
+			out.Set(ret.minion, ret.value())
 		}
 	}
 	if a.Missing {
-		targets, err := store.Targets(ctx, jid)
+		targets, err := jobTargets(ctx, a.JID)
 		if err != nil {
 			return nil, err
 		}
 		for _, t := range targets {
 			if !t.Returned {
-				out.Set(string(t.Minion), "Minion did not return. "+r.master.Explain(ctx, jid, t.Minion))
+				out.Set(string(t.Minion), "Minion did not return. "+callOf(ctx).r.master.Explain(ctx, wire.JobID(a.JID), t.Minion))
 			}
 		}
 	}
-	return out, nil
+	return withOutputter(outputter, out), nil
 }
 
-type jobsListJobsArgs struct {
-	ExtSource      string `default:"None"`                         // Of no effect: there is one job store.
-	OutPutter      string `default:"None" arg:"outputter"`         // Of no effect: use --out.
-	SearchMetadata any    `default:"None"`                         // Only jobs with one of these metadata entries.
-	SearchFunction any    `default:"None"`                         // Only jobs whose function matches one of these globs.
-	SearchTarget   any    `default:"None"`                         // Only jobs whose target matches one of these globs.
-	StartTime      string `default:"None"`                         // Only jobs from then on: "2026, Nov 22 06:37" and other forms.
-	EndTime        string `default:"None"`                         // Only jobs up to then.
-	Display        bool   `default:"False" arg:"display_progress"` // Of no effect: the answer is at once.
+type jobsJobArgs struct {
+	JID       string `arg:"jid"`      // The job's id.
+	ExtSource any    `default:"None"` // Of no effect: there is one job store.
 }
 
-// jobsListJobs lists the jobs in the store: what was run, when, where, and by whom.
+type jobsListJobArgs struct {
+	JID             string `arg:"jid"`       // The job's id.
+	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
+}
+
+// jobsListJob returns all that is known of a job: what was run, when, where and by
+// whom, which minions it was meant for, and the whole result of each.
 //
-// CLI Example:
-//
-//	gosalt-run jobs.list_jobs
-//	gosalt-run jobs.list_jobs search_function='cmd.*'
-func (r *Runners) jobsListJobs(ctx context.Context, c *module.Call, a jobsListJobsArgs) (*wire.Map, error) {
-	f := jobs.Filter{NotFun: []string{"saltutil.find_job"}}
-	all, err := r.master.Jobs().Search(ctx, f)
+//	gosalt-run jobs.list_job 20261122063858048545
+//	gosalt-run jobs.list_job 20261122063858048545 --out=json
+func jobsListJob(ctx context.Context, _ *module.Call, a jobsListJobArgs) (*wire.Map, error) {
+	whole, err := wholeJob(ctx, a.JID)
 	if err != nil {
 		return nil, err
 	}
-	out := wire.NewMap()
-	for _, j := range all {
-		out.Set(string(j.JID), jobMap(j))
+	out := wire.NewMap("jid", a.JID)
+	for k, v := range whole.Strings() {
+		out.Set(k, v)
 	}
 	return out, nil
 }
 
-// jobMap is a job as jobs.list_jobs shows it.
+// jobsPrintJob returns the same as jobs.list_job, under the job's id.
+//
+//	gosalt-run jobs.print_job 20261122063858048545
+func jobsPrintJob(ctx context.Context, _ *module.Call, a jobsJobArgs) (*wire.Map, error) {
+	return printJob(ctx, a.JID)
+}
+
+func printJob(ctx context.Context, jid string) (*wire.Map, error) {
+	whole, err := wholeJob(ctx, jid)
+	if err != nil {
+		return nil, err
+	}
+	return wire.NewMap(jid, whole), nil
+}
+
+// wholeJob is a job with its minions and results.
+func wholeJob(ctx context.Context, jid string) (*wire.Map, error) {
+	out := wire.NewMap("Error", noJob)
+	var end any
+	if id, err := wire.ParseJobID(jid); err == nil {
+		job, err := callOf(ctx).r.master.Jobs().Job(ctx, id)
+		if err != nil && !errors.Is(err, jobs.ErrUnknown) {
+			return nil, err
+		}
+		if err == nil {
+			out = jobMap(job)
+			targets, err := jobTargets(ctx, jid)
+			if err != nil {
+				return nil, err
+			}
+			if len(targets) > 0 && !job.Unpublished {
+				minions := make([]any, len(targets))
+				for i, t := range targets {
+					minions[i] = string(t.Minion)
+				}
+				out.Set("Minions", minions)
+			}
+			end = endTime(job)
+		}
+	}
+	out.Set("StartTime", startTime(jid))
+	result := wire.NewMap()
+	for ret, err := range jobReturns(ctx, jid) {
+		if err != nil {
+			return nil, err
+		}
+		result.Set(ret.minion, ret.result())
+	}
+	out.Set("Result", result)
+	if end != nil {
+		out.Set("EndTime", end)
+	}
+	return out, nil
+}
+
+// jobsExitSuccess tells for each minion of a job whether it returned something that
+// is true: not False, nothing, zero or empty. The exit code does not count.
+//
+//	gosalt-run jobs.exit_success 20261122063858048545
+func jobsExitSuccess(ctx context.Context, _ *module.Call, a jobsJobArgs) (*wire.Map, error) {
+	out := wire.NewMap()
+	targets, err := jobTargets(ctx, a.JID)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range targets {
+		out.Set(string(t.Minion), false)
+	}
+	for ret, err := range jobReturns(ctx, a.JID) {
+		if err != nil {
+			return nil, err
+		}
+		out.Set(ret.minion, module.Truth(ret.value()))
+	}
+	return out, nil
+}
+
+type jobsLastRunArgs struct {
+	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	Outputter       string `default:"None"`  // Show the job by this outputter.
+	Metadata        any    `default:"None"`  // Only jobs with one of the entries of this map as metadata.
+	Function        any    `default:"None"`  // Only jobs whose function matches: a glob, a list of them, or several with commas.
+	Target          any    `default:"None"`  // Only jobs whose target matches, likewise.
+	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
+}
+
+// jobsLastRun returns the newest job, or the newest of some kind, as jobs.print_job
+// does; False where there is none.
+//
+//	gosalt-run jobs.last_run
+//	gosalt-run jobs.last_run target=web1
+//	gosalt-run jobs.last_run function=cmd.run
+//	gosalt-run jobs.last_run metadata='{"ticket": "OPS-1"}'
+func jobsLastRun(ctx context.Context, _ *module.Call, a jobsLastRunArgs) (any, error) {
+	if _, isMap := a.Metadata.(*wire.Map); module.Truth(a.Metadata) && !isMap {
+		return false, nil
+	}
+	f, none := filterOf(a.Metadata, a.Function, a.Target)
+	if none {
+		return false, nil
+	}
+	f.Limit = 1
+	found, err := callOf(ctx).r.master.Jobs().Search(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return false, nil
+	}
+	job, err := printJob(ctx, string(found[0].JID))
+	if err != nil {
+		return nil, err
+	}
+	return withOutputter(a.Outputter, job), nil
+}
+
+// jobMap is a job as Salt shows it, without its times.
 func jobMap(j jobs.Job) *wire.Map {
-	m := wire.NewMap("Arguments", j.Arg, "Function", j.Fun, "StartTime", startTime(j), "Target", j.Tgt, "Target-type", j.TgtType, "User", j.User)
-	if j.Metadata.Len() > 0 {
+	arg := j.Arg
+	if arg == nil {
+		arg = []any{}
+	}
+	m := wire.NewMap("Function", funOf(j), "Arguments", arg, "Target", j.Tgt, "Target-type", or(j.TgtType, "list"), "User", or(j.User, "root"))
+	if j.Metadata != nil {
 		m.Set("Metadata", j.Metadata)
 	}
 	return m
 }
 
-// startTime is a job's start as Salt writes it, in UTC as its id is:
-// "2026, Nov 22 06:37:56.703290".
-func startTime(j jobs.Job) string {
-	t, err := j.JID.Time()
-	if err != nil {
-		t = j.Start.UTC()
+// funOf is the function of a job, or the list of those of a compound command.
+func funOf(j jobs.Job) any {
+	if !strings.Contains(j.Fun, ",") {
+		return j.Fun
 	}
-	return t.Format("2006, Jan 02 15:04:05.000000")
+	var list []any
+	for _, f := range strings.Split(j.Fun, ",") {
+		list = append(list, f)
+	}
+	return list
 }
 
-// known turns "not in the store" into "nothing".
-func known(err error) error {
-	if errors.Is(err, jobs.ErrUnknown) {
+func or(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+const timeLayout = "2006, Jan 02 15:04:05.000000"
+
+// startTime is a job's start as Salt writes it, in UTC as its id is:
+// "2026, Nov 22 06:37:56.703290". It is "" for what is no job id.
+func startTime(jid string) string {
+	t, err := wire.JobID(jid).Time()
+	if err != nil || len(jid) > 20 && jid[20] != '_' {
+		return ""
+	}
+	return t.Format(timeLayout)
+}
+
+// endTime is a job's end in the same form; nil where it was not kept.
+func endTime(j jobs.Job) any {
+	if j.End.IsZero() {
 		return nil
 	}
-	return err
+	return j.End.UTC().Format(timeLayout)
 }

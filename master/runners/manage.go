@@ -2,68 +2,106 @@ package runners
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-func (r *Runners) registerManage() {
-	module.Register(r.reg, "manage.status", r.manageStatus)
-	module.Register(r.reg, "manage.up", r.manageUp)
-	module.Register(r.reg, "manage.down", r.manageDown)
+func registerManage(r *module.Registry) {
+	module.Register(r, "manage.down", manageDown)
+	module.Register(r, "manage.status", manageStatus)
+	module.Register(r, "manage.up", manageUp)
+	module.Register(r, "manage.versions", manageVersions)
+	registerPresence(r)
 }
 
-type manageArgs struct {
+type manageUpArgs struct {
 	Tgt              any     `default:"*"`    // Which minions.
-	TgtType          string  `default:"glob"` // How tgt is to be read.
+	TgtType          string  `default:"glob"` // How tgt is to be read: glob, list, pcre, grain, compound, nodegroup and so on.
 	Timeout          float64 `default:"None"` // Seconds to wait for answers; the master's timeout where not given.
-	GatherJobTimeout float64 `default:"None"` // Seconds to wait for those that did not answer.
+	GatherJobTimeout float64 `default:"None"` // Seconds to wait for those that did not answer in that time.
 }
 
-// manageStatus lists the minions that answer and those that do not.
-//
-// CLI Example:
+type manageStatusArgs struct {
+	Output bool `default:"True"` // Of no effect, as in Salt.
+	manageUpArgs
+}
+
+type manageDownArgs struct {
+	RemoveKeys bool `arg:"removekeys" default:"False"` // Delete the keys of the minions that do not answer.
+	manageUpArgs
+}
+
+// manageStatus pings minions, and lists those that answer and those that do not.
 //
 //	gosalt-run manage.status
-//	gosalt-run manage.status tgt='web*'
-func (r *Runners) manageStatus(ctx context.Context, c *module.Call, a manageArgs) (*wire.Map, error) {
-	up, down, err := r.ping(ctx, a)
+//	gosalt-run manage.status tgt=webservers tgt_type=nodegroup
+//	gosalt-run manage.status timeout=5 gather_job_timeout=10
+func manageStatus(ctx context.Context, c *module.Call, a manageStatusArgs) (*wire.Map, error) {
+	up, down, err := ping(ctx, c, a.manageUpArgs)
 	if err != nil {
 		return nil, err
 	}
 	return wire.NewMap("up", up, "down", down), nil
 }
 
-// manageUp lists the minions that answer.
-//
-// CLI Example:
+// manageUp pings minions and lists those that answer.
 //
 //	gosalt-run manage.up
-func (r *Runners) manageUp(ctx context.Context, c *module.Call, a manageArgs) ([]any, error) {
-	up, _, err := r.ping(ctx, a)
+//	gosalt-run manage.up tgt=webservers tgt_type=nodegroup
+func manageUp(ctx context.Context, c *module.Call, a manageUpArgs) ([]any, error) {
+	up, _, err := ping(ctx, c, a)
 	return up, err
 }
 
-// manageDown lists the minions that do not answer.
-//
-// CLI Example:
+// manageDown pings minions and lists those that do not answer. On demand it deletes
+// their keys: they have to be accepted anew when they come back.
 //
 //	gosalt-run manage.down
-func (r *Runners) manageDown(ctx context.Context, c *module.Call, a manageArgs) ([]any, error) {
-	_, down, err := r.ping(ctx, a)
-	return down, err
+//	gosalt-run manage.down removekeys=True
+//	gosalt-run manage.down tgt=webservers tgt_type=nodegroup
+func manageDown(ctx context.Context, c *module.Call, a manageDownArgs) ([]any, error) {
+	_, down, err := ping(ctx, c, a.manageUpArgs)
+	if err != nil || !a.RemoveKeys {
+		return down, err
+	}
+	own := callOf(ctx)
+	accepted, err := own.r.master.Accepted()
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range down {
+		id := wire.MinionID(id.(string))
+		if !slices.Contains(accepted, id) {
+			continue // of a list, and without a key
+		}
+		if err := own.r.master.DeleteKey(id, own.user); err != nil {
+			return nil, err
+		}
+	}
+	return down, nil
 }
 
-// ping runs test.ping and parts the minions by whether they answered.
-func (r *Runners) ping(ctx context.Context, a manageArgs) (up, down []any, err error) {
-	got, err := r.master.Ask(ctx, Ask{Fun: "test.ping", Target: a.Tgt, Type: a.TgtType, User: userOf(ctx),
-		Timeout: time.Duration(a.Timeout * float64(time.Second)), Gather: time.Duration(a.GatherJobTimeout * float64(time.Second))})
+// noMatch is Salt's text for a target that no minion matches.
+const noMatch = "No minions matched the target. No command was sent, no jid was assigned."
+
+// ping runs test.ping and parts the minions by whether they returned anything,
+// each part sorted. Ids of a list that have no accepted key are down.
+func ping(ctx context.Context, c *module.Call, a manageUpArgs) (up, down []any, err error) {
+	got, err := callOf(ctx).ask(ctx, Ask{Fun: "test.ping", Target: a.Tgt, Type: a.TgtType,
+		Timeout: seconds(a.Timeout), Gather: seconds(a.GatherJobTimeout)})
 	if err != nil {
 		return nil, nil, err
 	}
+	all := slices.Concat(got.Asked, got.Missing)
+	if len(all) == 0 {
+		c.Progress(noMatch)
+	}
+	slices.Sort(all)
 	up, down = []any{}, []any{}
-	for _, id := range got.Asked {
+	for _, id := range all {
 		if got.Returns[id] != nil {
 			up = append(up, string(id))
 		} else {
@@ -72,3 +110,5 @@ func (r *Runners) ping(ctx context.Context, a manageArgs) (up, down []any, err e
 	}
 	return up, down, nil
 }
+
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
