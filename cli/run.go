@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/gosalt/gosalt/cli/output"
@@ -39,6 +40,9 @@ func Run(io IO, args []string) int {
 	if o.JID != "" {
 		req.Set("jid", string(o.JID))
 	}
+	if o.Explicit("timeout") { // else the master's own
+		req.Set("timeout", int64(o.Timeout))
+	}
 	if fargs == nil {
 		req.Set("arg", []any{})
 	}
@@ -51,8 +55,7 @@ func Run(io IO, args []string) int {
 			if o.Quiet {
 				return nil
 			}
-			v, _ := f.Get("data")
-			return output.Display(io.Out, v, "", settings)
+			return printProgress(io, f, settings)
 		case control.KindResult:
 			result = f
 		}
@@ -65,10 +68,13 @@ func Run(io IO, args []string) int {
 	case err != nil:
 		return s.explain(err)
 	}
+	if result == nil {
+		return io.Fail(errors.New("the master gave no result"))
+	}
 	if doc {
 		return printDocs(io, result, settings)
 	}
-	if o.Async {
+	if o.Async && result.Bool("known") {
 		fmt.Fprintf(io.Err, "[WARNING ] Running in asynchronous mode. Results of this execution may be collected by attaching to the master event bus or by examining the master job cache, if configured. This execution is running under tag salt/run/%s\n", result.Text("jid"))
 		return OK.Code(o.Strict)
 	}
@@ -78,13 +84,36 @@ func Run(io IO, args []string) int {
 			return io.Fail(err)
 		}
 	}
-	switch {
-	case !result.Bool("known"):
-		return UnknownRunner.Code(o.Strict)
-	case !result.Bool("success"):
-		return RunnerFailed.Code(o.Strict)
+	return s.runnerCode(result)
+}
+
+// runnerCode is the exit code of a runner's result. What is wrong with a call, and
+// the result does not say itself, is told on standard error.
+func (s *masterSession) runnerCode(result *wire.Map) int {
+	why := result.Text("error")
+	v, _ := result.Get("return")
+	if text, ok := v.(string); why != "" && !(ok && strings.Contains(text, why)) {
+		fmt.Fprintf(s.io.Err, "%s: error: %s\n", s.io.Prog, why)
 	}
-	return OK.Code(o.Strict)
+	switch {
+	case result.Int("retcode") != 0:
+		return RunnerFailed.Code(s.strict)
+	case !result.Bool("known"):
+		return UnknownRunner.Code(s.strict)
+	case why != "" && s.strict: // a wrong call, which Salt lets pass with 0
+		return Usage.Code(s.strict)
+	}
+	return OK.Code(s.strict)
+}
+
+// printProgress shows what a runner reports while it runs: a text as it is.
+func printProgress(io IO, frame *wire.Map, settings output.Options) error {
+	v, _ := frame.Get("data")
+	if text, ok := v.(string); ok {
+		_, err := fmt.Fprintln(io.Out, text)
+		return err
+	}
+	return output.Display(io.Out, v, "", settings)
 }
 
 // printDocs shows the documentation of functions, sorted by their names.
@@ -96,10 +125,10 @@ func printDocs(io IO, result *wire.Map, settings output.Options) int {
 	}
 	slices.Sort(names)
 	for _, fun := range names {
-		if err := output.Display(io.Out, fmt.Sprintf("%s:", fun), "", settings); err != nil {
+		if err := output.Display(io.Out, fun+":", "text", settings); err != nil {
 			return io.Fail(err)
 		}
-		fmt.Fprintf(io.Out, "%s\n\n", docs.Text(fun))
+		fmt.Fprintln(io.Out, docs.Text(fun)) // it begins with a line break
 	}
 	return 0
 }

@@ -29,6 +29,7 @@ type caller struct {
 
 // serveControl answers the command line until ctx ends.
 func (m *Master) serveControl(ctx context.Context, l net.Listener) error {
+	defer m.runners.Wait() // those that nobody waits for end with ctx, too
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	stop := context.AfterFunc(ctx, func() { l.Close() })
@@ -235,10 +236,24 @@ func (m *Master) controlRunner(ctx context.Context, who caller, req *wire.Map, s
 	if !who.full {
 		return m.forbidden(who, "runner "+fun)
 	}
-	m.audit("runner", "user", who.user, "fun", fun, "arg", req.List("arg"))
-	res := m.runners.Run(ctx, runners.Request{Fun: fun, Args: req.List("arg"), User: who.user,
-		Progress: func(v any) { send(wire.NewMap("kind", control.KindProgress, "data", v)) }})
-	return send(wire.NewMap("kind", control.KindResult, "return", res.Return, "success", res.Success, "known", res.Known, "jid", string(res.JID), "out", res.Out))
+	q := runners.Request{Fun: fun, Args: req.List("arg"), User: who.user, Timeout: seconds(req, "timeout")}
+	if text := req.Text("jid"); text != "" {
+		jid, err := wire.ParseJobID(text)
+		if err != nil {
+			return &wire.Error{Kind: wire.Malformed, Op: "runner " + fun, Msg: err.Error()}
+		}
+		q.JID = jid
+	}
+	m.audit("runner", "user", who.user, "uid", who.uid, "fun", fun, "arg", q.Args)
+	var res runners.Result
+	if req.Bool("async") {
+		res = m.runners.Start(m.ctx, q)
+	} else {
+		q.Progress = func(v any) { send(wire.NewMap("kind", control.KindProgress, "data", v)) }
+		res = m.runners.Run(ctx, q)
+	}
+	return send(wire.NewMap("kind", control.KindResult, "return", res.Return, "success", res.Success, "known", res.Known,
+		"retcode", int64(res.Retcode), "error", res.Err, "jid", string(res.JID), "out", res.Out))
 }
 
 // controlEvents sends the events under some tags until the client leaves.
