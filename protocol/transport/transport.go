@@ -66,7 +66,7 @@ type Publisher interface {
 	// Publish sends one message of these frames to every connection that has a
 	// subscription matching the first frame, and for which to (where not nil)
 	// answers true. It never blocks on a peer: one whose queue overflows is closed.
-	// to is called in the caller's goroutine. frames may be changed afterwards.
+	// to is called in the caller's goroutine and must not publish itself. frames may be changed afterwards.
 	// It returns to how many connections the message went.
 	Publish(frames [][]byte, to func(Peer) bool) int
 	Addr() net.Addr

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -183,6 +184,15 @@ func (c *conn) failLocked(counter *atomic.Int64, err error) {
 		c.cancel()
 	}
 	c.nc.Close()
+}
+
+// recovered, deferred, makes a panic the end of this connection alone.
+func (c *conn) recovered() {
+	if v := recover(); v != nil {
+		c.env.o.Log.Error("panic in a connection", "addr", c.addr.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+		c.fail(nil, fmt.Errorf("panic: %v", v))
+		c.env.stats.panics.Add(1)
+	}
 }
 
 // attend sets what is called when the connection ends, while its owner waits for

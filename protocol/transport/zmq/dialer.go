@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -64,7 +63,7 @@ func NewDialer(o DialOptions) *Dialer {
 		env: newEnv(Options{
 			Log: o.Log, MaxFrame: o.MaxFrame, MaxBytes: o.MaxBytes, ReadTimeout: o.ReadTimeout,
 			MinRate: o.MinRate, StallTimeout: o.StallTimeout, Ping: o.Ping, PingMisses: o.PingMisses,
-			UserTimeout: o.UserTimeout, Descriptors: NewDescriptors(1<<30, 1),
+			UserTimeout: o.UserTimeout,
 		}),
 		source: o.Source.Unmap(), resolver: o.Resolver, timeout: o.Timeout,
 	}
@@ -171,14 +170,8 @@ func (c *conn) launch(read func()) {
 	done := make(chan struct{})
 	c.wg.Go(func() {
 		defer close(done)
-		defer func() {
-			if v := recover(); v != nil {
-				c.env.stats.panics.Add(1)
-				c.env.o.Log.Error("panic in a connection", "addr", c.addr.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
-				c.fail(nil, fmt.Errorf("panic: %v", v))
-			}
-			c.Close()
-		}()
+		defer c.Close()
+		defer c.recovered()
 		read()
 	})
 	c.wg.Go(func() {
@@ -189,7 +182,7 @@ func (c *conn) launch(read func()) {
 			case <-done:
 				return
 			case <-tick.C:
-				c.check(now())
+				c.look()
 			}
 		}
 	})

@@ -205,6 +205,7 @@ func TestHundredMegabytes(t *testing.T) {
 // A request that is given up while it is being sent is not read any more: with -race,
 // the write below tells.
 func TestBodyIsTheCallersAgain(t *testing.T) {
+	t.Parallel()
 	addr, _ := evil(t, func(c raw) { c.hello("ROUTER"); io.CopyN(io.Discard, c, 1<<20); time.Sleep(time.Second) })
 	q := NewDialer(DialOptions{}).Requester(addr)
 	defer q.Close()

@@ -280,6 +280,7 @@ func TestLibzmqRequesters(t *testing.T) {
 
 // libzmq's heartbeats are answered, also while a handler is at work.
 func TestLibzmqHeartbeats(t *testing.T) {
+	t.Parallel()
 	opts := map[string]any{"opts": map[string]int{"HEARTBEAT_IVL": 300, "HEARTBEAT_TIMEOUT": 1500, "RCVTIMEO": 30000}}
 	t.Run("REQ", func(t *testing.T) {
 		var r *Router
@@ -313,6 +314,7 @@ func TestLibzmqHeartbeats(t *testing.T) {
 
 // libzmq answers ours.
 func TestLibzmqAnswersPings(t *testing.T) {
+	t.Parallel()
 	o := Options{Ping: 60 * time.Millisecond, PingMisses: 50}
 	r, _ := testRouter(t, o, echo{})
 	p, _ := testPublisher(t, o, anyone{})

@@ -3,9 +3,7 @@ package zmq
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -142,16 +140,13 @@ func (s *server) begin(ctx context.Context, c *conn) {
 	c.wg.Add(1)
 	ok := false
 	defer func() {
-		if v := recover(); v != nil {
-			s.panicked(c, v)
-			ok = false
-		}
 		if ok {
 			go s.live(ctx, c)
 		} else {
 			s.end(c)
 		}
 	}()
+	defer c.recovered()
 	c.nc.SetDeadline(time.Now().Add(s.env.o.HandshakeTimeout))
 	if err := c.shake(); err != nil {
 		if ctx.Err() == nil {
@@ -167,17 +162,8 @@ func (s *server) begin(ctx context.Context, c *conn) {
 
 func (s *server) live(ctx context.Context, c *conn) {
 	defer s.end(c)
-	defer func() {
-		if v := recover(); v != nil {
-			s.panicked(c, v)
-		}
-	}()
+	defer c.recovered()
 	s.life(ctx, c)
-}
-
-func (s *server) panicked(c *conn, v any) {
-	s.env.stats.panics.Add(1)
-	s.env.o.Log.Error("panic in a connection", "addr", c.addr.String(), "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
 }
 
 // end is the last thing done for a connection.
@@ -227,7 +213,7 @@ func (s *server) sweep(ctx context.Context) {
 		conns = s.all(conns[:0])
 		for _, c := range conns {
 			if c.ready.Load() {
-				c.check(now())
+				c.look()
 			}
 		}
 		clear(conns)

@@ -6,6 +6,12 @@ import (
 	"time"
 )
 
+// look is check for those whose own life must not depend on one connection.
+func (c *conn) look() {
+	defer c.recovered()
+	c.check(now())
+}
+
 // check holds one connection to the clock. It is called from one goroutine at a time.
 func (c *conn) check(t int64) {
 	o, st := &c.env.o, &c.env.stats
