@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"slices"
 	"syscall"
 	"time"
 
@@ -36,6 +35,12 @@ func keyMain(name string, args []string) int {
 		}
 		return cli.Usage.Code(o.Strict)
 	}
+	env := cli.KeyEnv{Conf: cfg.Opts(), Passphrase: seal.NewSecret(cfg.KeyPass.Reveal())}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if o.GenKeys != "" {
+		return cli.RunKey(ctx, io, o, env) // needs no master's directories
+	}
 	for _, dir := range []string{cfg.PKIDir, cfg.CacheDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return notPermitted(io, o, err)
@@ -48,7 +53,7 @@ func keyMain(name string, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	ks := &keyStore{Store: store, cfg: cfg}
-	code := cli.RunKey(ctx, io, o, cli.KeyEnv{Store: ks, Conf: cfg.Raw, Passphrase: seal.NewSecret(cfg.KeyPass.Reveal())})
+	code := cli.RunKey(ctx, io, o, cli.KeyEnv{Store: ks, Conf: cfg.Opts(), Passphrase: seal.NewSecret(cfg.KeyPass.Reveal())})
 	if ks.changed {
 		ks.tell()
 	}
@@ -94,14 +99,24 @@ func (k *keyStore) RotateAES() error {
 	return k.Store.RotateAES()
 }
 
-// Forget drops the stored data of minions without a key. A running master does it
-// itself when it is told that keys have changed.
+// Forget drops the stored data of minions that have no key any more, those of keep
+// apart.
 func (k *keyStore) Forget(keep []wire.MinionID) error {
 	if _, err := os.Stat(k.cfg.JobStore); err != nil {
 		return nil // no master has run here
 	}
-	if k.tell() {
-		return nil
+	has := map[wire.MinionID]bool{}
+	for _, id := range keep {
+		has[id] = true
+	}
+	for _, st := range keys.States {
+		ids, err := k.Store.List(st)
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			has[id] = true
+		}
 	}
 	store, err := jobs.Open(k.cfg.JobStore, jobs.Options{})
 	if err != nil {
@@ -114,7 +129,7 @@ func (k *keyStore) Forget(keep []wire.MinionID) error {
 		if err != nil {
 			return err
 		}
-		if !slices.Contains(keep, d.ID) {
+		if !has[d.ID] {
 			gone = append(gone, d.ID)
 		}
 	}

@@ -43,7 +43,9 @@ type Program struct {
 }
 
 // Runner is a daemon that has been made.
-type Runner interface{ Run(ctx context.Context) error }
+type Runner interface {
+	Run(ctx context.Context) error
+}
 
 type options struct {
 	configDir, user, pidFile, logLevel, logFile, logFileLevel string

@@ -79,6 +79,14 @@ func (w *World) Start(name string) (*Proc, Started, error) {
 
 // Spawn starts a daemon and does not wait for it.
 func (w *World) Spawn(name string) (*Proc, error) {
+	prog := "gosalt-minion"
+	if IsMaster(name) {
+		prog = "gosalt-master"
+	}
+	return w.spawn(name, exec.Command(filepath.Join(w.Bin, prog), "-c", filepath.Join(w.Dir, name), "-l", "debug"))
+}
+
+func (w *World) spawn(name string, cmd *exec.Cmd) (*Proc, error) {
 	w.mu.Lock()
 	p := w.procs[name]
 	if p == nil {
@@ -89,15 +97,10 @@ func (w *World) Spawn(name string) (*Proc, error) {
 	if p.Running() {
 		return nil, fmt.Errorf("%s is running already", name)
 	}
-	prog := "gosalt-minion"
-	if IsMaster(name) {
-		prog = "gosalt-master"
-	}
 	p.mu.Lock()
 	p.begin = p.log.Len()
 	p.mu.Unlock()
 	p.done, p.ready = make(chan struct{}), make(chan struct{})
-	cmd := exec.Command(filepath.Join(w.Bin, prog), "-c", filepath.Join(w.Dir, name), "-l", "debug")
 	cmd.Dir = w.Dir
 	cmd.Stdout, cmd.Stderr = logWriter{p}, logWriter{p}
 	cmd.WaitDelay = time.Second // a job of a killed minion may hold its standard error
@@ -108,7 +111,7 @@ func (w *World) Spawn(name string) (*Proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env = append(os.Environ(), "NOTIFY_SOCKET="+socket)
+	cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+socket)
 	if err := cmd.Start(); err != nil {
 		l.Close()
 		return nil, err
