@@ -56,6 +56,7 @@ func run(m *testing.M) int {
 //	accept ID...                         gosalt-key -a, and wait until the minion is ready
 //	await [-stdout RE] [!] PROGRAM ...   run until it succeeds (or fails), and its output matches
 //	exits CODE PROGRAM ...               run, and expect this exit code
+//	capture VAR RE                       sets a variable to what the last output has in RE's parentheses
 //	[!] log NAME RE                      wait until its log matches, or check that it does not
 //
 // Commands of the control side find the configuration of "master" by themselves. A
@@ -69,7 +70,7 @@ func TestScripts(t *testing.T) {
 		Condition:          condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "end": cmdEnd, "crash": cmdCrash, "pause": cmdPause, "resume": cmdResume, "exited": cmdExited,
-			"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog,
+			"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog, "capture": cmdCapture,
 		},
 	})
 }
@@ -232,6 +233,10 @@ func cmdAccept(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: accept ID...")
 	}
 	for _, id := range args {
+		testproc.Until(testproc.Patience, func() bool {
+			out, _, _ := program(ts, []string{"gosalt-key", "-l", "un", "--out=json"})
+			return strings.Contains(out, strconv.Quote(id))
+		})
 		ts.Check(ts.Exec("gosalt-key", "-y", "-a", id))
 	}
 	for _, id := range args {
@@ -255,6 +260,19 @@ func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 		return
 	}
 	ts.Check(p.AwaitLog(re))
+}
+
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture VAR REGEXP")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	m := re.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("the output does not have %q with a group", re)
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 // program runs a program in the script's environment.

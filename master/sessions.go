@@ -3,6 +3,7 @@ package master
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -21,6 +21,9 @@ import (
 type sessions struct {
 	dir    string
 	maxAge time.Duration // publish_session
+
+	seed  maphash.Seed
+	locks [64]sync.Mutex // by id, held while its file is read, written or removed
 
 	mu   sync.Mutex
 	keys map[wire.MinionID]*session
@@ -36,44 +39,83 @@ func openSessions(cacheDir string, maxAge time.Duration) (*sessions, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory of session keys: %w", err)
 	}
-	return &sessions{dir: dir, maxAge: maxAge, keys: map[wire.MinionID]*session{}}, nil
+	return &sessions{dir: dir, maxAge: maxAge, seed: maphash.MakeSeed(), keys: map[wire.MinionID]*session{}}, nil
+}
+
+func (s *sessions) lock(id wire.MinionID) *sync.Mutex {
+	return &s.locks[maphash.String(s.seed, string(id))%uint64(len(s.locks))]
+}
+
+func (s *sessions) held(id wire.MinionID) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.keys[id]
+}
+
+func (s *sessions) hold(id wire.MinionID, k *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys[id] = k
 }
 
 // get returns the session key of a minion, nil where there is none yet.
 func (s *sessions) get(id wire.MinionID) *seal.Key {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if k := s.keys[id]; k != nil {
+	if k := s.held(id); k != nil {
 		return k.key
 	}
-	if k, err := s.read(id); err == nil {
-		s.keys[id] = k
-		return k.key
+	l := s.lock(id)
+	l.Lock()
+	defer l.Unlock()
+	k := s.held(id)
+	if k == nil {
+		var err error
+		if k, err = s.read(id); err != nil {
+			return nil
+		}
+		s.hold(id, k)
 	}
-	return nil
+	return k.key
 }
 
 // issue returns the session key for a minion that signs in: the one it has, or a new one
 // where that is missing or too old.
 func (s *sessions) issue(id wire.MinionID) (*seal.Key, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	k := s.keys[id]
+	l := s.lock(id)
+	l.Lock()
+	defer l.Unlock()
+	k := s.held(id)
 	if k == nil {
 		var err error
-		if k, err = s.read(id); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if k, err = s.read(id); err != nil {
 			k = nil // unreadable: a new one takes its place
 		}
 	}
 	if k == nil || s.maxAge > 0 && time.Since(k.made) > s.maxAge {
-		c := seal.NewKey()
-		if err := durable.WriteFile(filepath.Join(s.dir, string(id)), []byte(c.Reveal()), 0o600); err != nil {
+		k = &session{key: seal.NewKey(), made: time.Now()}
+		if err := s.write(id, k); err != nil {
 			return nil, fmt.Errorf("keep session key of %s: %w", id, err)
 		}
-		k = &session{key: c, made: time.Now()}
 	}
-	s.keys[id] = k
+	s.hold(id, k)
 	return k.key, nil
+}
+
+// write puts a key into its file, which is the old one or the new one, whole. It does
+// not wait for the disk: after a power cut the minion is refused, and signs in again,
+// while ten thousand minions that sign in would wait for it ten thousand times.
+func (s *sessions) write(id wire.MinionID, k *session) error {
+	tmp, err := os.CreateTemp(s.dir, ".tmp-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = tmp.WriteString(k.key.Reveal())
+	if err = errors.Join(err, tmp.Close()); err == nil {
+		err = os.Rename(tmp.Name(), filepath.Join(s.dir, string(id)))
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
 }
 
 func (s *sessions) read(id wire.MinionID) (*session, error) {
@@ -98,9 +140,12 @@ func (s *sessions) read(id wire.MinionID) (*session, error) {
 
 // drop ends a minion's session: what it sends from now on is refused until it signs in.
 func (s *sessions) drop(id wire.MinionID) error {
+	l := s.lock(id)
+	l.Lock()
+	defer l.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.keys, id)
+	s.mu.Unlock()
 	if err := os.Remove(filepath.Join(s.dir, string(id))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove session key of %s: %w", id, err)
 	}

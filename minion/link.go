@@ -21,12 +21,21 @@ import (
 // Faults of a sign-in that end a minion, or a gosalt-call.
 var (
 	// ErrRejected says that the master refused the minion's key.
-	ErrRejected = errors.New("the master has rejected this minion's public key")
+	ErrRejected error = refusal("the master has rejected this minion's public key")
 	// ErrPending says that the key waits to be accepted, where nobody wants to wait for that.
 	ErrPending = errors.New("the master has this minion's public key, and it waits to be accepted")
 	// ErrFinger says that the master's key is not the one that master_finger names.
 	ErrFinger = errors.New("the master's key is not the one that master_finger names")
 )
+
+// refusal is an error that counts as one of permission: a program that ends with it
+// says so in its exit code, as Salt's does.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
+
+// Is makes a refusal an os.ErrPermission.
+func (r refusal) Is(target error) bool { return target == os.ErrPermission }
 
 // link is a minion's relation to one master: its keys, and the connection for
 // requests. Its methods may be called concurrently.
@@ -97,6 +106,15 @@ func (l *link) current() *credentials {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.creds
+}
+
+// signOut forgets credentials that the master does not take any more.
+func (l *link) signOut(c *credentials) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.creds == c {
+		l.creds = nil
+	}
 }
 
 // publishAddr is where the master publishes.
@@ -224,6 +242,12 @@ func (l *link) trySignIn(ctx context.Context, held time.Duration) (*credentials,
 		return nil, 0, fmt.Errorf("the master at %s cannot be reached: %w", l.addr, cause(tctx, err))
 	}
 	r, err := check.Open(answer, wire.Authenticated)
+	if errors.Is(err, seal.ErrPubSig) {
+		if l.cfg.VerifyMasterPubkeySign {
+			return nil, 0, fmt.Errorf("%w: set master_sign_pubkey: True on the master, and copy the right %s.pub from its pki_dir", err, l.cfg.MasterSignKeyName)
+		}
+		return nil, 0, fmt.Errorf("%w: the master signs its key; set verify_master_pubkey_sign: True here, or master_sign_pubkey: False on the master", err)
+	}
 	if err != nil {
 		return nil, 0, err
 	}
@@ -326,6 +350,9 @@ func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *c
 			again = true
 			l.log.Info("the master refused a request: signing in again", "cmd", load.Text("cmd"))
 			if _, err := l.signIn(ctx, c, true); err != nil {
+				if errors.Is(err, ErrPending) || errors.Is(err, ErrRejected) {
+					l.signOut(c)
+				}
 				return nil, err
 			}
 			continue

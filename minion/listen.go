@@ -28,7 +28,10 @@ func (m *Minion) serve(ctx context.Context, l *link, onlyUp bool) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if onlyUp {
+		if !onlyUp && (errors.Is(err, ErrPending) || errors.Is(err, ErrRejected) && m.cfg.RejectedRetry) {
+			continue // the key was deleted or rejected: wait for it to be accepted again
+		}
+		if onlyUp || final(err) {
 			return err
 		}
 		if failed++; time.Since(began) > time.Minute {
@@ -40,6 +43,11 @@ func (m *Minion) serve(ctx context.Context, l *link, onlyUp bool) error {
 			return err
 		}
 	}
+}
+
+// final tells whether an error is one that trying again does not mend: a person has to.
+func final(err error) bool {
+	return errors.Is(err, ErrRejected) || errors.Is(err, ErrFinger) || errors.Is(err, seal.ErrMasterKey) || errors.Is(err, seal.ErrPubSig)
 }
 
 // session receives jobs over one connection until it is lost.

@@ -231,7 +231,7 @@ func (m *Minion) all(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for i, l := range m.links {
 		wg.Go(func() {
-			if errs[i] = m.serve(ctx, l, false); errs[i] != nil && ctx.Err() == nil {
+			if errs[i] = m.serve(ctx, l, false); errs[i] != nil && ctx.Err() == nil && len(m.links) > 1 {
 				l.log.Error("not working for this master any more", "error", errs[i])
 			}
 		})

@@ -50,10 +50,9 @@ func keyMain(name string, args []string) int {
 	if err != nil {
 		return notPermitted(io, o, err)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	ks := &keyStore{Store: store, cfg: cfg}
-	code := cli.RunKey(ctx, io, o, cli.KeyEnv{Store: ks, Conf: cfg.Opts(), Passphrase: seal.NewSecret(cfg.KeyPass.Reveal())})
+	env.Store = ks
+	code := cli.RunKey(ctx, io, o, env)
 	if ks.changed {
 		ks.tell()
 	}

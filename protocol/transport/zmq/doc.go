@@ -8,6 +8,7 @@
 // checks every frame header before the library sees it, answers PING, and never lets a
 // write wait for a peer.
 //
-// Start reading at conn.go (what comes in), queue.go (what goes out) and server.go (what
-// both listening ports share); Router, Publisher and Dialer are thin above them.
+// Start reading at conn.go (the guarded connection), frames.go (what comes in), queue.go
+// (what goes out), sweep.go (the clock) and server.go (what both listening ports share);
+// Router, Publisher and Dialer are thin above them.
 package zmq

@@ -1,6 +1,7 @@
 package zmq
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -68,4 +69,53 @@ func (c *conn) ping(t int64, mayDie bool) {
 	c.env.stats.pingsSent.Add(1)
 	tenths := min(ttl/(100*time.Millisecond), 0xffff)
 	c.send(appendCommand(nil, "PING", []byte{byte(tenths >> 8), byte(tenths)}))
+}
+
+// pump reads for an owner that is busy: what has come, without waiting, as far as the
+// buffer goes. It takes the commands at its front; messages stay for the owner.
+func (c *conn) pump() {
+	if c.raw == nil || !c.in.TryLock() {
+		return
+	}
+	defer c.in.Unlock()
+	if c.left > 0 || len(c.out) > 0 || c.err != nil {
+		return
+	}
+	if c.buf != nil && c.r > 0 {
+		c.w = copy(c.buf[:], c.buf[c.r:c.w])
+		c.r = 0
+	}
+	if c.w < readBuffer {
+		n, err := c.fillNow()
+		if err != nil {
+			c.fail(nil, ended(err))
+			return
+		}
+		if n > 0 {
+			c.w += n
+			c.lastIn.Store(now())
+		}
+	}
+	for len(c.out) == 0 && c.commandBuffered() {
+		f, err := c.header()
+		if err == nil {
+			err = c.command(f)
+		}
+		if err != nil {
+			c.err = err
+			return
+		}
+	}
+}
+
+// commandBuffered reports whether the buffer begins with a whole command frame.
+func (c *conn) commandBuffered() bool {
+	n := c.w - c.r
+	if n < 2 || c.buf[c.r]&flagCommand == 0 {
+		return false
+	}
+	if c.buf[c.r]&flagLong == 0 {
+		return n >= 2+int(c.buf[c.r+1])
+	}
+	return n >= 9 && binary.BigEndian.Uint64(c.buf[c.r+1:]) <= uint64(n-9)
 }
