@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/target"
-	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -226,10 +225,12 @@ func (m *Master) keysChanged() {
 // dropRevoked cuts off the minions whose key is no longer accepted, and makes a new
 // shared key where one was asked for.
 func (m *Master) dropRevoked() {
-	for id := range m.presence.connectedIDs() {
-		if st, err := m.keys.StateOf(id); err != nil || st != keys.Accepted {
-			m.keyGone(id)
-		}
+	gone, err := m.keys.NotAccepted(m.presence.connectedIDs())
+	if err != nil {
+		m.log.Error("key directories cannot be read", "error", err)
+	}
+	for _, id := range gone {
+		m.keyGone(id)
 	}
 	if ok, err := m.keys.TakeRotation(); err != nil {
 		m.log.Error("drop file for key rotation cannot be read", "error", err)
