@@ -39,6 +39,10 @@ func openSessions(cacheDir string, maxAge time.Duration) (*sessions, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make directory of session keys: %w", err)
 	}
+	left, _ := filepath.Glob(filepath.Join(dir, ".tmp-*"))
+	for _, name := range left { // of a master that was killed
+		os.Remove(name)
+	}
 	return &sessions{dir: dir, maxAge: maxAge, seed: maphash.MakeSeed(), keys: map[wire.MinionID]*session{}}, nil
 }
 
