@@ -76,7 +76,7 @@ func (r jobReturn) result() *wire.Map {
 	return m
 }
 
-// jobTargets are the ids of the minions that a job was meant for, sorted.
+// jobTargets are the minions that a job was meant for, by id.
 func jobTargets(ctx context.Context, jid string) ([]jobs.Target, error) {
 	id, err := wire.ParseJobID(jid)
 	if err != nil {
@@ -185,11 +185,13 @@ func wholeJob(ctx context.Context, jid string) (*wire.Map, error) {
 			if err != nil {
 				return nil, err
 			}
-			if len(targets) > 0 && !job.Unpublished {
-				minions := make([]any, len(targets))
-				for i, t := range targets {
-					minions[i] = string(t.Minion)
+			minions := []any{}
+			for _, t := range targets {
+				if string(t.Minion) != callOf(ctx).r.master.ID() { // who runs runners is no minion
+					minions = append(minions, string(t.Minion))
 				}
+			}
+			if len(minions) > 0 {
 				out.Set("Minions", minions)
 			}
 			end = endTime(job)

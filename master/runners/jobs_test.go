@@ -3,7 +3,9 @@ package runners
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -141,5 +143,27 @@ func TestJobsActive(t *testing.T) {
 	}
 	if len(progress) != 3 || inJSON(t, progress[0]) != `{"suffix": "progress", "event": {"message": "Received reply from minion alpha"}}` {
 		t.Errorf("progress %v", progress)
+	}
+}
+
+func TestJobsOfAMinionsOwn(t *testing.T) { // gosalt-call, a schedule
+	r, m, _ := newFake(t)
+	b, err := wire.Encode(result(true), wire.Local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const jid = "20261122130000000001"
+	if _, err := m.store.PutReturn(t.Context(), jobs.Return{JID: jid, Minion: "alpha", ReceivedAt: time.Now(), Load: b,
+		Job: &jobs.Job{JID: jid, Fun: "test.ping", Tgt: "alpha", TgtType: "glob", User: "root", Start: time.Now()}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.store.SetEnd(t.Context(), jid, time.Date(2026, 11, 22, 13, 0, 1, 0, time.UTC)); err != nil {
+		t.Fatal(err)
+	}
+	res := r.Run(t.Context(), Request{Fun: "jobs.print_job", Args: args(jid)})
+	want := `{"` + jid + `": {"Function": "test.ping", "Arguments": [], "Target": "alpha", "Target-type": "glob", "User": "root", "Minions": ["alpha"], ` +
+		`"StartTime": "2026, Nov 22 13:00:00.000001", "Result": {"alpha": {"return": true, "retcode": 0, "success": true}}, "EndTime": "2026, Nov 22 13:00:01.000000"}}`
+	if got := inJSON(t, res.Return); got != want {
+		t.Errorf("is       %s\nexpected %s", got, want)
 	}
 }
