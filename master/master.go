@@ -165,11 +165,18 @@ func (m *Master) warn() {
 	}
 }
 
+// afterStart is how long after the master's start it is not yet known from which
+// addresses minions come, so that any may have a large result to deliver.
+const afterStart = 10 * time.Minute
+
 // listen opens the ports on TCP.
 func (m *Master) listen(trusted func(netip.Addr) int) (Transport, error) {
 	opts := zmq.Options{Log: m.log, MaxFrame: int(m.cfg.MaxReturn) + 16<<20, Trusted: trusted, Descriptors: zmq.NewDescriptors(0, 0),
 		MaxConns: m.cfg.MaxConnections, MaxUnauth: m.cfg.MaxUnauthenticated, MaxUnauthPerAddr: m.cfg.MaxUnauthenticatedPerAddress,
-		HandshakeTimeout: m.cfg.HandshakeTimeout, Ping: m.cfg.Heartbeat}
+		HandshakeTimeout: m.cfg.HandshakeTimeout, Ping: m.cfg.Heartbeat,
+		Guest: func(a netip.Addr) bool {
+			return m.presence.trusted(a) > 0 || time.Since(m.started) < afterStart
+		}}
 	listen := func(port int) string { return net.JoinHostPort(m.cfg.Interface, strconv.Itoa(port)) }
 	router, err := zmq.NewRouter(listen(m.cfg.RetPort), opts)
 	if err != nil {

@@ -43,6 +43,7 @@ type env struct {
 	stats    counters
 	inBytes  *semaphore.Weighted // big frames received and not yet handled
 	outBytes *semaphore.Weighted // answers that wait for their peers
+	guests   *semaphore.Weighted // big frames of peers not authenticated yet
 	ids      *atomic.Uint64
 }
 
@@ -51,7 +52,8 @@ var ids atomic.Uint64
 
 func newEnv(o Options) *env {
 	o = o.withDefaults()
-	return &env{o: o, inBytes: semaphore.NewWeighted(o.MaxBytes), outBytes: semaphore.NewWeighted(o.MaxBytes), ids: &ids}
+	return &env{o: o, inBytes: semaphore.NewWeighted(o.MaxBytes), outBytes: semaphore.NewWeighted(o.MaxBytes),
+		guests: semaphore.NewWeighted(maxGuests), ids: &ids}
 }
 
 // conn is one guarded connection. It is the net.Conn that the library reads whole,
@@ -76,6 +78,7 @@ type conn struct {
 	parts   int    // frames of this message so far
 	size    int    // bytes of them
 	held    int64  // taken from env.inBytes
+	guest   bool   // sends a big frame before it has authenticated
 	changes int    // of subscriptions
 	err     error  // what ended reading
 	readFn  func(uintptr) bool

@@ -135,7 +135,7 @@ func (c *conn) next() error {
 // allow checks a message's frame by its header alone.
 func (c *conn) allow(n uint64, more bool) error {
 	limit := c.env.o.MaxFrame
-	if !c.authenticated.Load() {
+	if !c.authenticated.Load() && !c.admitGuest(n) {
 		limit = c.env.o.MaxFrameUnauth
 	}
 	switch c.role {
@@ -162,6 +162,23 @@ func (c *conn) allow(n uint64, more bool) error {
 	return nil
 }
 
+// maxGuests is how many peers at a time may send a big frame before they authenticated.
+const maxGuests = 2
+
+// admitGuest tells whether a peer that has not authenticated may send n bytes all the
+// same. Its place is given back by release.
+func (c *conn) admitGuest(n uint64) bool {
+	if c.guest {
+		return true
+	}
+	o := &c.env.o
+	if n <= uint64(o.MaxFrameUnauth) || o.Guest == nil || !o.Guest(c.addr.Addr()) || !c.env.guests.TryAcquire(1) {
+		return false
+	}
+	c.guest = true
+	return true
+}
+
 // hold waits for n bytes of the budget, so that many peers cannot sum up.
 func (c *conn) hold(n int64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), c.env.o.ReadTimeout)
@@ -184,6 +201,10 @@ func (c *conn) hold(n int64) error {
 func (c *conn) release() {
 	c.env.inBytes.Release(c.held)
 	c.held = 0
+	if c.guest {
+		c.guest = false
+		c.env.guests.Release(1)
+	}
 }
 
 // command takes a command frame and does what it says.

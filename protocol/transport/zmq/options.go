@@ -17,6 +17,11 @@ type Options struct {
 	// MaxFrameUnauth is the same for a peer not authenticated yet. 64 KiB: an _auth
 	// request with a 16,384 bit key is 6 KB.
 	MaxFrameUnauth int
+	// Guest says whether a peer of this address may send one frame of up to MaxFrame
+	// before it has authenticated: a Salt minion that lost its master sends a large
+	// result as the first message of its new connection. Two peers at a time may. nil
+	// lets nobody.
+	Guest func(netip.Addr) bool
 	// MaxBytes bounds the sum over all peers of the frames above 64 KiB that are being
 	// received or handled, and, apart from that, of the answers that wait for their
 	// peers. 512 MiB; never less than MaxFrame.
