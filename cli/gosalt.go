@@ -51,6 +51,8 @@ func (o *GosaltOptions) unserved() error {
 		option string
 	}{
 		{o.Batch != "", "--batch"}, {o.Subset > 0, "--subset"}, {o.BatchSafeLimit > 0, "--batch-safe-limit"},
+		{o.Returner != "", "--return"}, {o.ModuleExecutors != nil, "--module-executors"}, {o.ExecutorOpts != nil, "--executor-opts"},
+		{o.EAuth != "", "--auth"}, {o.MakeToken, "--make-token"}, {o.Job.TargetType == "list_hosts", "--hosts"},
 	} {
 		if u.set {
 			return o.Errorf("%s is not available in gosalt yet", u.option)

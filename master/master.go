@@ -91,7 +91,7 @@ type Master struct {
 // New opens everything that a master needs: keys, stores, ports. What was opened is
 // closed again when a later step fails. Run must follow.
 func New(cfg Config) (m *Master, err error) {
-	m = &Master{cfg: cfg, log: cfg.Log, bus: events.New(), limits: newLimits(), refusedLog: newLimiter[netip.Addr](1, 5),
+	m = &Master{cfg: cfg, log: cfg.Log, bus: events.New(), limits: newLimits(cfg.Master), refusedLog: newLimiter[netip.Addr](1, 5),
 		lookAtKeys: make(chan struct{}, 1), lost: make(chan jobs.Presence, 1024), started: time.Now()}
 	half := m // m is nil again where an error is returned
 	defer func() {

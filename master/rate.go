@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -38,6 +39,7 @@ type limiter[K comparable] struct {
 }
 
 func newLimiter[K comparable](rate, burst float64) *limiter[K] {
+	rate, burst = max(rate, 0.01), max(burst, 1)
 	return &limiter[K]{rate: rate, burst: burst, buckets: map[K]*bucket{}, swept: time.Now()}
 }
 
@@ -81,10 +83,13 @@ type limits struct {
 	requests    *limiter[wire.MinionID] // requests of one minion, file chunks apart
 }
 
-func newLimits() limits {
+// newLimits makes limits of the options auth_rate, auth_burst, request_rate and
+// request_burst. What is known may come 50 times as often as what is not: a data
+// centre's minions come from one address after a power cut.
+func newLimits(c *config.Master) limits {
 	return limits{
-		authUnknown: newLimiter[netip.Addr](10, 50),
-		authKnown:   newLimiter[netip.Addr](500, 2000),
-		requests:    newLimiter[wire.MinionID](50, 200),
+		authUnknown: newLimiter[netip.Addr](c.AuthRate, float64(c.AuthBurst)),
+		authKnown:   newLimiter[netip.Addr](50*c.AuthRate, 50*float64(c.AuthBurst)),
+		requests:    newLimiter[wire.MinionID](c.RequestRate, float64(c.RequestBurst)),
 	}
 }
