@@ -174,6 +174,7 @@ func cmdStart(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) > 0 || !w.Configured(name) {
 		ts.Check(w.Configure(name, args...))
 	}
+	w.Env = []string{"GOSALT_CLOCK_SHIFT=" + ts.Getenv("GOSALT_CLOCK_SHIFT")}
 	if !wait {
 		_, err := w.Spawn(name)
 		ts.Check(err)
@@ -284,7 +285,7 @@ func program(ts *testscript.TestScript, args []string) (stdout, stderr string, c
 	cmd := exec.Command(name, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = os.Environ()
-	for _, k := range []string{"PATH", "SALT_CONFIG_DIR", "HOME", "USER", "WORK", "GOSALT_STRICT"} {
+	for _, k := range []string{"PATH", "SALT_CONFIG_DIR", "HOME", "USER", "WORK", "GOSALT_STRICT", "GOSALT_CLOCK_SHIFT"} {
 		if v := ts.Getenv(k); v != "" {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}

@@ -3,7 +3,9 @@
 package minion
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 )
@@ -11,6 +13,9 @@ import (
 // readPrivate reads a file that nobody else may read.
 func readPrivate(name string) ([]byte, error) {
 	st, err := os.Stat(name)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("read the minion's key: %w; run the minion as the user whose pki_dir that is, or give the directories below root_dir to user %d", err, os.Geteuid())
+	}
 	if err != nil {
 		return nil, err
 	}

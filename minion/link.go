@@ -308,7 +308,17 @@ func (l *link) do(ctx context.Context, load *wire.Map) (any, error) {
 // pillar asks for the minion's pillar.
 func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.Map, error) {
 	v, err := l.request(ctx, req.ToMap(), func(body []byte, c *credentials, nonce string) (any, error) {
-		return seal.OpenPillar(body, l.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
+		p, err := seal.OpenPillar(body, l.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
+		if err == nil {
+			return p, nil
+		}
+		// A refusal comes as the answer to any other request does.
+		if v, rerr := seal.OpenReply(body, c.session, nonce, wire.Authenticated); rerr == nil {
+			if m, ok := v.(*wire.Map); ok && m.Len() == 1 && m.Map(wire.FieldError) != nil {
+				return m, nil
+			}
+		}
+		return nil, err
 	})
 	p, _ := v.(*wire.Map)
 	return p, err
@@ -333,7 +343,7 @@ func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *c
 			out = load.Clone()
 			out.Set("gosalt", int64(wire.Version))
 		}
-		body, err := seal.SealRequest(c.session, l.id, tok, l.enc, l.sig, nonce, time.Now(), out)
+		body, err := seal.SealRequest(c.session, l.id, tok, l.enc, l.sig, nonce, now(), out)
 		if err != nil {
 			return nil, err
 		}

@@ -69,7 +69,7 @@ func (m *Minion) session(ctx context.Context, l *link, c *credentials, greeted *
 		topics = []string{"broadcast", seal.Topic(m.id)}
 	}
 	if c.gosalt {
-		topics = append(topics, c.session.BindTopic(m.id, time.Now()))
+		topics = append(topics, c.session.BindTopic(m.id, now()))
 	}
 	sctx, stop := context.WithTimeout(ctx, m.cfg.AuthTimeout)
 	sub, err := l.dial.Subscribe(sctx, l.publishAddr(c), topics...)

@@ -111,7 +111,7 @@ func (w *World) spawn(name string, cmd *exec.Cmd) (*Proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+socket)
+	cmd.Env = append(append(cmd.Environ(), w.Env...), "NOTIFY_SOCKET="+socket)
 	if err := cmd.Start(); err != nil {
 		l.Close()
 		return nil, err

@@ -18,6 +18,10 @@ type World struct {
 	Dir string // holds a directory for each daemon, under its name
 	Bin string // holds the programs
 
+	// Env is set for daemons that are started from then on, beside the test's own
+	// environment: "NAME=value".
+	Env []string
+
 	mu    sync.Mutex
 	procs map[string]*Proc
 	ports map[string]Ports
