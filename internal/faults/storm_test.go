@@ -18,7 +18,7 @@ import (
 // there twice; every job whose id was given to a caller is in the store with one
 // return; a return that says that the job ran comes with its line.
 func TestStormOfKills(t *testing.T) {
-	total, kills := 1000, 8
+	total, kills := 1000, 20
 	if testing.Short() {
 		total, kills = 150, 3
 	}
