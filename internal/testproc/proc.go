@@ -111,6 +111,10 @@ func (w *World) spawn(name string, cmd *exec.Cmd) (*Proc, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := os.Chmod(socket, 0o777); err != nil { // a daemon may become another user
+		l.Close()
+		return nil, err
+	}
 	cmd.Env = append(append(cmd.Environ(), w.Env...), "NOTIFY_SOCKET="+socket)
 	if err := cmd.Start(); err != nil {
 		l.Close()
