@@ -49,7 +49,7 @@ type Runner interface {
 
 type options struct {
 	configDir, user, pidFile, logLevel, logFile, logFileLevel string
-	daemon, noKeepalive, version                              bool
+	daemon, noKeepalive                                       bool
 }
 
 func (o *options) parser(p Program) *optparse.Parser {
