@@ -139,6 +139,12 @@ func (m *Master) handleAlive(ctx context.Context, from *minionRequest) (any, err
 	return nil, nil
 }
 
+// handleSharedKey hands the present shared key to a minion that met a publish under one
+// that it does not know: what a new sign-in would give it, without RSA.
+func (m *Master) handleSharedKey(context.Context, *minionRequest) (any, error) {
+	return (&wire.SharedKeyReply{AES: m.shared.current().Reveal()}).ToMap(), nil
+}
+
 // handlePillar stores the grains that came with the request and answers with the
 // minion's pillar, sealed for it alone.
 func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, error) {

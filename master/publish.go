@@ -46,6 +46,12 @@ func (s *sharedKey) accepter() *seal.Accepter {
 	return s.accept
 }
 
+func (s *sharedKey) current() *seal.Key {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key
+}
+
 func (s *sharedKey) age() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,16 +26,17 @@ var clearCommands = map[string]clearCommand{
 }
 
 var minionCommands = map[string]minionCommand{
-	wire.CmdReturn:      {handle: (*Master).handleReturn},               // an accepted minion; its result of a job
-	wire.CmdMinionEvent: {handle: (*Master).handleEvent},                // an accepted minion; events under its own tags
-	wire.CmdPillar:      {handle: (*Master).handlePillar},               // an accepted minion; its own pillar
-	"_master_opts":      {handle: (*Master).handleMasterOpts},           // an accepted minion
-	"_master_tops":      {handle: (*Master).handleEmptyMap},             // an accepted minion; no master_tops are configured
-	"_ext_nodes":        {handle: (*Master).handleEmptyMap},             // an accepted minion; the old name of the same
-	"revoke_auth":       {handle: (*Master).handleRevoke},               // an accepted minion; its own key
-	wire.CmdAck:         {handle: (*Master).handleAck, gosalt: true},    // the minion that the job targets
-	wire.CmdMissed:      {handle: (*Master).handleMissed, gosalt: true}, // an accepted minion; its own jobs
-	wire.CmdAlive:       {handle: (*Master).handleAlive, gosalt: true},  // an accepted minion; its own jobs
+	wire.CmdReturn:      {handle: (*Master).handleReturn},                  // an accepted minion; its result of a job
+	wire.CmdMinionEvent: {handle: (*Master).handleEvent},                   // an accepted minion; events under its own tags
+	wire.CmdPillar:      {handle: (*Master).handlePillar},                  // an accepted minion; its own pillar
+	"_master_opts":      {handle: (*Master).handleMasterOpts},              // an accepted minion
+	"_master_tops":      {handle: (*Master).handleEmptyMap},                // an accepted minion; no master_tops are configured
+	"_ext_nodes":        {handle: (*Master).handleEmptyMap},                // an accepted minion; the old name of the same
+	"revoke_auth":       {handle: (*Master).handleRevoke},                  // an accepted minion; its own key
+	wire.CmdAck:         {handle: (*Master).handleAck, gosalt: true},       // the minion that the job targets
+	wire.CmdMissed:      {handle: (*Master).handleMissed, gosalt: true},    // an accepted minion; its own jobs
+	wire.CmdAlive:       {handle: (*Master).handleAlive, gosalt: true},     // an accepted minion; its own jobs
+	wire.CmdSharedKey:   {handle: (*Master).handleSharedKey, gosalt: true}, // an accepted minion
 }
 
 // clearCommand answers a load that nothing proves the sender of. A nil answer

@@ -178,11 +178,19 @@ func (m *Minion) publish(ctx context.Context, l *link, body []byte) error {
 	c := l.current()
 	load, err := m.openPublish(c, body)
 	if errors.Is(err, seal.ErrAuth) {
-		// The master has a new key: sign in, and try the same message again.
-		if c, err = l.signIn(ctx, c, false); err != nil {
+		// The master has a new key: get it, and try the same message again.
+		var renewed bool
+		if c, renewed, err = l.renew(ctx, c); err != nil {
 			return err
 		}
 		load, err = m.openPublish(c, body)
+		if renewed && (errors.Is(err, seal.ErrAuth) || errors.Is(err, seal.ErrSignature)) {
+			// The master may have another key pair: a sign-in says so, and what to do.
+			if c, err = l.signIn(ctx, c, false); err != nil {
+				return err
+			}
+			load, err = m.openPublish(c, body)
+		}
 	}
 	if err != nil {
 		l.log.Warn("publish refused", "error", err)

@@ -197,7 +197,7 @@ func (m *member) receive(ctx context.Context, sub transport.Subscription) error 
 		c := m.current()
 		p, err := m.swarm.opened.open(m.swarm.cfg.Share, c, body)
 		if errors.Is(err, seal.ErrAuth) { // the master has a new key
-			if c, err = m.signInAgain(ctx, c); err != nil {
+			if c, err = m.renew(ctx, c); err != nil {
 				return err
 			}
 			p, err = m.swarm.opened.open(m.swarm.cfg.Share, c, body)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -17,9 +18,17 @@ import (
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// startMaster runs a master whose ports are free ones, with the swarm's keys accepted,
-// and returns its configuration. sw gets its port.
+// startMaster runs a master of newMaster.
 func startMaster(t *testing.T, sw *swarm.Config) *config.Master {
+	t.Helper()
+	cfg := newMaster(t, sw)
+	runMaster(t, cfg)
+	return cfg
+}
+
+// newMaster makes a master's configuration with free ports, and the swarm's keys
+// accepted. sw gets its port.
+func newMaster(t *testing.T, sw *swarm.Config) *config.Master {
 	t.Helper()
 	dir := t.TempDir()
 	ret, pub := freePort(t), freePort(t)
@@ -39,6 +48,12 @@ func startMaster(t *testing.T, sw *swarm.Config) *config.Master {
 	if err := swarm.Seed(cfg.PKIDir, *sw); err != nil {
 		t.Fatal(err)
 	}
+	return cfg
+}
+
+// runMaster runs a master until the test ends or stop is called.
+func runMaster(t *testing.T, cfg *config.Master) (stop func()) {
+	t.Helper()
 	ready := make(chan struct{})
 	m, err := master.New(master.Config{Master: cfg, Log: slog.New(slog.DiscardHandler), Ready: func() { close(ready) }})
 	if err != nil {
@@ -47,14 +62,15 @@ func startMaster(t *testing.T, sw *swarm.Config) *config.Master {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- m.Run(ctx) }()
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Errorf("master: %v", err)
 		}
 	})
+	t.Cleanup(stop)
 	<-ready
-	return cfg
+	return stop
 }
 
 func freePort(t *testing.T) int {
@@ -170,6 +186,27 @@ func TestSwarmAnswersJobs(t *testing.T) {
 				t.Errorf("stats = %+v", st)
 			}
 		})
+	}
+}
+
+// TestNewSharedKeyNeedsNoSignIn restarts the master, which then has another shared key:
+// minions get it under their session keys with the first job.
+func TestNewSharedKeyNeedsNoSignIn(t *testing.T) {
+	sw := swarm.Config{Count: 20, ReconMin: time.Millisecond, ReconMax: 50 * time.Millisecond}
+	cfg := newMaster(t, &sw)
+	stop := runMaster(t, cfg)
+	s := startSwarm(t, sw)
+	stop()
+	await(t, "all have lost the master", func() bool { return s.Stats().Connected == 0 }, s)
+	runMaster(t, cfg)
+	await(t, "all are back", func() bool { return s.Stats().Connected == 20 }, s)
+	for range 2 {
+		if got, absent := publish(t, cfg, wire.NewMap("tgt", "*", "tgt_type", "glob", "fun", "test.ping", "arg", []any{})); len(got) != 20 {
+			t.Fatalf("%d returns of 20, absent %v", len(got), absent)
+		}
+	}
+	if st := s.Stats(); st.SignIns != 20 || st.Refused != 0 {
+		t.Errorf("stats = %+v; want 20 sign-ins, none after the restart", st)
 	}
 }
 

@@ -31,6 +31,33 @@ func (m *member) signInAgain(ctx context.Context, old *credentials) (*credential
 	return m.signIn(ctx)
 }
 
+// renew gets the master's new shared key: from a gosalt master under the session key.
+func (m *member) renew(ctx context.Context, old *credentials) (*credentials, error) {
+	if !old.gosalt {
+		return m.signInAgain(ctx, old)
+	}
+	v, err := m.ask(ctx, wire.SharedKey{}.ToMap())
+	if err != nil {
+		return nil, err
+	}
+	r, err := wire.SharedKeyReplyFromValue(v)
+	if err != nil {
+		return m.signInAgain(ctx, old)
+	}
+	key, err := seal.ParseKey(r.AES)
+	if err != nil {
+		return nil, fmt.Errorf("new shared key: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.creds == old && !key.Equal(old.shared) {
+		c := *old
+		c.shared, c.serial = key, &seal.Serial{}
+		m.creds = &c
+	}
+	return m.creds, nil
+}
+
 // signIn asks the master for its keys, over a connection of its own as Salt's minions do.
 func (m *member) signIn(ctx context.Context) (*credentials, error) {
 	const enc, sig = seal.OAEPSHA1, seal.PKCS1v15SHA1

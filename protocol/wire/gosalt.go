@@ -11,6 +11,12 @@ const (
 
 	// CmdAlive tells which jobs still run: {running: [jid, ...]}. Reply nil.
 	CmdAlive = "_gosalt_alive"
+
+	// CmdSharedKey asks for the key that jobs are published under, by a minion that could
+	// not open one: {}. The reply is {aes: the key's text}. The session key seals it,
+	// so that neither side needs RSA when ten thousand minions meet a new key at once,
+	// as they do with the first job after a restart of the master.
+	CmdSharedKey = "_gosalt_shared_key"
 )
 
 // Ack is the load of CmdAck.
@@ -100,6 +106,33 @@ func (a *Alive) ToMap() *Map {
 	}
 	return NewMap("cmd", CmdAlive, "running", list)
 }
+
+// SharedKey is the load of CmdSharedKey.
+type SharedKey struct{}
+
+// ToMap is the load.
+func (SharedKey) ToMap() *Map { return NewMap("cmd", CmdSharedKey) }
+
+// SharedKeyReply is the answer to CmdSharedKey.
+type SharedKeyReply struct{ AES string }
+
+// SharedKeyReplyFromValue checks the answer. A master that does not know the command
+// answers {}, which is an error here: sign in instead.
+func SharedKeyReplyFromValue(v any) (*SharedKeyReply, error) {
+	m, ok := v.(*Map)
+	if !ok {
+		return nil, malformed(CmdSharedKey, "reply is %s: a map with aes expected", TypeName(v))
+	}
+	f := fields{m: m, what: CmdSharedKey}
+	r := &SharedKeyReply{AES: f.wantText("aes")}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// ToMap is the answer.
+func (r *SharedKeyReply) ToMap() *Map { return NewMap("aes", r.AES) }
 
 // FieldError is the only entry of an answer that tells a gosalt minion why its request
 // was refused: {FieldError: an Error's map}. A Salt minion gets an empty text instead.
