@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -165,7 +166,11 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	}
 	m.audit("publish", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", job.Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
 	if len(ids) == 0 {
-		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", texts(missing)))
+		waiting, err := m.keys.List(keys.Pending)
+		if err != nil {
+			return fmt.Errorf("list keys that wait to be accepted: %w", err)
+		}
+		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", texts(missing), "pending", int64(len(waiting))))
 	}
 	follow := req.Bool("follow")
 	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow})
