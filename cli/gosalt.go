@@ -76,6 +76,7 @@ type gosaltRun struct {
 	silent   int  // minions that did not return
 	nothing  bool // no minion matched
 	keyHints []string
+	pending  int64 // keys that wait to be accepted, where no minion matched
 }
 
 // request is the job as the control socket takes it.
@@ -178,7 +179,7 @@ func (g *gosaltRun) started(f *wire.Map) error {
 	g.jid = f.Text("jid")
 	g.expected = len(f.List("minions"))
 	if g.jid == "" {
-		g.nothing = true
+		g.nothing, g.pending = true, f.Int("pending")
 		for _, id := range f.List("missing") {
 			g.keyHints = append(g.keyHints, fmt.Sprint(id))
 		}
@@ -321,6 +322,14 @@ func (g *gosaltRun) finish() int {
 func (g *gosaltRun) hintKeys() {
 	if len(g.keyHints) > 0 {
 		g.io.Hint("no key is accepted for: %s; list keys with: gosalt-key -L", strings.Join(g.keyHints, ", "))
+		return
+	}
+	switch {
+	case g.pending == 1:
+		g.io.Hint("1 key waits to be accepted, list it with: gosalt-key -L")
+		return
+	case g.pending > 1:
+		g.io.Hint("%d keys wait to be accepted, list them with: gosalt-key -L", g.pending)
 		return
 	}
 	g.io.Hint("no accepted minion matches %v; list keys with: gosalt-key -L", g.o.Job.Target)

@@ -4,8 +4,13 @@ import (
 	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"fmt"
 	"net"
+	"os"
+	"strings"
 	"testing"
+
+	"github.com/gosalt/gosalt/internal/testproc"
 )
 
 // zmtpGreeting is what a ZMTP 3.0 peer without security says first.
@@ -88,5 +93,26 @@ func TestHostilePeers(t *testing.T) {
 		}
 	}
 	s.ping("web1")
+	if peak := peakMemory(s.Proc("master").PID()); peak > 300<<20 && !testproc.Race {
+		t.Errorf("the master took %d MiB at its peak", peak>>20)
+	} else {
+		t.Logf("the master took %d MiB at its peak", peak>>20)
+	}
 	s.end("web1", "master")
+}
+
+// peakMemory is the largest resident size of a process in bytes, 0 where the system
+// does not tell.
+func peakMemory(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0
+	}
+	var kib int64
+	for l := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(l, "VmHWM:"); ok {
+			fmt.Sscan(rest, &kib)
+		}
+	}
+	return kib << 10
 }

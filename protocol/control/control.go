@@ -37,7 +37,7 @@ const (
 
 // What a master answers.
 const (
-	KindJob      = "job"      // jid, minions, missing: the job is stored and sent
+	KindJob      = "job"      // jid, minions, missing: the job is stored and sent; without a jid none matched, and pending keys wait
 	KindReturn   = "return"   // id and the return as it came from the minion
 	KindAbsent   = "absent"   // id, why, text: no return is waited for any longer
 	KindWaiting  = "waiting"  // counts: expected, returned, taken
