@@ -120,7 +120,7 @@ func (m *Minion) greet(ctx context.Context, l *link, c *credentials, greeted *bo
 	for _, job := range missed.Jobs {
 		l.log.Info("job was missed and is run now", "jid", job.JID, "fun", job.Fun)
 		if err := m.jobs.take(m.ctx, job, m.sourceOf(l, c, job, false)); err != nil {
-			l.log.Error("job cannot be taken", "jid", job.JID, "error", err)
+			return fmt.Errorf("job %s cannot be taken: %w", job.JID, err)
 		}
 	}
 	return nil
@@ -213,6 +213,9 @@ func (m *Minion) publish(ctx context.Context, l *link, body []byte) error {
 	switch {
 	case errors.Is(err, journal.ErrReplayed):
 		l.log.Warn("publish refused: its number is not above the last one, so it was recorded and sent again", "jid", job.JID, "serial", job.Serial)
+	case err != nil && c.gosalt:
+		// It is not on the disk. As after any lost connection, it is asked for again.
+		return fmt.Errorf("job %s cannot be taken: %w", job.JID, err)
 	case err != nil:
 		l.log.Error("job cannot be taken", "jid", job.JID, "error", err)
 	}
