@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"net"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/protocol/control"
@@ -283,19 +286,49 @@ func (m *Master) controlEvents(ctx context.Context, req *wire.Map, send func(*wi
 	return ctx.Err()
 }
 
+// controlMode is who may open the control socket.
+func controlMode(cfg *config.Master) os.FileMode {
+	switch {
+	case cfg.PublisherACL.Len() > 0:
+		return 0o666
+	case cfg.ControlSocketGroup != "":
+		return 0o660
+	}
+	return 0o600
+}
+
+// makeDir makes a directory and those above it that are missing, all of this mode
+// whatever the umask says. One that is there gets what the mode allows in addition.
+func makeDir(dir string, perm os.FileMode) error {
+	st, err := os.Stat(dir)
+	if err == nil {
+		if missing := perm &^ st.Mode().Perm(); missing != 0 {
+			return os.Chmod(dir, st.Mode().Perm()|missing)
+		}
+		return nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if up := filepath.Dir(dir); up != dir {
+		if _, err := os.Stat(up); errors.Is(err, fs.ErrNotExist) {
+			if err := makeDir(up, perm); err != nil {
+				return err
+			}
+		}
+	}
+	if err := os.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Chmod(dir, perm)
+}
+
 // listenControl makes the control socket. Other users may connect only where
 // publisher_acl names some: what they may do is decided for each request.
 func (m *Master) listenControl() (net.Listener, error) {
 	name := m.cfg.ControlSocket
-	mode := os.FileMode(0o600)
 	group := m.cfg.ControlSocketGroup
-	if group != "" {
-		mode = 0o660
-	}
-	if m.cfg.PublisherACL.Len() > 0 {
-		mode = 0o666
-	}
-	l, err := control.Listen(name, mode)
+	l, err := control.Listen(name, controlMode(m.cfg.Master))
 	if err != nil {
 		return nil, err
 	}

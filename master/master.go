@@ -104,7 +104,11 @@ func New(cfg Config) (m *Master, err error) {
 		return nil, fmt.Errorf("publish_signing_algorithm %q: PKCS1v15-SHA1 or PKCS1v15-SHA224 expected", cfg.PublishSigningAlgorithm)
 	}
 	for _, dir := range []string{cfg.PKIDir, cfg.CacheDir, cfg.SockDir, filepath.Dir(cfg.ControlSocket)} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+		perm := os.FileMode(0o700)
+		if (dir == cfg.SockDir || dir == filepath.Dir(cfg.ControlSocket)) && controlMode(cfg.Master) != 0o600 {
+			perm = 0o711 // others pass through to the socket
+		}
+		if err := makeDir(dir, perm); err != nil {
 			return nil, fmt.Errorf("make directory: %w; run the master as a user who may write there, or set root_dir", err)
 		}
 	}
