@@ -128,7 +128,7 @@ func Main(p Program, args []string) int {
 	defer stop()
 	run, err := p.New(log, ready)
 	if err != nil {
-		log.Error("cannot start", "error", err)
+		o.logLast("cannot start", err)
 		return fail(p, codeOf(err), err)
 	}
 	if remove, err := writePID(pidFile); err != nil {
@@ -138,11 +138,22 @@ func Main(p Program, args []string) int {
 	}
 	err = run.Run(ctx)
 	if err != nil {
-		log.Error("stopped", "error", err)
+		o.logLast("stopped", err)
 		return fail(p, codeOf(err), err)
 	}
 	log.Info("stopped")
 	return 0
+}
+
+// logLast puts what ends the daemon into the log file. Standard error gets it from
+// fail, in words for a person, and once.
+func (o *options) logLast(what string, err error) {
+	log, closer, oerr := logs.Open(logs.Options{ConsoleLevel: o.logLevel, File: o.logFile, FileLevel: o.logFileLevel})
+	if oerr != nil {
+		return // that there is no log file has been said
+	}
+	defer closer.Close()
+	log.Error(what, "error", err)
 }
 
 func codeOf(err error) int {
