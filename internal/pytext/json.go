@@ -5,6 +5,8 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -14,7 +16,32 @@ import (
 // With sortKeys the keys of maps are sorted. It fails where Python does: a key
 // that is bytes or a time, keys that cannot be sorted.
 func JSON(v any, indent int, sortKeys bool) (string, error) {
-	e := jsonEncoder{indent: indent, sortKeys: sortKeys}
+	return JSONOptions{Pretty: indent >= 0, Indent: strings.Repeat(" ", max(indent, 0)), SortKeys: sortKeys, Repr: true}.Dump(v)
+}
+
+// JSONOptions say how JSON is written. The zero value is Python's
+// json.dumps(v, ensure_ascii=False), as Salt calls it.
+type JSONOptions struct {
+	Pretty    bool   // one element per line
+	Indent    string // before it, once for each level
+	SortKeys  bool
+	ASCII     bool   // other characters are escaped
+	Repr      bool   // what JSON has no form for is text, as Python's repr has it
+	Separator string // between elements; "" means ", ", or "," when Pretty
+	Colon     string // between a key and its value; "" means ": "
+}
+
+// Dump writes a value. Its errors are in the words of Python's TypeError.
+func (o JSONOptions) Dump(v any) (string, error) {
+	if o.Colon == "" {
+		o.Colon = ": "
+	}
+	if o.Separator == "" {
+		if o.Separator = ", "; o.Pretty {
+			o.Separator = ","
+		}
+	}
+	e := jsonEncoder{JSONOptions: o}
 	if err := e.value(v, 0); err != nil {
 		return "", err
 	}
@@ -22,25 +49,21 @@ func JSON(v any, indent int, sortKeys bool) (string, error) {
 }
 
 type jsonEncoder struct {
-	b        strings.Builder
-	indent   int
-	sortKeys bool
+	JSONOptions
+	b strings.Builder
 }
 
 func (e *jsonEncoder) newline(level int) {
-	if e.indent >= 0 {
+	if e.Pretty {
 		e.b.WriteByte('\n')
-		for range level * e.indent {
-			e.b.WriteByte(' ')
+		for range level {
+			e.b.WriteString(e.Indent)
 		}
 	}
 }
 
 func (e *jsonEncoder) comma(level int) {
-	e.b.WriteByte(',')
-	if e.indent < 0 {
-		e.b.WriteByte(' ')
-	}
+	e.b.WriteString(e.Separator)
 	e.newline(level)
 }
 
@@ -52,8 +75,13 @@ func (e *jsonEncoder) value(v any, level int) error {
 		e.b.WriteString(jsonBool(x))
 	case string:
 		e.text(x)
-	case []byte, time.Time:
+	case []byte, time.Time, Set, Opaque:
+		if !e.Repr {
+			return fmt.Errorf("Object of type %s is not JSON serializable", jsonType(x))
+		}
 		e.text(Repr(x))
+	case Ordered:
+		return e.object(x.Map, level)
 	case float64:
 		e.b.WriteString(jsonFloat(x))
 	case []any:
@@ -94,10 +122,10 @@ func (e *jsonEncoder) object(m *wire.Map, level int) error {
 		return nil
 	}
 	keys, vals := entries(m)
-	if e.sortKeys {
+	if e.SortKeys {
 		var ok bool
 		if keys, vals, ok = Sorted(m); !ok {
-			return fmt.Errorf("keys of different kinds cannot be sorted")
+			return unsortable(keys)
 		}
 	}
 	e.b.WriteByte('{')
@@ -111,7 +139,7 @@ func (e *jsonEncoder) object(m *wire.Map, level int) error {
 			return err
 		}
 		e.text(name)
-		e.b.WriteString(": ")
+		e.b.WriteString(e.Colon)
 		if err := e.value(vals[i], level+1); err != nil {
 			return err
 		}
@@ -135,7 +163,23 @@ func jsonKey(k any) (string, error) {
 	if TypeName(k) == "int" || TypeName(k) == "str" {
 		return Str(k), nil
 	}
-	return "", fmt.Errorf("a key of JSON is text, a number, a bool or null, not %s", TypeName(k))
+	return "", fmt.Errorf("keys must be str, int, float, bool or None, not %s", jsonType(k))
+}
+
+// jsonType is the type's name without its module, as in Python's messages.
+func jsonType(v any) string {
+	name := TypeName(v)
+	return name[strings.LastIndexByte(name, '.')+1:]
+}
+
+// unsortable tells which two keys Python could not compare.
+func unsortable(keys []any) error {
+	for i := 1; i < len(keys); i++ {
+		if !comparable2(keys[i-1], keys[i]) {
+			return fmt.Errorf("'<' not supported between instances of '%s' and '%s'", TypeName(keys[i]), TypeName(keys[i-1]))
+		}
+	}
+	return fmt.Errorf("'<' not supported between instances of '%s' and '%s'", TypeName(keys[0]), TypeName(keys[0]))
 }
 
 func jsonBool(b bool) string {
@@ -160,30 +204,40 @@ func jsonFloat(f float64) string {
 func (e *jsonEncoder) text(s string) {
 	e.b.WriteByte('"')
 	start := 0
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
+	for i := 0; i < len(s); {
+		r, n := rune(s[i]), 1
+		if r >= utf8.RuneSelf && e.ASCII {
+			r, n = utf8.DecodeRuneInString(s[i:])
+		}
+		if r >= 0x20 && r != '"' && r != '\\' && (r < 0x7f || !e.ASCII) {
+			i += n
 			continue
 		}
 		e.b.WriteString(s[start:i])
-		start = i + 1
-		switch c {
-		case '"', '\\':
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&e.b, `\udc%02x`, s[i]) // how Python holds a byte that is not UTF-8
+		case r == '"' || r == '\\':
 			e.b.WriteByte('\\')
-			e.b.WriteByte(c)
-		case '\n':
+			e.b.WriteByte(byte(r))
+		case r == '\n':
 			e.b.WriteString(`\n`)
-		case '\r':
+		case r == '\r':
 			e.b.WriteString(`\r`)
-		case '\t':
+		case r == '\t':
 			e.b.WriteString(`\t`)
-		case '\f':
+		case r == '\f':
 			e.b.WriteString(`\f`)
-		case '\b':
+		case r == '\b':
 			e.b.WriteString(`\b`)
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			fmt.Fprintf(&e.b, `\u%04x\u%04x`, high, low)
 		default:
-			fmt.Fprintf(&e.b, `\u%04x`, c)
+			fmt.Fprintf(&e.b, `\u%04x`, r)
 		}
+		i += n
+		start = i
 	}
 	e.b.WriteString(s[start:])
 	e.b.WriteByte('"')

@@ -146,6 +146,12 @@ func TypeName(v any) string {
 		return "dict"
 	case time.Time:
 		return "datetime.datetime"
+	case Ordered:
+		return "OrderedDict"
+	case Set:
+		return "set"
+	case Opaque:
+		return v.(Opaque).Type
 	}
 	switch x := plain(v).(type) {
 	case number:

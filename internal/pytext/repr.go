@@ -3,6 +3,7 @@ package pytext
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"reflect"
 	"strconv"
 	"strings"
@@ -81,6 +82,17 @@ func appendRepr(b *strings.Builder, v any, sortKeys bool) {
 			appendRepr(b, vals[i], sortKeys)
 		}
 		b.WriteByte('}')
+	case Ordered:
+		appendRepr(b, x.Map, sortKeys)
+	case Set:
+		if len(x) == 0 {
+			b.WriteString("set()")
+			return
+		}
+		s := Repr([]any(x))
+		b.WriteString("{" + s[1:len(s)-1] + "}")
+	case Opaque:
+		b.WriteString("<" + x.Type + ">")
 	case time.Time:
 		fmt.Fprintf(b, "datetime.datetime(%d, %d, %d, %d, %d", x.Year(), int(x.Month()), x.Day(), x.Hour(), x.Minute())
 		if us := x.Nanosecond() / 1000; us != 0 {
@@ -108,6 +120,8 @@ func plain(v any) any {
 		return number(strconv.Itoa(x))
 	case number:
 		return x
+	case *big.Int:
+		return number(x.String())
 	}
 	switch r := reflect.ValueOf(v); r.Kind() {
 	case reflect.Int8, reflect.Int16, reflect.Int32:

@@ -18,26 +18,66 @@ import (
 // would read it as something else, lines folded after 80 columns. With flow every
 // collection is written in brackets. Indents from 2 to 9 count, others mean 2.
 func YAML(v any, indent int, flow bool) string {
-	if indent < 2 || indent > 9 {
-		indent = 2
+	o := YAMLOptions{Indent: indent, Flow: FlowNone}
+	if flow {
+		o.Flow = FlowAll
 	}
-	e := &yamlEmitter{flow: flow, step: indent, indent: -1, blank: true, fresh: true}
+	return o.Dump(v)
+}
+
+// Flow tells which collections are written in brackets, in one line while there is
+// room; empty ones always are.
+type Flow int
+
+// The values of PyYAML's default_flow_style.
+const (
+	FlowLeaves Flow = iota // those that hold scalars only: None
+	FlowAll                // True
+	FlowNone               // False
+)
+
+// YAMLOptions say how YAML is written. The zero value is PyYAML's safe_dump with
+// allow_unicode=True and default_flow_style=None, as Salt calls it.
+type YAMLOptions struct {
+	Flow      Flow
+	Indent    int  // spaces a level; 2 to 9 count, others mean 2
+	Width     int  // columns after which lines fold; 0 means 80, below 0 never
+	ASCII     bool // other characters are escaped
+	KeepOrder bool // maps are not sorted
+	Aliases   bool // a list or map that occurs again is an alias of the first
+	End       bool // a "..." follows a scalar that stands alone without quotes
+}
+
+// Dump writes a value, ended by a line break. It does not return when a value holds
+// itself and there are no Aliases.
+func (o YAMLOptions) Dump(v any) string {
+	if o.Indent < 2 || o.Indent > 9 {
+		o.Indent = 2
+	}
+	switch {
+	case o.Width < 0:
+		o.Width = math.MaxInt
+	case o.Width <= 2*o.Indent:
+		o.Width = 80
+	}
+	e := &yamlEmitter{YAMLOptions: o, indent: -1, blank: true, fresh: true}
+	if o.Aliases {
+		e.anchors = e.findAnchors(v)
+	}
 	e.node(v, place{})
 	return e.b.String() + "\n"
 }
 
-const yamlWidth = 80
-
 // yamlEmitter is where the writer stands, in libyaml's terms.
 type yamlEmitter struct {
-	b      strings.Builder
-	flow   bool
-	step   int
-	indent int
-	depth  int  // of brackets
-	column int  // characters since the line began
-	blank  bool // the last thing written was white space
-	fresh  bool // nothing but indentation and "- " stands on the line
+	YAMLOptions
+	b       strings.Builder
+	anchors map[any]*yamlAnchor // of the collections that occur more than once
+	indent  int
+	depth   int  // of brackets
+	column  int  // characters since the line began
+	blank   bool // the last thing written was white space
+	fresh   bool // nothing but indentation and "- " stands on the line
 }
 
 // place says where a node stands, which decides how it may be written.
@@ -81,20 +121,29 @@ func (e *yamlEmitter) deeper(flow, level bool, f func()) {
 	old := e.indent
 	switch {
 	case e.indent < 0 && flow:
-		e.indent = e.step
+		e.indent = e.Indent
 	case e.indent < 0:
 		e.indent = 0
 	case !level:
-		e.indent += e.step
+		e.indent += e.Indent
 	}
 	f()
 	e.indent = old
 }
 
 func (e *yamlEmitter) node(v any, at place) {
+	if a := e.anchors[identity(v)]; a != nil {
+		if a.written {
+			e.indicator("*"+a.name, true, false, false)
+			return
+		}
+		a.written = true
+		e.indicator("&"+a.name, true, false, false)
+	}
+	inline := e.Flow == FlowAll || e.depth > 0
 	switch x := v.(type) {
 	case []any:
-		if e.flow || e.depth > 0 || len(x) == 0 {
+		if inline || len(x) == 0 || e.Flow == FlowLeaves && allScalars(x) {
 			e.flowList(x)
 			return
 		}
@@ -105,22 +154,57 @@ func (e *yamlEmitter) node(v any, at place) {
 				e.node(item, place{})
 			}
 		})
-	case *wire.Map:
-		if e.flow || e.depth > 0 || x.Len() == 0 {
-			e.flowMap(x)
+	case *wire.Map, Ordered, Set:
+		if _, ok := v.(Set); ok {
+			e.indicator("!!set", true, false, false)
+		}
+		keys, vals := e.entries(v)
+		if inline || len(keys) == 0 || e.Flow == FlowLeaves && allScalars(keys) && allScalars(vals) {
+			e.flowMap(keys, vals)
 			return
 		}
-		e.deeper(false, false, func() { e.blockMap(x) })
+		e.deeper(false, false, func() { e.blockMap(keys, vals) })
 	default:
-		e.scalar(toScalar(v), at)
+		e.scalar(e.toScalar(v), at)
 	}
 }
 
-func (e *yamlEmitter) blockMap(m *wire.Map) {
-	keys, vals, _ := Sorted(m)
+// entries are those of a map in the order in which they are written.
+func (e *yamlEmitter) entries(v any) (keys, vals []any) {
+	var m *wire.Map
+	switch x := v.(type) {
+	case *wire.Map:
+		m = x
+	case Ordered:
+		return entries(x.Map)
+	case Set:
+		m = wire.NewMap()
+		for _, k := range x {
+			m.SetAny(k, nil)
+		}
+	}
+	if e.KeepOrder {
+		return entries(m)
+	}
+	keys, vals, _ = Sorted(m)
+	return keys, vals
+}
+
+// allScalars tells whether the values stand in one line each.
+func allScalars(vals []any) bool {
+	for _, v := range vals {
+		switch v.(type) {
+		case []any, *wire.Map, Ordered, Set, []byte:
+			return false
+		}
+	}
+	return true
+}
+
+func (e *yamlEmitter) blockMap(keys, vals []any) {
 	for i, k := range keys {
 		e.writeIndent()
-		if s := toScalar(k); s.simple() {
+		if s := e.toScalar(k); s.simple() {
 			e.scalar(s, place{mapping: true, simpleKey: true})
 			e.indicator(":", false, false, false)
 		} else {
@@ -141,7 +225,7 @@ func (e *yamlEmitter) flowList(l []any) {
 			if i > 0 {
 				e.indicator(",", false, false, false)
 			}
-			if e.column > yamlWidth {
+			if e.column > e.Width {
 				e.writeIndent()
 			}
 			e.node(v, place{})
@@ -151,8 +235,7 @@ func (e *yamlEmitter) flowList(l []any) {
 	e.indicator("]", false, false, false)
 }
 
-func (e *yamlEmitter) flowMap(m *wire.Map) {
-	keys, vals, _ := Sorted(m)
+func (e *yamlEmitter) flowMap(keys, vals []any) {
 	e.indicator("{", true, true, false)
 	e.depth++
 	e.deeper(true, false, func() {
@@ -160,16 +243,16 @@ func (e *yamlEmitter) flowMap(m *wire.Map) {
 			if i > 0 {
 				e.indicator(",", false, false, false)
 			}
-			if e.column > yamlWidth {
+			if e.column > e.Width {
 				e.writeIndent()
 			}
-			if s := toScalar(k); s.simple() {
+			if s := e.toScalar(k); s.simple() {
 				e.scalar(s, place{mapping: true, simpleKey: true})
 				e.indicator(":", false, false, false)
 			} else {
 				e.indicator("?", true, false, false)
 				e.scalar(s, place{mapping: true})
-				if e.column > yamlWidth {
+				if e.column > e.Width {
 					e.writeIndent()
 				}
 				e.indicator(":", true, false, false)
@@ -189,6 +272,12 @@ type yamlScalar struct {
 	shape   yamlShape
 }
 
+func (e *yamlEmitter) toScalar(v any) yamlScalar {
+	s := toScalar(v)
+	s.shape = shapeOf(s.text, e.ASCII)
+	return s
+}
+
 func toScalar(v any) yamlScalar {
 	s := yamlScalar{tag: "str"}
 	switch x := v.(type) {
@@ -206,12 +295,13 @@ func toScalar(v any) yamlScalar {
 		s.text, s.tag = isoTime(x, " "), "timestamp"
 	case number:
 		s.text, s.tag = string(x), "int"
+	case Opaque:
+		s.text, s.tag = "NULL", "null"
 	case []any, *wire.Map: // as a key; Python has no such keys
 		s.text = Repr(x)
 	default:
 		return toScalar(plain(v))
 	}
-	s.shape = shapeOf(s.text)
 	return s
 }
 
@@ -310,7 +400,7 @@ func (e *yamlEmitter) plain(s string, breaks bool) {
 	for i := 0; i < len(s); {
 		_, n := utf8.DecodeRuneInString(s[i:])
 		if s[i] == ' ' {
-			if breaks && !spaces && e.column > yamlWidth && !strings.HasPrefix(s[i+1:], " ") {
+			if breaks && !spaces && e.column > e.Width && !strings.HasPrefix(s[i+1:], " ") {
 				e.writeIndent()
 			} else {
 				e.write(" ")
@@ -333,7 +423,7 @@ func (e *yamlEmitter) single(s string, breaks bool) {
 		c := s[i : i+n]
 		switch {
 		case c == " ":
-			if breaks && !spaces && e.column > yamlWidth && i > 0 && i < len(s)-1 && s[i+1] != ' ' {
+			if breaks && !spaces && e.column > e.Width && i > 0 && i < len(s)-1 && s[i+1] != ' ' {
 				e.writeIndent()
 			} else {
 				e.write(c)
@@ -379,7 +469,7 @@ func (e *yamlEmitter) double(s string, breaks bool) {
 		case r == utf8.RuneError && n == 1:
 			e.write(fmt.Sprintf(`\uDC%02X`, s[i]))
 			spaces = false
-		case !yamlPrintable(r) || yamlBreak(s[i:i+n]) || r == '"' || r == '\\':
+		case !yamlPrintable(r) || e.ASCII && r > 0x7e || yamlBreak(s[i:i+n]) || r == '"' || r == '\\':
 			if esc, ok := yamlEscapes[r]; ok {
 				e.write(esc)
 			} else if r <= 0xff {
@@ -391,7 +481,7 @@ func (e *yamlEmitter) double(s string, breaks bool) {
 			}
 			spaces = false
 		case r == ' ':
-			if breaks && !spaces && e.column > yamlWidth && i > 0 && i < len(s)-1 {
+			if breaks && !spaces && e.column > e.Width && i > 0 && i < len(s)-1 {
 				e.writeIndent()
 				if s[i+1] == ' ' {
 					e.write(`\`)
@@ -433,7 +523,7 @@ type yamlShape struct {
 	multiline, flowPlain, blockPlain, single, block bool
 }
 
-func shapeOf(s string) yamlShape {
+func shapeOf(s string, ascii bool) yamlShape {
 	if s == "" {
 		return yamlShape{blockPlain: true, single: true}
 	}
@@ -475,7 +565,7 @@ func shapeOf(s string) yamlShape {
 			}
 		}
 		isBreak := yamlBreak(s[i : i+n])
-		special = special || !yamlPrintable(r) || r == utf8.RuneError && n == 1
+		special = special || !yamlPrintable(r) || ascii && r > 0x7e || r == utf8.RuneError && n == 1
 		lineBreaks = lineBreaks || isBreak
 		switch {
 		case r == ' ':
