@@ -178,7 +178,7 @@ func (l *loader) construct(n *syntax.Node) (any, error) {
 		l.later = append(l.later, func() error { return l.fill(n, m.SetAny) })
 		return m, nil
 	case "seq":
-		list := make([]any, len(n.Items))
+		list := make([]any, len(n.Items), max(1, len(n.Items))) // with memory of its own, which tells it apart
 		l.later = append(l.later, func() error { return l.sequence(n, list) })
 		return list, nil
 	case "set":

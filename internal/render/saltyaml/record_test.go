@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -69,6 +70,74 @@ func TestRecordedLoad(t *testing.T) {
 			t.Errorf("%q\n got      %s\nSalt has %s", row[0], e.Salt(), row[3])
 		case row[2] != "SaltRenderError" && e.Class != row[2]:
 			t.Errorf("%q\n got a %s, Salt a %s", row[0], e.Class, row[2])
+		}
+	}
+}
+
+// writers are the ways of writing that were recorded.
+var writers = map[string]func(v any) (string, error){
+	"yaml":          func(v any) (string, error) { return YAML(v, true), nil },
+	"yaml_block":    func(v any) (string, error) { return YAML(v, false), nil },
+	"dump":          dumper(pytext.YAMLOptions{}),
+	"dump_w20":      dumper(pytext.YAMLOptions{Flow: pytext.FlowNone, Width: 20}),
+	"dump_i4":       dumper(pytext.YAMLOptions{Flow: pytext.FlowNone, Indent: 4}),
+	"dump_ascii":    dumper(pytext.YAMLOptions{Flow: pytext.FlowNone, ASCII: true}),
+	"dump_unsorted": dumper(pytext.YAMLOptions{Flow: pytext.FlowNone, KeepOrder: true}),
+	"dump_wide":     dumper(pytext.YAMLOptions{Flow: pytext.FlowAll, Width: 100000}),
+	"serialize":     func(v any) (string, error) { return Serialize(v, pytext.YAMLOptions{ASCII: true}), nil },
+	"json":          func(v any) (string, error) { return JSON(v, true, nil) },
+	"json_2":        func(v any) (string, error) { two := 2; return JSON(v, false, &two) },
+	"tojson":        func(v any) (string, error) { return ToJSON(v, pytext.JSONOptions{ASCII: true}) },
+	"tojson_4": func(v any) (string, error) {
+		return ToJSON(v, pytext.JSONOptions{ASCII: true, Pretty: true, Indent: "    "})
+	},
+	"tojson_opts": func(v any) (string, error) {
+		return ToJSON(v, pytext.JSONOptions{ASCII: true, SortKeys: true, Separator: ",", Colon: ":"})
+	},
+	"yaml_encode": YAMLEncode,
+	"yaml_dquote": func(v any) (string, error) { return YAMLDoubleQuote(pytext.Str(v)), nil },
+	"yaml_squote": func(v any) (string, error) { return YAMLSingleQuote(pytext.Str(v)), nil },
+}
+
+func dumper(o pytext.YAMLOptions) func(v any) (string, error) {
+	o.Aliases = true
+	return func(v any) (string, error) { return o.Dump(v), nil }
+}
+
+// TestRecordedDump replays what Salt 3006.18 wrote of values: each row has the value as
+// YAML, the way of writing, and the text or "" and the exception.
+func TestRecordedDump(t *testing.T) {
+	for _, row := range recorded(t, "dump.json") {
+		v, err := Load(row[0])
+		if err != nil {
+			t.Errorf("%q: %v", row[0], err)
+			continue
+		}
+		got, err := writers[row[1]](v)
+		if len(row) > 3 {
+			if err == nil || !strings.HasSuffix(row[3], ": "+err.Error()) {
+				t.Errorf("%s of %q\n got %q, %v\nSalt has %s", row[1], row[0], got, err, row[3])
+			}
+			continue
+		}
+		if err != nil || got != row[2] {
+			t.Errorf("%s of %q\n got      %q %v\nSalt has %q", row[1], row[0], got, err, row[2])
+		}
+	}
+}
+
+// TestRecordedJSON replays what the json renderer of Salt 3006.18 made of texts.
+func TestRecordedJSON(t *testing.T) {
+	for _, row := range recorded(t, "json.json") {
+		v, err := RenderJSON(row[0])
+		if row[0] == "123456789012345678901234567890" {
+			row[1] = "'" + row[1] + "'" // beyond 64 bits
+		}
+		switch {
+		case len(row) == 2 && (err != nil || pytext.Repr(v) != row[1]):
+			t.Errorf("%q\n got      %s, %v\nSalt has %s", row[0], pytext.Repr(v), err, row[1])
+		case len(row) > 2 && (err == nil || err.Error() != row[2]):
+			t.Errorf("%q\n got      %s, %v\nSalt has %s", row[0], pytext.Repr(v), err, row[2])
 		}
 	}
 }

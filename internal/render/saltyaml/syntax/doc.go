@@ -35,7 +35,7 @@ type Error struct {
 	Began   Mark   // where that began; zero when not known
 	Problem string
 	At      Mark   // where the problem is; zero when not known
-	Offset  int    // of a ReaderError: characters before the place
+	Offset  int    // of a ReaderError: bytes before the place
 	Text    string // the whole text that was read
 }
 

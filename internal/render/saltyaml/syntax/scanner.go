@@ -73,6 +73,7 @@ type scanner struct {
 }
 
 func newScanner(src string) *scanner {
+	src = strings.TrimPrefix(src, "\ufeff") // a mark of the encoding, which has no column
 	return &scanner{src: src, indent: -1, keyAllowed: true, keys: make([]simpleKey, 1)}
 }
 
@@ -457,17 +458,15 @@ func (s *scanner) fetchValue() {
 
 // readable finds the first character that YAML does not have, as libyaml's reader.
 func readable(src string) *Error {
-	n := 0
 	for i, r := range src {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(src[i:], "\ufffd"):
-			return &Error{Class: "ReaderError", Problem: fmt.Sprintf("invalid UTF-8: byte %#x", src[i]), At: place(src, i), Offset: n}
+			return &Error{Class: "ReaderError", Problem: fmt.Sprintf("invalid UTF-8: byte %#x", src[i]), At: place(src, i), Offset: i}
 		case r >= 0x20 && r <= 0x7e, r == '\n', r == '\t', r == '\r', r == 0x85,
 			r >= 0xa0 && r <= 0xfffd, r >= 0x10000:
 		default:
-			return &Error{Class: "ReaderError", Problem: fmt.Sprintf("unacceptable character #x%04x: control characters are not allowed", r), At: place(src, i), Offset: n}
+			return &Error{Class: "ReaderError", Problem: fmt.Sprintf("unacceptable character #x%04x: control characters are not allowed", r), At: place(src, i), Offset: i}
 		}
-		n++
 	}
 	return nil
 }
