@@ -126,7 +126,7 @@ func (m *Master) handleMissed(ctx context.Context, from *minionRequest) (any, er
 	return loads, nil
 }
 
-// handleAlive notes which jobs a minion is running.
+// handleAlive notes which jobs a minion is running, and tells how large a result may be.
 func (m *Master) handleAlive(ctx context.Context, from *minionRequest) (any, error) {
 	alive, err := wire.AliveFromMap(from.Load)
 	if err != nil {
@@ -134,9 +134,11 @@ func (m *Master) handleAlive(ctx context.Context, from *minionRequest) (any, err
 	}
 	m.presence.alive(from.ID, alive.Running)
 	if len(alive.Running) > 0 {
-		return nil, m.store.Alive(ctx, from.ID, alive.Running, time.Now())
+		if err := m.store.Alive(ctx, from.ID, alive.Running, time.Now()); err != nil {
+			return nil, err
+		}
 	}
-	return nil, nil
+	return (&wire.AliveReply{MaxReturn: int64(m.cfg.MaxReturn)}).ToMap(), nil
 }
 
 // handleSharedKey hands the present shared key to a minion that met a publish under one

@@ -3,6 +3,7 @@ package minion
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/gosalt/gosalt/minion/journal"
@@ -53,6 +54,17 @@ func (m *Minion) deliverResults(ctx context.Context) {
 	}
 }
 
+// maxFailures is after how many results that a master could not take the others are
+// left for the next time: one of them must not hold up the rest, and a master with a
+// full disk is not to be asked for each of thousands.
+const maxFailures = 3
+
+// answered tells whether it was the master who said that it could not take a result.
+func answered(err error) bool {
+	var e *wire.Error
+	return errors.As(err, &e) || errors.Is(err, errNotStored)
+}
+
 // deliverAll tries to return everything that waits, and tells whether nothing is left.
 func (m *Minion) deliverAll(ctx context.Context) bool {
 	waiting, err := m.journal.Unacked()
@@ -60,11 +72,11 @@ func (m *Minion) deliverAll(ctx context.Context) bool {
 		m.log.Error("results cannot be read", "error", err)
 		return false
 	}
-	down := map[*link]bool{}
+	failures := map[*link]int{}
 	left := false
 	for _, r := range waiting {
 		l := m.linkOf(r.Master)
-		if l == nil || l.current() == nil || down[l] {
+		if l == nil || l.current() == nil || failures[l] >= maxFailures {
 			left = true
 			continue
 		}
@@ -74,7 +86,10 @@ func (m *Minion) deliverAll(ctx context.Context) bool {
 			}
 			l.log.Warn("result could not be returned, and is kept", "jid", r.JID, "error", err)
 			left = true
-			down[l] = true
+			failures[l]++
+			if !answered(err) {
+				failures[l] = maxFailures // it is gone: the others would fare no better
+			}
 		}
 	}
 	return !left
@@ -97,15 +112,26 @@ func (m *Minion) linkOf(master string) *link {
 // errNotStored is what a master answers that could not store a result.
 var errNotStored = errors.New("the master could not store it")
 
-// deliverOne returns one result. It is done with when the master has it, and also
-// when the master will never take it.
+// standIn is the size in bytes up to which a result is taken to be one that stands in
+// for what could not be delivered: there is nothing smaller to put in its place.
+const standIn = 4096
+
+// deliverOne returns one result. It is done with when the master has it. What the
+// master will never take gives way to a small result that says so.
 func (m *Minion) deliverOne(ctx context.Context, l *link, r journal.Result) error {
+	size := weigh(r.Return)
+	if most := l.maxReturn.Load(); most > 0 && size > most && size > standIn {
+		return m.giveUp(r, fmt.Sprintf("it has %d bytes, and the master takes %d (max_return there)", size, most))
+	}
 	v, err := l.do(ctx, r.Return)
 	var refused *wire.Error
 	if errors.As(err, &refused) {
 		switch refused.Kind {
 		case wire.Forbidden, wire.Malformed, wire.Unknown:
 			l.log.Error("the master refuses a result for good", "jid", r.JID, "error", err)
+			if size > standIn {
+				return m.giveUp(r, err.Error())
+			}
 			m.journal.Acked(r.JID)
 			return nil
 		}
@@ -117,6 +143,16 @@ func (m *Minion) deliverOne(ctx context.Context, l *link, r journal.Result) erro
 		return errNotStored // how Salt's master answers when its handler failed
 	}
 	m.journal.Acked(r.JID)
+	return nil
+}
+
+// giveUp puts a result that says why in the place of one that cannot be delivered.
+func (m *Minion) giveUp(r journal.Result, why string) error {
+	m.log.Error("result is dropped", "jid", r.JID, "why", why)
+	if err := m.journal.Drop(r.JID, why); err != nil {
+		return err
+	}
+	m.wakeDelivery()
 	return nil
 }
 
@@ -152,6 +188,14 @@ func (m *Minion) tellAlive(ctx context.Context) {
 }
 
 func (m *Minion) sayAlive(ctx context.Context, l *link) error {
-	_, err := l.do(ctx, (&wire.Alive{Running: m.jobs.ids()}).ToMap())
-	return err
+	v, err := l.do(ctx, (&wire.Alive{Running: m.jobs.ids()}).ToMap())
+	if err != nil {
+		return err
+	}
+	r, err := wire.AliveReplyFromValue(v)
+	if err != nil {
+		return err
+	}
+	l.maxReturn.Store(r.MaxReturn)
+	return nil
 }

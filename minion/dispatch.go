@@ -341,6 +341,9 @@ func dropped(ret *wire.Map, why string) *wire.Map {
 	ret = ret.Clone()
 	ret.Set("return", "ERROR: the job ran, but its result was dropped: "+why)
 	ret.Set("success", false)
+	if ret.Int("retcode") == 0 && ret.Map("retcode") == nil {
+		ret.Set("retcode", int64(1))
+	}
 	return ret
 }
 

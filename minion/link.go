@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
@@ -58,6 +59,8 @@ type link struct {
 	mu     sync.Mutex
 	creds  *credentials
 	token  seal.Secret
+
+	maxReturn atomic.Int64 // bytes of a result that the master takes; 0: it has not said
 }
 
 // credentials are what a sign-in brings.

@@ -363,15 +363,22 @@ func (j *Journal) limit() {
 		if why == "" {
 			return
 		}
-		if err := j.drop(oldest, why); err != nil {
+		if err := j.Drop(oldest, why); err != nil {
 			return
 		}
 	}
 }
 
-func (j *Journal) drop(jid wire.JobID, why string) error {
+// Drop puts what Options.Dropped makes of a waiting result in its place. A job
+// without a waiting result is left as it is.
+func (j *Journal) Drop(jid wire.JobID, why string) error {
 	j.mu.Lock()
-	e := *j.jobs[jid]
+	p := j.waiting[jid]
+	if p == nil {
+		j.mu.Unlock()
+		return nil
+	}
+	e := *p
 	j.mu.Unlock()
 	ret := e.ret
 	if ret == nil {

@@ -158,6 +158,7 @@ func FuzzMessages(f *testing.F) {
 			"minion event":   func(m *Map) (toMap, error) { return MinionEventFromMap(m) },
 			"ack":            func(m *Map) (toMap, error) { return AckFromMap(m) },
 			"alive":          func(m *Map) (toMap, error) { return AliveFromMap(m) },
+			"alive reply":    func(m *Map) (toMap, error) { return AliveReplyFromValue(m) },
 			"shared key":     func(m *Map) (toMap, error) { return SharedKeyReplyFromValue(m) },
 			"error":          func(m *Map) (toMap, error) { return ErrorFromMap(m) },
 		} {

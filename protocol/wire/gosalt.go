@@ -9,7 +9,8 @@ const (
 	// a list of publish loads in their order, jobs that expired left out.
 	CmdMissed = "_gosalt_missed"
 
-	// CmdAlive tells which jobs still run: {running: [jid, ...]}. Reply nil.
+	// CmdAlive tells which jobs still run: {running: [jid, ...]}. The reply is an
+	// AliveReply.
 	CmdAlive = "_gosalt_alive"
 
 	// CmdSharedKey asks for the key that jobs are published under, by a minion that could
@@ -106,6 +107,34 @@ func (a *Alive) ToMap() *Map {
 	}
 	return NewMap("cmd", CmdAlive, "running", list)
 }
+
+// AliveReply is the answer to CmdAlive.
+type AliveReply struct {
+	MaxReturn int64 // The largest result that the master takes, in bytes; 0 where it does not say.
+}
+
+// AliveReplyFromValue checks the answer. Nil, and a Salt master's {}, say nothing.
+func AliveReplyFromValue(v any) (*AliveReply, error) {
+	if v == nil {
+		return &AliveReply{}, nil
+	}
+	m, ok := v.(*Map)
+	if !ok {
+		return nil, malformed(CmdAlive, "reply is %s: a map expected", TypeName(v))
+	}
+	f := fields{m: m, what: "reply to " + CmdAlive}
+	r := &AliveReply{MaxReturn: f.int("max_return")}
+	if r.MaxReturn < 0 {
+		f.fail("max_return", "%d: a size in bytes expected", r.MaxReturn)
+	}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// ToMap is the answer.
+func (r *AliveReply) ToMap() *Map { return NewMap("max_return", r.MaxReturn) }
 
 // SharedKey is the load of CmdSharedKey.
 type SharedKey struct{}

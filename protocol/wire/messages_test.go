@@ -42,6 +42,7 @@ func exampleMessages() map[string]*Map {
 		"events":        NewMap("id", "m1", "pretag", "salt/syndic/m1", "events", []any{NewMap("tag", "a", "data", NewMap())}),
 		"ack":           NewMap("cmd", "_gosalt_ack", "jid", testJID),
 		"alive":         NewMap("cmd", "_gosalt_alive", "running", []any{testJID, testJID + "_17"}),
+		"alive reply":   NewMap("max_return", 104857600),
 		"shared key":    NewMap("aes", "AAAA"),
 		"error":         NewMap("kind", 5, "op", "_return", "msg", "retry after 3 s"),
 	}
@@ -83,6 +84,7 @@ var parsers = map[string]func(*Map) (any, error){
 	"events":            func(m *Map) (any, error) { return MinionEventFromMap(m) },
 	"ack":               func(m *Map) (any, error) { return AckFromMap(m) },
 	"alive":             func(m *Map) (any, error) { return AliveFromMap(m) },
+	"alive reply":       func(m *Map) (any, error) { return AliveReplyFromValue(m) },
 	"shared key":        func(m *Map) (any, error) { return SharedKeyReplyFromValue(m) },
 	"error":             func(m *Map) (any, error) { return ErrorFromMap(m) },
 }
