@@ -14,7 +14,7 @@ export CGO_ENABLED ?= 0
 CONTROL = gosalt-master gosalt-key gosalt-run
 MACHINE = gosalt-call
 
-.PHONY: build demo test check bench install clean docs
+.PHONY: build demo test check bench swarm install clean docs
 
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/gosalt ./cmd/gosalt-minion
@@ -31,6 +31,9 @@ check:
 
 bench: build
 	$(GO) run ./internal/bench
+
+swarm:
+	$(GO) build -trimpath -o bin/ ./internal/swarm/cmd/swarm
 
 docs:
 	$(GO) run ./internal/gendocs
