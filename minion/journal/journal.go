@@ -32,6 +32,8 @@ import (
 var (
 	// ErrTaken says that the job was begun before, in this process or an earlier one.
 	ErrTaken = errors.New("job was taken before")
+	// ErrInUse says that another process has the journal open.
+	ErrInUse = errors.New("another process works with it: is this minion running already? Stop it, or give this one a root_dir of its own")
 	// ErrReplayed says that a publish carries a number not above the last one seen under its key.
 	ErrReplayed = errors.New("publish was seen before")
 )
@@ -73,6 +75,7 @@ type Journal struct {
 	waiting map[wire.JobID]*entry // done and not acked
 	unacked int64                 // bytes of their results
 
+	lock      *os.File // held as long as the journal is open
 	file      *os.File
 	size      int64
 	compactAt int64   // the size at which the file is written anew
@@ -82,14 +85,15 @@ type Journal struct {
 }
 
 type entry struct {
-	begun  time.Time
-	master string
-	load   *wire.Map // while it is not done
-	done   bool
-	acked  bool
-	ret    *wire.Map // while it is not acked and small
-	file   string    // instead of ret where it is large
-	size   int64
+	begun   time.Time
+	master  string
+	load    *wire.Map // while it is not done
+	pending bool      // its record is not on the disk yet
+	done    bool
+	acked   bool
+	ret     *wire.Map // while it is not acked and small
+	file    string    // instead of ret where it is large
+	size    int64
 }
 
 type serial struct {
@@ -97,9 +101,11 @@ type serial struct {
 	at   time.Time
 }
 
+// write is a record on its way to the disk.
 type write struct {
-	rec  []byte
-	done chan error
+	rec   []byte
+	apply func()     // changes what is known in memory, when the record is on the disk; mu is held
+	done  chan error // nil: nobody waits
 }
 
 // Result is a finished job whose master has not confirmed that it has the result.
@@ -128,23 +134,70 @@ func Open(dir string, o Options) (*Journal, error) {
 		return nil, fmt.Errorf("open job journal: %w", err)
 	}
 	j := &Journal{dir: dir, opts: o, jobs: map[wire.JobID]*entry{}, waiting: map[wire.JobID]*entry{}, serials: map[string]serial{}}
-	if err := j.load(); err != nil {
-		return nil, fmt.Errorf("open job journal %s: %w", j.name(), err)
+	var err error
+	if j.lock, err = os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return nil, fmt.Errorf("open job journal: %w", err)
 	}
-	if err := j.compact(); err != nil {
-		return nil, fmt.Errorf("open job journal %s: %w", j.name(), err)
-	}
-	if err := j.interrupt(); err != nil {
-		j.Close()
+	if err := j.open(); err != nil {
+		if j.file != nil {
+			j.file.Close()
+		}
+		j.lock.Close()
 		return nil, fmt.Errorf("open job journal %s: %w", j.name(), err)
 	}
 	return j, nil
 }
 
+// open does what Open has to do once it has the lock's file.
+func (j *Journal) open() error {
+	taken, err := lock(j.lock)
+	if err != nil {
+		return fmt.Errorf("lock it: %w", err)
+	}
+	if taken {
+		return ErrInUse
+	}
+	if err := j.load(); err != nil {
+		return err
+	}
+	if err := j.compact(); err != nil {
+		return err
+	}
+	if err := j.interrupt(); err != nil {
+		return err
+	}
+	return j.sweep()
+}
+
+// sweep removes result files that no job knows: a process ended between the result
+// and the record of it.
+func (j *Journal) sweep() error {
+	entries, err := os.ReadDir(j.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		jid, ok := strings.CutPrefix(e.Name(), resultPrefix)
+		if !ok {
+			continue
+		}
+		if known := j.jobs[wire.JobID(jid)]; known != nil && known.file != "" {
+			continue
+		}
+		if err := os.Remove(filepath.Join(j.dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resultPrefix begins the name of a file that holds one large result.
+const resultPrefix = "result-"
+
 func (j *Journal) name() string { return filepath.Join(j.dir, "jobs.journal") }
 
 func (j *Journal) resultName(jid wire.JobID) string {
-	return filepath.Join(j.dir, "result-"+string(jid))
+	return filepath.Join(j.dir, resultPrefix+string(jid))
 }
 
 // interrupt ends the jobs that an earlier process had begun.
@@ -190,9 +243,10 @@ func (j *Journal) Begin(jid wire.JobID, master string, load *wire.Map, keyID str
 		rec.Set("serial", number)
 	}
 	rec, load = slim(rec, load)
-	j.jobs[jid] = &entry{begun: now, master: master, load: load}
+	e := &entry{begun: now, master: master, load: load, pending: true}
+	j.jobs[jid] = e
 	j.mu.Unlock()
-	if err := j.append(rec); err != nil {
+	if err := j.append(rec, func() { e.pending = false }); err != nil {
 		j.mu.Lock()
 		delete(j.jobs, jid)
 		j.mu.Unlock()
@@ -244,22 +298,22 @@ func (j *Journal) Done(jid wire.JobID, ret *wire.Map) error {
 	} else {
 		rec.Set("ret", packed)
 	}
-	if err := j.append(rec); err != nil {
+	err = j.append(rec, func() {
+		e := j.jobs[jid]
+		if e == nil {
+			e = &entry{begun: time.Now()}
+			j.jobs[jid] = e
+		}
+		j.forget(jid, e)
+		e.done, e.acked, e.load, e.size, e.ret, e.file = true, false, nil, int64(len(packed)), nil, file
+		if file == "" {
+			e.ret = ret
+		}
+		j.waits(jid, e)
+	})
+	if err != nil {
 		return fmt.Errorf("note result of job %s in %s: %w", jid, j.name(), err)
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	e := j.jobs[jid]
-	if e == nil {
-		e = &entry{begun: time.Now()}
-		j.jobs[jid] = e
-	}
-	j.forget(jid, e)
-	e.done, e.acked, e.load, e.size, e.ret, e.file = true, false, nil, int64(len(packed)), nil, file
-	if file == "" {
-		e.ret = ret
-	}
-	j.waits(jid, e)
 	return nil
 }
 
@@ -293,7 +347,7 @@ func (j *Journal) Acked(jid wire.JobID) {
 	e.file = ""
 	j.mu.Unlock()
 	if rec, err := encodeRecord(wire.NewMap("k", recAcked, "jid", string(jid))); err == nil {
-		j.enqueue(rec, nil)
+		j.enqueue(write{rec: rec})
 	}
 	if file != "" {
 		os.Remove(file)
@@ -410,10 +464,11 @@ func (j *Journal) Close() error {
 		}
 		j.mu.Unlock()
 		done := make(chan error, 1)
-		j.enqueue(nil, done)
+		j.enqueue(write{done: done})
 		<-done
 	}
 	defer j.mu.Unlock()
+	defer j.lock.Close()
 	if j.broken == nil {
 		j.broken = fs.ErrClosed
 		return j.file.Close()
@@ -421,32 +476,27 @@ func (j *Journal) Close() error {
 	return nil
 }
 
-// append writes a record and waits until it is on the disk.
-func (j *Journal) append(m *wire.Map) error {
+// append writes a record and waits until it is on the disk and applied. Both are one
+// step to compact, which would otherwise leave out what a record has just told.
+func (j *Journal) append(m *wire.Map, apply func()) error {
 	rec, err := encodeRecord(m)
 	if err != nil {
 		return err
 	}
 	done := make(chan error, 1)
-	j.enqueue(rec, done)
+	j.enqueue(write{rec, apply, done})
 	return <-done
 }
 
 // enqueue hands a record to the flush; records that come while one is on its way
 // to the disk go together in the next.
-func (j *Journal) enqueue(rec []byte, done chan error) {
+func (j *Journal) enqueue(w write) {
 	j.mu.Lock()
-	j.queue = append(j.queue, write{rec, done})
-	if j.flushes {
-		j.mu.Unlock()
-		return
-	}
-	j.flushes = true
-	j.mu.Unlock()
-	if done == nil {
+	defer j.mu.Unlock()
+	j.queue = append(j.queue, w)
+	if !j.flushes {
+		j.flushes = true
 		go j.flush()
-	} else {
-		j.flush()
 	}
 }
 
@@ -462,14 +512,8 @@ func (j *Journal) flush() {
 		}
 		err := j.broken
 		j.mu.Unlock()
-		var b []byte
-		wait := false
-		for _, w := range q {
-			b = append(b, w.rec...)
-			wait = wait || w.done != nil
-		}
-		if err == nil && len(b) > 0 {
-			err = j.write(b, wait)
+		if err == nil {
+			err = j.write(q)
 		}
 		for _, w := range q {
 			if w.done != nil {
@@ -481,7 +525,13 @@ func (j *Journal) flush() {
 
 // write appends to the file. After a failure (a full disk) the file is cut back to
 // its last whole record, so that later writes stand on sound ground.
-func (j *Journal) write(b []byte, sync bool) error {
+func (j *Journal) write(q []write) error {
+	var b []byte
+	sync := false
+	for _, w := range q {
+		b = append(b, w.rec...)
+		sync = sync || w.done != nil
+	}
 	_, err := j.file.Write(b)
 	if err == nil && sync {
 		err = durable.SyncData(j.file)
@@ -495,6 +545,11 @@ func (j *Journal) write(b []byte, sync bool) error {
 		return err
 	}
 	j.size += int64(len(b))
+	for _, w := range q {
+		if w.apply != nil {
+			w.apply()
+		}
+	}
 	if j.size > j.compactAt {
 		if err := j.compact(); err != nil {
 			j.compactAt = 2 * j.size // the old file still stands; try again later
@@ -613,6 +668,9 @@ func (j *Journal) compact() error {
 	var jids []wire.JobID
 	oldest := time.Now().Add(-j.opts.Keep)
 	for jid, e := range j.jobs {
+		if e.pending {
+			continue // its record follows
+		}
 		if e.done && (e.acked || e.file != "" && missing(e.file)) && e.begun.Before(oldest) {
 			delete(j.jobs, jid)
 			continue

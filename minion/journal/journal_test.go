@@ -271,3 +271,39 @@ func TestAgeLimit(t *testing.T) {
 		t.Errorf("got %.80q", got)
 	}
 }
+
+func TestOneProcessAtATime(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := Open(dir, Options{}); !errors.Is(err, ErrInUse) {
+		t.Errorf("opened twice: %v, %v", second, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if j, err = Open(dir, Options{}); err != nil {
+		t.Fatalf("after the first has closed it: %v", err)
+	}
+	j.Close()
+}
+
+// A process that ended between writing a large result and noting it leaves a file
+// that nobody would ever remove.
+func TestUnknownResultFilesAreRemoved(t *testing.T) {
+	dir := t.TempDir()
+	stray := filepath.Join(dir, resultPrefix+"20260101000000000000")
+	if err := os.WriteFile(stray, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	if _, err := os.Stat(stray); !os.IsNotExist(err) {
+		t.Errorf("the file is still there: %v", err)
+	}
+}
