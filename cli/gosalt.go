@@ -131,7 +131,11 @@ func (g *gosaltRun) run() int {
 	case errors.Is(err, context.Canceled):
 		return g.interrupted()
 	case err != nil:
-		return g.refused(err)
+		code := g.refused(err)
+		if errors.Is(err, errMasterEnded) && g.jid != "" {
+			g.io.Hint("the job goes on; when the master is back, see: gosalt-run jobs.lookup_jid %s", g.jid)
+		}
+		return code
 	}
 	return g.finish()
 }
