@@ -32,6 +32,10 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(tmp)
+	if err := os.Chmod(tmp, 0o755); err != nil { // some scenarios become another user
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	if bin, err = testproc.Build(tmp); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
