@@ -49,7 +49,8 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 	if err != nil {
 		return false, err
 	}
-	dup, err := m.store.PutReturn(ctx, jobs.Return{JID: ret.JID, Minion: ret.ID, Fun: fun, User: ret.User,
+	// The connection may end meanwhile; the result is worth storing all the same.
+	dup, err := m.store.PutReturn(context.WithoutCancel(ctx), jobs.Return{JID: ret.JID, Minion: ret.ID, Fun: fun, User: ret.User,
 		Retcode: ret.Retcode, Success: ret.Success, ReceivedAt: time.Now(), Load: packed,
 		Job: &jobs.Job{JID: ret.JID, Fun: fun, Arg: ret.FunArgs, Tgt: string(ret.ID), TgtType: "glob", User: ret.User, Start: startOf(ret.JID)}})
 	switch {
