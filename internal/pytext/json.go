@@ -31,7 +31,15 @@ type JSONOptions struct {
 	Colon     string // between a key and its value; "" means ": "
 }
 
-// Dump writes a value. Its errors are in the words of Python's TypeError.
+// TypeError is what Python says of a value that has no place where it stands.
+type TypeError string
+
+// Error is the message of Python's exception.
+func (e TypeError) Error() string { return string(e) }
+
+func typeError(format string, args ...any) error { return TypeError(fmt.Sprintf(format, args...)) }
+
+// Dump writes a value. Its errors are of type TypeError.
 func (o JSONOptions) Dump(v any) (string, error) {
 	if o.Colon == "" {
 		o.Colon = ": "
@@ -77,7 +85,7 @@ func (e *jsonEncoder) value(v any, level int) error {
 		e.text(x)
 	case []byte, time.Time, Set, Opaque:
 		if !e.Repr {
-			return fmt.Errorf("Object of type %s is not JSON serializable", jsonType(x))
+			return typeError("Object of type %s is not JSON serializable", jsonType(x))
 		}
 		e.text(Repr(x))
 	case Ordered:
@@ -163,7 +171,7 @@ func jsonKey(k any) (string, error) {
 	if TypeName(k) == "int" || TypeName(k) == "str" {
 		return Str(k), nil
 	}
-	return "", fmt.Errorf("keys must be str, int, float, bool or None, not %s", jsonType(k))
+	return "", typeError("keys must be str, int, float, bool or None, not %s", jsonType(k))
 }
 
 // jsonType is the type's name without its module, as in Python's messages.
@@ -176,10 +184,10 @@ func jsonType(v any) string {
 func unsortable(keys []any) error {
 	for i := 1; i < len(keys); i++ {
 		if !comparable2(keys[i-1], keys[i]) {
-			return fmt.Errorf("'<' not supported between instances of '%s' and '%s'", TypeName(keys[i]), TypeName(keys[i-1]))
+			return typeError("'<' not supported between instances of '%s' and '%s'", TypeName(keys[i]), TypeName(keys[i-1]))
 		}
 	}
-	return fmt.Errorf("'<' not supported between instances of '%s' and '%s'", TypeName(keys[0]), TypeName(keys[0]))
+	return typeError("'<' not supported between instances of '%s' and '%s'", TypeName(keys[0]), TypeName(keys[0]))
 }
 
 func jsonBool(b bool) string {

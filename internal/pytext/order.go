@@ -129,7 +129,7 @@ func Number(v any) float64 {
 
 // TypeName is the name of the Python type of a value: "str", "int", "NoneType".
 func TypeName(v any) string {
-	switch v.(type) {
+	switch x := v.(type) {
 	case nil:
 		return "NoneType"
 	case bool:
@@ -151,7 +151,7 @@ func TypeName(v any) string {
 	case Set:
 		return "set"
 	case Opaque:
-		return v.(Opaque).Type
+		return x.Type
 	}
 	switch x := plain(v).(type) {
 	case number:

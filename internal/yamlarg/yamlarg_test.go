@@ -31,18 +31,17 @@ func TestLoadErrors(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"{a: 1, a: 2}", "found conflicting ID 'a'"},
 		{"{<<: [{a: 1}, {a: 2}]}", "found conflicting ID 'a'"}, // as by Salt's loader
-		{"--- a\n--- b\n", "one YAML document expected"},
-		{"!foo bar", "the tag !foo is not known"},
-		{"&a [*a]", "*a holds itself"},
-		{"[::1]", "character 2: a value was expected"},
-		{"{a:}", `character 3: ":" stands before '}'`},
-		{"!!int x", "a whole number expected"},
-		{"!!bool 7", "a bool expected"},
-		{"{[a]: 1}", "a key is text"},
-		{"{<<: 1}", "a map or a list of maps expected to merge"},
-		{"!!set {a}", "no map has the tag"},
-		{strings.Repeat("[", 200) + strings.Repeat("]", 200), ""},
-		{"\tx: [", ""},
+		{"--- a\n--- b\n", "but found another document"},
+		{"!foo bar", "could not determine a constructor for the tag '!foo'"},
+		{"&a [*a]", "holds itself by an alias"},
+		{"[::1]", "did not find expected node content"},
+		{"{a:}", "line 1, column 3: found unexpected ':'"},
+		{"!!int x", "invalid literal for int() with base 10: 'x'"},
+		{"!!bool 7", "'7'"},
+		{"{[a]: 1}", "found unacceptable key"},
+		{"{<<: 1}", "expected a mapping or list of mappings for merging"},
+		{strings.Repeat("[", 200) + strings.Repeat("]", 200), "nest too deep"},
+		{"\tx: [", "found character that cannot start any token"},
 	} {
 		if v, err := Load(c.text); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Load(%q) = %v, %v", c.text, v, err)

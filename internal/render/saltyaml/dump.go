@@ -1,7 +1,6 @@
 package saltyaml
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -49,7 +48,7 @@ func YAMLEncode(v any) (string, error) {
 		if class == "OrderedDict" {
 			class = "collections.OrderedDict"
 		}
-		return "", fmt.Errorf("yaml_encode() only works with YAML scalar data; failed for <class '%s'>", class)
+		return "", pytext.TypeError(fmt.Sprintf("yaml_encode() only works with YAML scalar data; failed for <class '%s'>", class))
 	case pytext.Opaque:
 		return "", fmt.Errorf("cannot represent an object, %s", x.Type)
 	case string:
@@ -131,30 +130,9 @@ func pythonSpace(r rune) bool {
 	return r >= 0x2000 && r <= 0x200a
 }
 
-// RenderJSON is what Salt's json renderer makes of a file: a first line "#!…" is left
-// out, and nothing is an empty map. Errors are of type *pytext.JSONError.
-func RenderJSON(text string) (any, error) {
-	if _, rest, ok := strings.Cut(text, "\n"); ok && strings.HasPrefix(text, "#!") {
-		text = rest
-	}
-	if strings.TrimFunc(text, pythonSpace) == "" {
-		return wire.NewMap(), nil
-	}
-	return pytext.ParseJSON(text)
-}
-
 // Serialize is salt.serializers.yaml.serialize: as YAML writes it with the options, no
 // aliases left out, without the last line break.
 func Serialize(v any, o pytext.YAMLOptions) string {
 	o.Aliases = true
 	return strings.TrimSuffix(o.Dump(v), "\n")
-}
-
-// Message is what Salt shows for an error of Load, Render or RenderJSON.
-func Message(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
-		return e.Salt()
-	}
-	return err.Error()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltyaml/syntax"
+	"github.com/gosalt/gosalt/internal/yaml11"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -208,9 +209,9 @@ var scalars = map[string]func(n *syntax.Node, s string) (any, error){
 	"timestamp":      asText, // Salt leaves dates as they are
 	"python/unicode": asText,
 	"null":           func(*syntax.Node, string) (any, error) { return nil, nil },
-	"bool":           boolean,
-	"int":            integer,
-	"float":          float,
+	"bool":           typed(yaml11.Bool),
+	"int":            typed(yaml11.Int),
+	"float":          typed(yaml11.Float),
 	"binary":         binary,
 }
 

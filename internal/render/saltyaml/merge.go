@@ -100,11 +100,9 @@ const longestKey = 4096
 // nodesText is Python's text of the value of a node.
 func nodesText(n *syntax.Node) string {
 	var b strings.Builder
+	open := map[*syntax.Node]bool{}
 	var write func(n *syntax.Node, value bool)
 	write = func(n *syntax.Node, value bool) {
-		if b.Len() > longestKey {
-			return
-		}
 		if !value {
 			name := map[syntax.Kind]string{syntax.Scalar: "Scalar", syntax.Sequence: "Sequence", syntax.Mapping: "Mapping"}[n.Kind]
 			fmt.Fprintf(&b, "%sNode(tag=%s, value=", name, pytext.Repr(tag(n)))
@@ -114,6 +112,12 @@ func nodesText(n *syntax.Node) string {
 			b.WriteString(pytext.Repr(n.Value))
 			return
 		}
+		if open[n] {
+			b.WriteString("[...]")
+			return
+		}
+		open[n] = true
+		defer delete(open, n)
 		b.WriteString("[")
 		for i, c := range n.Items {
 			if i > 0 {

@@ -1,174 +1,28 @@
 package saltyaml
 
 import (
-	"fmt"
-	"math/big"
-	"strconv"
+	"errors"
 	"strings"
-	"unicode"
 
-	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltyaml/syntax"
+	"github.com/gosalt/gosalt/internal/yaml11"
 )
 
 // fails is an error that Python's own functions raise for a scalar, with their words.
-func fails(n *syntax.Node, class, format string, args ...any) *Error {
-	return &Error{Class: class, Problem: fmt.Sprintf(format, args...), At: n.Start}
+func fails(n *syntax.Node, class, problem string) *Error {
+	return &Error{Class: class, Problem: problem, At: n.Start}
 }
 
-func boolean(n *syntax.Node, s string) (any, error) {
-	switch lower := strings.ToLower(s); lower {
-	case "yes", "true", "on":
-		return true, nil
-	case "no", "false", "off":
-		return false, nil
-	default:
-		return nil, fails(n, "KeyError", "%s", pytext.Repr(lower))
-	}
-}
-
-// integer reads a whole number of YAML 1.1. Zeros before its digits do not count, by
-// Salt's own rule: 0644 is six hundred and forty-four; after a sign they make it octal.
-func integer(n *syntax.Node, s string) (any, error) {
-	if s != "0" && strings.HasPrefix(s, "0") && !strings.HasPrefix(s, "0b") && !strings.HasPrefix(s, "0x") {
-		if s = strings.TrimLeft(s, "0"); s == "" {
-			s = "0"
+// typed makes the value of a scalar by a reader of package yaml11.
+func typed(read func(s string) (any, error)) func(n *syntax.Node, s string) (any, error) {
+	return func(n *syntax.Node, s string) (any, error) {
+		v, err := read(s)
+		var e *yaml11.Error
+		if errors.As(err, &e) {
+			return nil, fails(n, e.Class, e.Problem)
 		}
+		return v, err
 	}
-	s = strings.ReplaceAll(s, "_", "")
-	if s == "" {
-		return nil, fails(n, "IndexError", "string index out of range")
-	}
-	negative := s[0] == '-'
-	if negative || s[0] == '+' {
-		s = s[1:]
-	}
-	var v *big.Int
-	var err error
-	switch {
-	case s == "":
-		return nil, fails(n, "IndexError", "string index out of range")
-	case strings.HasPrefix(s, "0b"):
-		v, err = pythonInt(n, s[2:], 2)
-	case strings.HasPrefix(s, "0x"):
-		v, err = pythonInt(n, s[2:], 16)
-	case s == "0":
-		return int64(0), nil
-	case s[0] == '0':
-		v, err = pythonInt(n, s, 8)
-	case strings.Contains(s, ":"):
-		v = new(big.Int)
-		for part := range strings.SplitSeq(s, ":") {
-			d, err := pythonInt(n, part, 10)
-			if err != nil {
-				return nil, err
-			}
-			v.Add(v.Mul(v, big.NewInt(60)), d)
-		}
-	default:
-		if i, err := strconv.ParseInt(s, 10, 64); err == nil && s[0] != '-' && s[0] != '+' {
-			if negative {
-				i = -i
-			}
-			return i, nil
-		}
-		v, err = pythonInt(n, s, 10)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if negative {
-		v.Neg(v)
-	}
-	switch {
-	case v.IsInt64():
-		return v.Int64(), nil
-	case v.IsUint64():
-		return v.Uint64(), nil
-	}
-	return v.String(), nil
-}
-
-// mostDigits is how many decimal digits Python takes, and so we.
-const mostDigits = 4300
-
-// pythonInt is int(s, base): white space around is left out, and a sign and the
-// base's own prefix may stand before the digits.
-func pythonInt(n *syntax.Node, s string, base int) (*big.Int, error) {
-	t := strings.TrimFunc(s, unicode.IsSpace)
-	sign := ""
-	if t != "" && (t[0] == '-' || t[0] == '+') {
-		sign, t = t[:1], t[1:]
-	}
-	if len(t) > 2 && t[0] == '0' && map[byte]int{'x': 16, 'o': 8, 'b': 2}[t[1]|0x20] == base {
-		t = t[2:]
-	}
-	if base == 10 && len(t) > mostDigits {
-		return nil, fails(n, "ValueError", "Exceeds the limit (%d digits) for integer string conversion: value has %d digits; use sys.set_int_max_str_digits() to increase the limit", mostDigits, len(t))
-	}
-	v, ok := new(big.Int).SetString(t, base)
-	if !ok || t[0] == '-' || t[0] == '+' {
-		return nil, fails(n, "ValueError", "invalid literal for int() with base %d: %s", base, pytext.Repr(s))
-	}
-	if sign == "-" {
-		v.Neg(v)
-	}
-	return v, nil
-}
-
-func float(n *syntax.Node, s string) (any, error) {
-	s = strings.ToLower(strings.ReplaceAll(s, "_", ""))
-	if s == "" {
-		return nil, fails(n, "IndexError", "string index out of range")
-	}
-	sign := 1.0
-	if s[0] == '-' {
-		sign = -1
-	}
-	if s[0] == '-' || s[0] == '+' {
-		s = s[1:]
-	}
-	var v float64
-	var err error
-	switch {
-	case s == ".inf":
-		v, err = pythonFloat(n, "inf")
-	case s == ".nan":
-		v, err = pythonFloat(n, "nan")
-	case strings.Contains(s, ":"):
-		var digits []float64
-		for part := range strings.SplitSeq(s, ":") {
-			f, err := pythonFloat(n, part)
-			if err != nil {
-				return nil, err
-			}
-			digits = append(digits, f)
-		}
-		base := 1.0
-		for i := len(digits) - 1; i >= 0; i-- {
-			v += digits[i] * base
-			base *= 60
-		}
-	default:
-		v, err = pythonFloat(n, s)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return sign * v, nil
-}
-
-// pythonFloat is float(s), which knows no hexadecimal form.
-func pythonFloat(n *syntax.Node, s string) (float64, error) {
-	t := strings.TrimFunc(s, unicode.IsSpace)
-	f, err := strconv.ParseFloat(t, 64)
-	if ne, ok := err.(*strconv.NumError); ok && ne.Err == strconv.ErrRange {
-		err = nil
-	}
-	if err != nil || strings.ContainsAny(t, "xXpP_") {
-		return 0, fails(n, "ValueError", "could not convert string to float: %s", pytext.Repr(s))
-	}
-	return f, nil
 }
 
 // binary decodes base64 as binascii does: what is no letter of it is passed over, and
