@@ -25,6 +25,9 @@ type gtok struct {
 	span [][2]rune // ranges of a set
 }
 
+// Fnmatch tells whether a text matches a pattern of Python's fnmatch, case counting.
+func Fnmatch(pattern, text string) bool { return compileGlob(pattern).match(text) }
+
 func compileGlob(pattern string) *glob {
 	g := &glob{text: pattern}
 	if !strings.ContainsAny(pattern, "*?[") {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/target"
 )
 
 // cmdPermitted holds a command against cmd_blacklist_glob and cmd_whitelist_glob of
@@ -43,86 +44,8 @@ func configGlobs(c *module.Call, option string) []string {
 	return out
 }
 
-// globMatch is Python's fnmatch: "*" and "?" match any character, "/" too; "[a-z]"
-// and "[!a-z]" one of a set; there is no escape.
-func globMatch(pattern, s string) bool { return globRunes([]rune(pattern), []rune(s)) }
-
-func globRunes(p, s []rune) bool {
-	star, mark := -1, 0 // the last "*" and what it has swallowed so far
-	pi, si := 0, 0
-	for si < len(s) {
-		if pi < len(p) && p[pi] == '*' {
-			star, mark = pi, si
-			pi++
-			continue
-		}
-		if n := globOne(p[pi:], s[si]); n > 0 {
-			pi += n
-			si++
-			continue
-		}
-		if star < 0 {
-			return false
-		}
-		mark++
-		pi, si = star+1, mark
-	}
-	for pi < len(p) && p[pi] == '*' {
-		pi++
-	}
-	return pi == len(p)
-}
-
-// globOne matches one character and returns how much of the pattern that took, 0
-// when it does not match.
-func globOne(p []rune, r rune) int {
-	if len(p) == 0 {
-		return 0
-	}
-	switch p[0] {
-	case '?':
-		return 1
-	case '[':
-		if n, ok := globSet(p, r); n > 0 {
-			if ok {
-				return n
-			}
-			return 0
-		}
-	}
-	if p[0] == r {
-		return 1
-	}
-	return 0
-}
-
-// globSet reads a set and tells whether r is in it; n is its length, 0 when it is
-// not closed and so no set.
-func globSet(p []rune, r rune) (n int, ok bool) {
-	i := 1
-	not := i < len(p) && p[i] == '!'
-	if not {
-		i++
-	}
-	end := i + 1 // a "]" that comes first is a member
-	for end < len(p) && p[end] != ']' {
-		end++
-	}
-	if end >= len(p) {
-		return 0, false
-	}
-	in := false
-	for set := p[i:end]; len(set) > 0; {
-		if len(set) >= 3 && set[1] == '-' {
-			in = in || set[0] <= r && r <= set[2]
-			set = set[3:]
-			continue
-		}
-		in = in || set[0] == r
-		set = set[1:]
-	}
-	return end + 1, in != not
-}
+// globMatch is Python's fnmatch: "*" and "?" match any character, "/" too.
+func globMatch(pattern, s string) bool { return target.Fnmatch(pattern, s) }
 
 // searchPath is the minion's PATH with the usual directories after it, since
 // daemons are started with little.
