@@ -20,6 +20,7 @@ import (
 //	unreal NAME...                    end it with all its processes
 //	salt PROGRAM ARG...               one of the real programs, on the configuration of "master"
 //	await-salt RE PROGRAM ARG...      the same until its output matches
+//	await-log-salt NAME RE PROGRAM ARG...  the same until the log of one of our daemons does
 func TestInterop(t *testing.T) {
 	salts := testproc.Salts()
 	if len(salts) == 0 {
@@ -30,10 +31,11 @@ func TestInterop(t *testing.T) {
 			cmds := map[string]func(*testscript.TestScript, bool, []string){
 				"start": cmdStart, "end": cmdEnd, "crash": cmdCrash, "exited": cmdExited,
 				"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog,
-				"real":       func(ts *testscript.TestScript, neg bool, args []string) { cmdReal(ts, s, args) },
-				"unreal":     each((*testproc.Proc).EndTree),
-				"salt":       func(ts *testscript.TestScript, neg bool, args []string) { cmdSalt(ts, s, neg, args) },
-				"await-salt": func(ts *testscript.TestScript, neg bool, args []string) { cmdAwaitSalt(ts, s, args) },
+				"real":           func(ts *testscript.TestScript, neg bool, args []string) { cmdReal(ts, s, args) },
+				"unreal":         each((*testproc.Proc).EndTree),
+				"salt":           func(ts *testscript.TestScript, neg bool, args []string) { cmdSalt(ts, s, neg, args) },
+				"await-log-salt": func(ts *testscript.TestScript, neg bool, args []string) { cmdAwaitLogSalt(ts, s, args) },
+				"await-salt":     func(ts *testscript.TestScript, neg bool, args []string) { cmdAwaitSalt(ts, s, args) },
 			}
 			testscript.Run(t, testscript.Params{Dir: filepath.Join("testdata", "interop"), RequireUniqueNames: true,
 				Setup: setup, Condition: condition, Cmds: cmds})
@@ -97,5 +99,21 @@ func cmdAwaitSalt(ts *testscript.TestScript, s testproc.Salt, args []string) {
 	fmt.Fprint(ts.Stderr(), stderr)
 	if !ok {
 		ts.Fatalf("output never matched %s; the last time, exit code %d\n[stdout]\n%s\n[stderr]\n%s", args[0], code, stdout, stderr)
+	}
+}
+
+func cmdAwaitLogSalt(ts *testscript.TestScript, s testproc.Salt, args []string) {
+	if len(args) < 3 {
+		ts.Fatalf("usage: await-log-salt NAME RE PROGRAM ARG...")
+	}
+	re, err := regexp.Compile(args[1])
+	ts.Check(err)
+	p := proc(ts, args[0])
+	from := len(p.Log())
+	if !testproc.Until(3*testproc.Patience, func() bool {
+		salt(ts, s, args[2:])
+		return re.MatchString(p.Log()[from:])
+	}) {
+		ts.Fatalf("the log of %s never matched %s", args[0], re)
 	}
 }
