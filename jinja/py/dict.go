@@ -1,0 +1,343 @@
+package py
+
+import (
+	"iter"
+	"math"
+	"math/big"
+	"reflect"
+	"strconv"
+)
+
+// OrderedDict is the Class of a [Dict] that Python calls collections.OrderedDict.
+const OrderedDict = "collections.OrderedDict"
+
+// Dict is Python's dict: insertion-ordered, any hashable key, by reference.
+type Dict struct {
+	Class   string // "" for dict, or the full name of a subclass such as [OrderedDict]
+	entries []entry
+	index   map[any]int // built when there are more than few entries
+	live    int
+}
+
+type entry struct {
+	hash any // canonical form of key: equal keys have equal hashes
+	key  Value
+	val  Value
+	dead bool
+}
+
+const few = 8
+
+// NewDict makes an empty dict with room for n entries.
+func NewDict(n int) *Dict {
+	if n == 0 {
+		return &Dict{}
+	}
+	return &Dict{entries: make([]entry, 0, n)}
+}
+
+type (
+	noneKey  struct{}
+	bigKey   string
+	bytesKey string
+	tupleKey string
+)
+
+// hashOf gives the canonical form under which a key is found.
+func hashOf(v Value, depth int) (any, error) {
+	switch x := v.(type) {
+	case string:
+		return x, nil
+	case nil:
+		return noneKey{}, nil
+	case Markup:
+		return string(x), nil
+	case int64:
+		return x, nil
+	case bool:
+		if x {
+			return int64(1), nil
+		}
+		return int64(0), nil
+	case float64:
+		if x == math.Trunc(x) && !math.IsInf(x, 0) {
+			if math.Abs(x) < 1<<62 {
+				return int64(x), nil
+			}
+			b, _ := big.NewFloat(x).Int(nil)
+			if b.IsInt64() {
+				return b.Int64(), nil
+			}
+			return bigKey(b.String()), nil
+		}
+		return x, nil
+	case *big.Int:
+		return bigKey(x.String()), nil
+	case Bytes:
+		return bytesKey(x), nil
+	case Tuple:
+		if depth > maxNesting {
+			return nil, tooDeep("")
+		}
+		b := make([]byte, 0, 16*len(x))
+		for _, e := range x {
+			h, err := hashOf(e, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			b = appendHash(b, h)
+		}
+		return tupleKey(b), nil
+	case *Undefined:
+		if x.Mode == Strict {
+			return nil, x.Fail()
+		}
+		return undefKey(x.Mode), nil
+	case *List, *Dict, *Set:
+		return nil, Raise("TypeError", "unhashable type: '%s'", TypeName(v))
+	}
+	if !reflect.TypeOf(v).Comparable() {
+		return nil, Raise("TypeError", "unhashable type: '%s'", TypeName(v))
+	}
+	return v, nil
+}
+
+type undefKey Mode
+
+func appendHash(b []byte, h any) []byte {
+	add := func(tag byte, s string) []byte {
+		b = append(b, tag)
+		b = strconv.AppendInt(b, int64(len(s)), 10)
+		b = append(b, ':')
+		return append(b, s...)
+	}
+	switch x := h.(type) {
+	case string:
+		return add('s', x)
+	case int64:
+		return strconv.AppendInt(append(b, 'i'), x, 10)
+	case float64:
+		return strconv.AppendUint(append(b, 'f'), math.Float64bits(x), 16)
+	case noneKey:
+		return append(b, 'n')
+	case bigKey:
+		return add('b', string(x))
+	case bytesKey:
+		return add('y', string(x))
+	case tupleKey:
+		return add('t', string(x))
+	case undefKey:
+		return append(b, 'u', byte(x))
+	}
+	return add('o', strconv.FormatUint(uint64(addressOf(h)), 16))
+}
+
+// addressOf identifies an object: Python's id().
+func addressOf(v any) uintptr {
+	switch r := reflect.ValueOf(v); r.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Chan, reflect.Func, reflect.Slice, reflect.UnsafePointer:
+		return r.Pointer()
+	}
+	return 0
+}
+
+// Len is the number of entries.
+func (d *Dict) Len() int { return d.live }
+
+func (d *Dict) find(h any) int {
+	if d.index != nil {
+		if i, ok := d.index[h]; ok {
+			return i
+		}
+		return -1
+	}
+	if s, ok := h.(string); ok {
+		for i := range d.entries {
+			if e := &d.entries[i]; !e.dead {
+				if k, ok := e.hash.(string); ok && k == s {
+					return i
+				}
+			}
+		}
+		return -1
+	}
+	for i := range d.entries {
+		if !d.entries[i].dead && d.entries[i].hash == h {
+			return i
+		}
+	}
+	return -1
+}
+
+// Get returns the value of a key; the error is that of an unhashable key.
+func (d *Dict) Get(key Value) (Value, bool, error) {
+	h, err := hashOf(key, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	if i := d.find(h); i >= 0 {
+		return d.entries[i].val, true, nil
+	}
+	return nil, false, nil
+}
+
+// GetStr returns the value of a key that is a str.
+func (d *Dict) GetStr(key string) (Value, bool) {
+	if i := d.find(key); i >= 0 {
+		return d.entries[i].val, true
+	}
+	return nil, false
+}
+
+// Set stores a value; a key that is there keeps its place and its form.
+func (d *Dict) Set(key, val Value) error {
+	h, err := hashOf(key, 0)
+	if err != nil {
+		return err
+	}
+	d.set(h, key, val)
+	return nil
+}
+
+// SetStr stores a value under a str.
+func (d *Dict) SetStr(key string, val Value) { d.set(key, key, val) }
+
+func (d *Dict) set(h any, key, val Value) {
+	if i := d.find(h); i >= 0 {
+		d.entries[i].val = val
+		return
+	}
+	d.entries = append(d.entries, entry{hash: h, key: key, val: val})
+	d.live++
+	switch {
+	case d.index != nil:
+		d.index[h] = len(d.entries) - 1
+	case len(d.entries) > few:
+		d.rebuild()
+	}
+}
+
+// rebuild drops dead entries and makes the index anew.
+func (d *Dict) rebuild() {
+	kept := d.entries[:0]
+	for _, e := range d.entries {
+		if !e.dead {
+			kept = append(kept, e)
+		}
+	}
+	clear(d.entries[len(kept):])
+	d.entries = kept
+	if len(kept) <= few {
+		d.index = nil
+		return
+	}
+	d.index = make(map[any]int, 2*len(kept))
+	for i := range kept {
+		d.index[kept[i].hash] = i
+	}
+}
+
+// Delete removes a key and returns its value.
+func (d *Dict) Delete(key Value) (Value, bool, error) {
+	h, err := hashOf(key, 0)
+	if err != nil {
+		return nil, false, err
+	}
+	i := d.find(h)
+	if i < 0 {
+		return nil, false, nil
+	}
+	return d.deleteAt(i), true, nil
+}
+
+func (d *Dict) deleteAt(i int) Value {
+	v := d.entries[i].val
+	if d.index != nil {
+		delete(d.index, d.entries[i].hash)
+	}
+	d.live--
+	if i == len(d.entries)-1 {
+		d.entries[i] = entry{}
+		d.entries = d.entries[:i]
+		return v
+	}
+	d.entries[i] = entry{dead: true}
+	if len(d.entries) > few && d.live < len(d.entries)/2 {
+		d.rebuild()
+	}
+	return v
+}
+
+// Clear removes all entries.
+func (d *Dict) Clear() { d.entries, d.index, d.live = nil, nil, 0 }
+
+// last gives the position of the newest entry, or -1.
+func (d *Dict) last() int {
+	for i := len(d.entries) - 1; i >= 0; i-- {
+		if !d.entries[i].dead {
+			return i
+		}
+	}
+	return -1
+}
+
+// All goes over the entries in order. The dict must not change meanwhile.
+func (d *Dict) All() iter.Seq2[Value, Value] {
+	return func(yield func(k, v Value) bool) {
+		for i := range d.entries {
+			if e := &d.entries[i]; !e.dead && !yield(e.key, e.val) {
+				return
+			}
+		}
+	}
+}
+
+// Copy is a shallow copy.
+func (d *Dict) Copy() *Dict {
+	c := &Dict{Class: d.Class, live: d.live, entries: make([]entry, 0, d.live)}
+	for _, e := range d.entries {
+		if !e.dead {
+			c.entries = append(c.entries, e)
+		}
+	}
+	if len(c.entries) > few {
+		c.rebuild()
+	}
+	return c
+}
+
+// Set is Python's set. Its order is that of insertion, where Python's depends on
+// the hash seed.
+type Set struct{ d Dict }
+
+// NewSet makes a set of the values; the error is that of an unhashable one.
+func NewSet(vals ...Value) (*Set, error) {
+	s := &Set{}
+	for _, v := range vals {
+		if err := s.d.Set(v, nil); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Len is the number of elements.
+func (s *Set) Len() int { return s.d.Len() }
+
+// Add puts a value in.
+func (s *Set) Add(v Value) error { return s.d.Set(v, nil) }
+
+// Has tells whether a value is in.
+func (s *Set) Has(v Value) (bool, error) {
+	_, ok, err := s.d.Get(v)
+	return ok, err
+}
+
+// Values lists the elements.
+func (s *Set) Values() []Value {
+	out := make([]Value, 0, s.Len())
+	for k := range s.d.All() {
+		out = append(out, k)
+	}
+	return out
+}
