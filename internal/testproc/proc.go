@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -105,6 +106,7 @@ func (w *World) spawn(name string, cmd *exec.Cmd) (*Proc, error) {
 	cmd.Stdout, cmd.Stderr = logWriter{p}, logWriter{p}
 	cmd.WaitDelay = time.Second // a job of a killed minion may hold its standard error
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	endWithTest(cmd.SysProcAttr)
 	socket := filepath.Join(w.Dir, name+".ready")
 	os.Remove(socket)
 	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
@@ -116,12 +118,23 @@ func (w *World) spawn(name string, cmd *exec.Cmd) (*Proc, error) {
 		return nil, err
 	}
 	cmd.Env = append(append(cmd.Environ(), w.Env...), "NOTIFY_SOCKET="+socket)
-	if err := cmd.Start(); err != nil {
-		l.Close()
-		return nil, err
-	}
 	p.cmd = cmd
 	done, ready := p.done, p.ready
+	started := make(chan error)
+	go func() {
+		// The thread has to last as long as the daemon, see endWithTest.
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+		}
+		l.Close()
+		close(done)
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
 	go func() {
 		buf := make([]byte, 256)
 		for {
@@ -134,11 +147,6 @@ func (w *World) spawn(name string, cmd *exec.Cmd) (*Proc, error) {
 				return
 			}
 		}
-	}()
-	go func() {
-		p.err = cmd.Wait()
-		l.Close()
-		close(done)
 	}()
 	return p, nil
 }
