@@ -28,8 +28,8 @@ func (e *JSONError) Error() string {
 
 // ParseJSON is json.loads(text): also NaN, Infinity and -Infinity are numbers, and of
 // a key that comes twice the last value counts, at the place of the first. A whole
-// number beyond 64 bits is the text of its digits, half a surrogate pair U+FFFD. Errors
-// are of type *JSONError.
+// number beyond 64 bits is the text of its digits, half a surrogate pair the byte that
+// Python holds in that way, or U+FFFD. Errors are of type *JSONError.
 func ParseJSON(text string) (v any, err error) {
 	p := &jsonParser{s: text}
 	defer func() {
@@ -274,7 +274,11 @@ func (p *jsonParser) text() string {
 				}
 			}
 		}
-		b.WriteRune(r)
+		if r >= 0xdc80 && r <= 0xdcff {
+			b.WriteByte(byte(r)) // how Python holds a byte that is not UTF-8
+		} else {
+			b.WriteRune(r)
+		}
 	}
 }
 

@@ -34,7 +34,6 @@ var DefaultLimits = Limits{Bytes: 16 << 20, Depth: 256, Values: 1_000_000}
 type Document struct {
 	Value any
 	root  *syntax.Node
-	made  map[*syntax.Node]any
 }
 
 // Load reads text that holds one YAML document at most; no document is nil. Errors
@@ -87,7 +86,7 @@ func Parse(text string, limits Limits) (*Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &loader{limits: limits, made: map[*syntax.Node]any{}}
+	l := &loader{limits: limits}
 	v, err := l.document(root)
 	if err != nil {
 		if e, ok := err.(*Error); ok {
@@ -95,17 +94,21 @@ func Parse(text string, limits Limits) (*Document, error) {
 		}
 		return nil, err
 	}
-	return &Document{Value: v, root: root, made: l.made}, nil
+	return &Document{Value: v, root: root}, nil
 }
 
 // loader makes values of nodes. As PyYAML does, it makes a collection empty first and
 // fills it after everything that is less deep, so that the same mistake of two is found.
 type loader struct {
 	limits Limits
-	made   map[*syntax.Node]any // what was made of a node; an alias shares it
-	later  []func() error       // collections to be filled
-	merged int                  // entries that "<<" brought
+	later  []func() error // collections to be filled
+	merged int            // entries that "<<" brought
+	odd    int            // entries looked at to find keys that are not text
 }
+
+// mostOdd bounds the work for keys that are not text, which a wire.Map finds one by
+// one; it is enough for 20,000 of them in one map.
+const mostOdd = 200_000_000
 
 const yamlTag = "tag:yaml.org,2002:"
 
@@ -157,12 +160,12 @@ func tag(n *syntax.Node) string {
 
 // value makes the value of a node, once; lists and maps stay empty for now.
 func (l *loader) value(n *syntax.Node) (any, error) {
-	if v, ok := l.made[n]; ok {
-		return v, nil
+	if n.Made {
+		return n.Data, nil
 	}
 	v, err := l.construct(n)
 	if err == nil {
-		l.made[n] = v
+		n.Made, n.Data = true, v
 	}
 	return v, err
 }
@@ -314,6 +317,11 @@ func (l *loader) fill(n *syntax.Node, set func(key, val any)) error {
 			return badIn(context, n, k, "found conflicting ID '%s'", pytext.Str(key))
 		}
 		taken[same] = true
+		if _, isText := key.(string); !isText {
+			if l.odd += i / 2; l.odd > mostOdd {
+				return &Error{Class: "LimitError", Problem: "the document has maps with too many keys that are no text", At: k.Start}
+			}
+		}
 		set(key, val)
 	}
 	return nil
@@ -322,19 +330,16 @@ func (l *loader) fill(n *syntax.Node, set func(key, val any)) error {
 // size counts what the document holds when each alias is written out, and finds
 // collections that hold themselves.
 func (l *loader) size(root *syntax.Node) error {
-	sizes := map[*syntax.Node]int{}
 	const open = -1
 	var count func(n *syntax.Node) (int, error)
 	count = func(n *syntax.Node) (int, error) {
-		switch s := sizes[n]; {
-		case s == open:
+		switch {
+		case n.Size == open:
 			return 0, &Error{Class: "RecursionError", Problem: "a list or map holds itself by an alias", At: n.Start}
-		case s > 0:
-			return s, nil
+		case n.Size > 0:
+			return n.Size, nil
 		}
-		if len(n.Items) > 0 {
-			sizes[n] = open
-		}
+		n.Size = open
 		total := 1
 		for _, c := range n.Items {
 			s, err := count(c)
@@ -345,7 +350,7 @@ func (l *loader) size(root *syntax.Node) error {
 				return 0, &Error{Class: "LimitError", Problem: fmt.Sprintf("the document holds more than %d values, its aliases written out", l.limits.Values), At: n.Start}
 			}
 		}
-		sizes[n] = total
+		n.Size = total
 		return total, nil
 	}
 	_, err := count(root)

@@ -28,7 +28,7 @@ func (d *Document) At(path ...any) (Mark, bool) {
 				step = int64(i)
 			}
 			for i := 0; i < len(n.Items); i += 2 {
-				if key, ok := d.made[n.Items[i]]; ok && equalKey(key) == equalKey(step) {
+				if equalKey(n.Items[i].Data) == equalKey(step) {
 					at, child = n.Items[i].Start, n.Items[i+1]
 				}
 			}
@@ -54,7 +54,7 @@ func (d *Document) Walk(f func(path []any, at Mark) bool) {
 				if i%2 == 0 {
 					continue
 				}
-				at, step = n.Items[i-1].Start, d.made[n.Items[i-1]]
+				at, step = n.Items[i-1].Start, n.Items[i-1].Data
 			}
 			if p := append(path, step); f(p, at) {
 				walk(c, p)

@@ -24,6 +24,11 @@ type Node struct {
 	Value string  // of a scalar
 	Items []*Node // of a sequence; of a mapping the keys and values in turn
 	Start Mark    // where it begins, its anchor and tag included
+
+	// What the reader of the tree keeps with the node; Parse leaves it alone.
+	Made bool
+	Data any // the value that was made of it
+	Size int // the values it holds, or -1 while they are counted
 }
 
 // Parse reads text that holds one document at most and returns its root, nil when

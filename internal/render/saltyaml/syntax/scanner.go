@@ -63,7 +63,8 @@ type scanner struct {
 	index, line, column int // in characters
 
 	queue  []token
-	parsed int // tokens that were taken off the queue
+	head   int // tokens of the queue that were taken
+	parsed int // tokens that were taken in all
 
 	indent     int
 	indents    []int
@@ -170,7 +171,7 @@ func (s *scanner) readLine(b []byte) []byte {
 // peek is the next token, which stays.
 func (s *scanner) peek() *token {
 	for {
-		more := len(s.queue) == 0
+		more := s.waiting() == 0
 		if !more {
 			s.dropStaleKeys()
 			for i := range s.keys {
@@ -181,16 +182,21 @@ func (s *scanner) peek() *token {
 			}
 		}
 		if !more {
-			return &s.queue[0]
+			return &s.queue[s.head]
 		}
 		s.fetch()
 	}
 }
 
-// next takes the token that peek showed off the queue.
+// waiting counts the tokens that are still to be taken.
+func (s *scanner) waiting() int { return len(s.queue) - s.head }
+
+// next takes the token that peek showed, which is gone with the next peek.
 func (s *scanner) next() {
-	s.queue = s.queue[1:]
 	s.parsed++
+	if s.head++; s.head == len(s.queue) {
+		s.queue, s.head = s.queue[:0], 0
+	}
 }
 
 func (s *scanner) add(k kind, start Mark) {
@@ -205,7 +211,7 @@ func (s *scanner) indicator(k kind, n int) {
 }
 
 func (s *scanner) insert(number int, k kind, m Mark) {
-	s.queue = slices.Insert(s.queue, number-s.parsed, token{kind: k, start: m, end: m})
+	s.queue = slices.Insert(s.queue, s.head+number-s.parsed, token{kind: k, start: m, end: m})
 }
 
 // documentMark tells whether "---" or "..." stands here at the start of a line.
@@ -338,7 +344,7 @@ func (s *scanner) saveKey() {
 		s.keys[len(s.keys)-1] = simpleKey{
 			possible: true,
 			required: s.flow == 0 && s.indent == s.column,
-			number:   s.parsed + len(s.queue),
+			number:   s.parsed + s.waiting(),
 			index:    s.index, line: s.line, column: s.column,
 		}
 	}
@@ -362,7 +368,7 @@ func (s *scanner) roll(column, number int, k kind, m Mark) {
 	s.indents = append(s.indents, s.indent)
 	s.indent = column
 	if number < 0 {
-		number = s.parsed + len(s.queue)
+		number = s.parsed + s.waiting()
 	}
 	s.insert(number, k, m)
 }
