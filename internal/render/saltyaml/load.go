@@ -1,6 +1,7 @@
 // Package saltyaml reads and writes YAML as Salt does: what its renderer makes of an
-// SLS file and its filters of a value. Load and Render read; Dump and the filters
-// after it write the texts of PyYAML's and Python's own writers.
+// SLS file and its filters of a value. Start at Load and Render, which read, and at
+// YAML and JSON, which write the texts of PyYAML's and Python's own writers; package
+// pytext has all their options.
 //
 // A value is one of those of protocol/wire. A set of YAML becomes a list, and a
 // whole number beyond 64 bits the text of its digits.
