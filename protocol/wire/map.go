@@ -9,7 +9,7 @@ import "iter"
 type Map struct {
 	keys  []any
 	vals  []any
-	index map[string]int // only for maps of more than smallMap entries
+	index map[any]int // only for maps of more than smallMap entries
 }
 
 const smallMap = 12
@@ -95,11 +95,9 @@ func (m *Map) SetAny(key, val any) {
 	if b, ok := key.([]byte); ok {
 		key = string(b)
 	}
-	for i, k := range m.candidates(key) {
-		if k == key {
-			m.vals[i] = val
-			return
-		}
+	if i := m.find(key); i >= 0 {
+		m.vals[i] = val
+		return
 	}
 	m.append(key, val)
 }
@@ -109,32 +107,14 @@ func (m *Map) append(key, val any) {
 	m.keys = append(m.keys, key)
 	m.vals = append(m.vals, val)
 	if m.index != nil {
-		if s, ok := key.(string); ok {
-			m.index[s] = len(m.keys) - 1
-		}
+		m.index[key] = len(m.keys) - 1
 	} else if len(m.keys) > smallMap {
 		m.reindex()
 	}
 }
 
-// candidates yields the entries that may hold the key: one when the index knows it.
-func (m *Map) candidates(key any) iter.Seq2[int, any] {
-	return func(yield func(int, any) bool) {
-		if s, ok := key.(string); ok && m.index != nil {
-			if i, ok := m.index[s]; ok {
-				yield(i, m.keys[i])
-			}
-			return
-		}
-		for i, k := range m.keys {
-			if !yield(i, k) {
-				return
-			}
-		}
-	}
-}
-
-func (m *Map) find(key string) int {
+// find is the place of a key, -1 where there is none.
+func (m *Map) find(key any) int {
 	if m.index != nil {
 		if i, ok := m.index[key]; ok {
 			return i
@@ -142,7 +122,7 @@ func (m *Map) find(key string) int {
 		return -1
 	}
 	for i, k := range m.keys {
-		if s, ok := k.(string); ok && s == key {
+		if k == key {
 			return i
 		}
 	}
@@ -154,11 +134,9 @@ func (m *Map) reindex() {
 	if len(m.keys) <= smallMap {
 		return
 	}
-	m.index = make(map[string]int, len(m.keys))
+	m.index = make(map[any]int, len(m.keys))
 	for i, k := range m.keys {
-		if s, ok := k.(string); ok {
-			m.index[s] = i
-		}
+		m.index[k] = i
 	}
 }
 
