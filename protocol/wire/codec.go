@@ -199,9 +199,8 @@ func (r *reader) mapping(unique bool) (any, error) {
 	}
 	m := &Map{keys: make([]any, 0, n), vals: make([]any, 0, n)}
 	if n > smallMap {
-		m.index = make(map[string]int, min(n, 1024))
+		m.index = make(map[any]int, min(n, 1024))
 	}
-	var others map[any]int // where keys that are not text are, once there are many
 	for range n {
 		key, err := r.key()
 		if err != nil {
@@ -211,19 +210,7 @@ func (r *reader) mapping(unique bool) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		at := -1
-		if s, ok := key.(string); ok {
-			at = m.find(s)
-		} else {
-			if others == nil {
-				others = make(map[any]int)
-			}
-			if i, ok := others[key]; ok {
-				at = i
-			} else {
-				others[key] = len(m.keys)
-			}
-		}
+		at := m.find(key)
 		switch {
 		case at < 0:
 			m.append(key, val)
