@@ -399,6 +399,7 @@ func spreadMapping(t *py.Thread, v py.Value, kw []py.KW) ([]py.KW, error) {
 }
 
 func (c *compiler) filter(x *syntax.Filter, b block) expr {
+	c.mustHave("filter", x.Name, c.env.Filters, x.Line(), b)
 	var node expr
 	if x.Node != nil {
 		node = c.expr(x.Node, b)
@@ -410,10 +411,8 @@ func (c *compiler) filter(x *syntax.Filter, b block) expr {
 func (c *compiler) filterOf(x *syntax.Filter, b block, node expr) expr {
 	args := c.arguments(&x.Args, b, nil)
 	fn := c.env.Filters[x.Name]
+	c.mustHave("filter", x.Name, c.env.Filters, x.Line(), b)
 	if fn == nil {
-		if !b.soft {
-			c.fail(x.Line(), "No filter named %s.", py.Quote(x.Name))
-		}
 		return func(*frame) (py.Value, error) {
 			return nil, py.Raise("TemplateRuntimeError", "No filter named %s found.", py.Quote(x.Name))
 		}
@@ -440,7 +439,16 @@ func (c *compiler) filterOf(x *syntax.Filter, b block, node expr) expr {
 	}
 }
 
+// mustHave abandons a template with a filter or test that there is not. Inside an
+// if that is for the render to say, where it comes there.
+func (c *compiler) mustHave(kind, name string, in map[string]py.Callable, line int, b block) {
+	if in[name] == nil && !b.soft {
+		c.fail(line, "No %s named %s.", kind, py.Quote(name))
+	}
+}
+
 func (c *compiler) test(x *syntax.Test, b block) expr {
+	c.mustHave("test", x.Name, c.env.Tests, x.Line(), b)
 	node := c.expr(x.Node, b)
 	if len(x.Args.Pos) == 0 && len(x.Args.Kw) == 0 && x.Args.Star == nil && x.Args.Star2 == nil {
 		switch x.Name { // the commonest, if nobody replaced them
@@ -458,9 +466,6 @@ func (c *compiler) test(x *syntax.Test, b block) expr {
 	args := c.arguments(&x.Args, b, nil)
 	fn := c.env.Tests[x.Name]
 	if fn == nil {
-		if !b.soft {
-			c.fail(x.Line(), "No test named %s.", py.Quote(x.Name))
-		}
 		return func(*frame) (py.Value, error) {
 			return nil, py.Raise("TemplateRuntimeError", "No test named %s found.", py.Quote(x.Name))
 		}

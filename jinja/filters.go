@@ -224,11 +224,11 @@ func filterInt(c *py.Call) (py.Value, error) {
 	var v py.Value
 	var err error
 	if s, ok := py.AsString(c.Args[0]); ok {
-		base, ok := py.AsInt(c.Args[2])
-		if !ok {
-			return nil, py.Raise("TypeError", "'%s' object cannot be interpreted as an integer", py.TypeName(c.Args[2]))
+		if base, ok := py.AsInt(c.Args[2]); ok {
+			v, err = py.ParseInt(s, int(base))
+		} else {
+			err = py.Raise("TypeError", "'%s' object cannot be interpreted as an integer", py.TypeName(c.Args[2]))
 		}
-		v, err = py.ParseInt(s, int(base))
 	} else {
 		v, err = py.ToInt(c.Args[0])
 	}
@@ -324,6 +324,9 @@ func filterIndent(c *py.Call) (py.Value, error) {
 			return nil, err
 		}
 		pad = strings.Repeat(" ", int(max(n, 0)))
+	}
+	if _, isList := c.Args[0].(*py.List); isList { // to which Python can add text
+		return nil, py.Raise("AttributeError", "'list' object has no attribute 'splitlines'")
 	}
 	v, err := py.Binary(c.T, "+", c.Args[0], "\n")
 	if err != nil {
@@ -433,8 +436,10 @@ func filterWordwrap(c *py.Call) (py.Value, error) {
 		}
 		return nil, py.Raise("AttributeError", "'%s' object has no attribute 'splitlines'", py.TypeName(c.Args[0]))
 	}
-	width, err := intArg(c, 1)
-	if err != nil {
+	width := 0
+	if w, ok := py.AsInt(c.Args[1]); ok {
+		width = int(w)
+	} else if _, err := py.Compare(c.T, py.LE, c.Args[1], int64(0)); err != nil {
 		return nil, err
 	}
 	long, err := truth(c, 2)

@@ -61,7 +61,8 @@ func LookupAttr(t *Thread, v Value, name string) (Value, bool, error) {
 	case int64, *big.Int, bool:
 		switch name {
 		case "real", "numerator":
-			return v, true, nil
+			n, err := Unary("+", v)
+			return n, true, err
 		case "imag":
 			return int64(0), true, nil
 		case "denominator":

@@ -41,7 +41,8 @@ func (sp *spec) padTo(s string, def byte) string {
 	return strings.Repeat(sp.fill, n) + s
 }
 
-func parseSpec(s string) (*spec, error) {
+func parseSpec(s, typeName string) (*spec, error) {
+	whole := s
 	sp := &spec{fill: " ", prec: -1}
 	isAlign := func(c byte) bool { return c == '<' || c == '>' || c == '=' || c == '^' }
 	_, n := utf8.DecodeRuneInString(s)
@@ -113,7 +114,7 @@ func parseSpec(s string) (*spec, error) {
 	}
 	r, n := utf8.DecodeRuneInString(s)
 	if n < len(s) {
-		return nil, Raise("ValueError", "Invalid format specifier")
+		return nil, Raise("ValueError", "Invalid format specifier '%s' for object of type '%s'", whole, typeName)
 	}
 	if n > 0 {
 		sp.typ = r
@@ -132,7 +133,7 @@ func Format(t *Thread, v Value, specText string) (string, error) {
 		return formatStr(t, s, specText)
 	case bool, int64, *big.Int:
 		if b, ok := x.(bool); ok {
-			sp, err := parseSpec(specText)
+			sp, err := parseSpec(specText, "bool")
 			if err != nil {
 				return "", err
 			}
@@ -158,7 +159,7 @@ func unknownCode(r rune, typeName string) error {
 }
 
 func formatStr(t *Thread, s, specText string) (string, error) {
-	sp, err := parseSpec(specText)
+	sp, err := parseSpec(specText, "str")
 	if err != nil {
 		return "", err
 	}
@@ -189,7 +190,7 @@ func formatStr(t *Thread, s, specText string) (string, error) {
 }
 
 func formatNumber(t *Thread, v Value, specText, typeName string) (string, error) {
-	sp, err := parseSpec(specText)
+	sp, err := parseSpec(specText, typeName)
 	if err != nil {
 		return "", err
 	}
@@ -215,7 +216,7 @@ func formatNumber(t *Thread, v Value, specText, typeName string) (string, error)
 				return "", Raise("ValueError", "Sign not allowed with integer format specifier 'c'")
 			}
 			if !n.IsInt64() || n.Int64() < 0 || n.Int64() > 0x10ffff {
-				return "", Raise("OverflowError", "%%c arg not in range(0x110000)")
+				return "", Raise("OverflowError", "%s", "%c arg not in range(0x110000)")
 			}
 			return sp.padTo(string(rune(n.Int64())), '<'), nil
 		}
@@ -390,19 +391,11 @@ func (f *formatter) expand(s string, depth int) (string, error) {
 			if i+1 >= len(s) {
 				return "", Raise("ValueError", "Single '{' encountered in format string")
 			}
-			level, j := 1, i+1
-			for ; j < len(s) && level > 0; j++ {
-				switch s[j] {
-				case '{':
-					level++
-				case '}':
-					level--
-				}
+			fl, n, err := parseField(s[i+1:])
+			if err != nil {
+				return "", err
 			}
-			if level > 0 {
-				return "", Raise("ValueError", "expected '}' before end of string")
-			}
-			out, err := f.field(s[i+1:j-1], depth)
+			out, err := f.field(fl, depth)
 			if err != nil {
 				return "", err
 			}
@@ -410,7 +403,7 @@ func (f *formatter) expand(s string, depth int) (string, error) {
 				return "", err
 			}
 			b.WriteString(out)
-			i = j
+			i += 1 + n
 		default:
 			j := strings.IndexAny(s[i:], "{}")
 			if j < 0 {
@@ -423,46 +416,74 @@ func (f *formatter) expand(s string, depth int) (string, error) {
 	return b.String(), f.t.Alloc(b.Len())
 }
 
-func (f *formatter) field(body string, depth int) (string, error) {
-	name, conv, specText := body, "", ""
-	// the name ends at ! or :, but not inside brackets
-	level := 0
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case c == '[':
-			level++
-		case c == ']':
-			level--
-		case level > 0:
-		case c == ':':
-			name, specText = body[:i], body[i+1:]
-			i = len(body)
-		case c == '!':
-			name = body[:i]
-			rest := body[i+1:]
-			if rest == "" {
-				return "", Raise("ValueError", "end of string while looking for conversion specifier")
+// field is what stands between { and }.
+type field struct{ name, conv, spec string }
+
+// parseField reads a field up to and with its }; n is its length.
+func parseField(s string) (fl field, n int, err error) {
+	bracket := false
+	end := byte(0)
+	i := 0
+	for ; i < len(s) && end == 0; i++ {
+		switch c := s[i]; c {
+		case '{':
+			return fl, 0, Raise("ValueError", "unexpected '{' in field name")
+		case '[', ']':
+			bracket = c == '['
+		case '}', ':', '!':
+			if !bracket {
+				end = c
 			}
-			_, n := utf8.DecodeRuneInString(rest)
-			conv = rest[:n]
-			rest = rest[n:]
-			if rest != "" {
-				if rest[0] != ':' {
-					return "", Raise("ValueError", "expected ':' after conversion specifier")
-				}
-				specText = rest[1:]
-			}
-			i = len(body)
 		}
 	}
-	v, err := f.lookup(name)
+	if end == 0 {
+		return fl, 0, Raise("ValueError", "expected '}' before end of string")
+	}
+	fl.name = s[:i-1]
+	if end == '}' {
+		return fl, i, nil
+	}
+	if end == '!' {
+		if i >= len(s) {
+			return fl, 0, Raise("ValueError", "end of string while looking for conversion specifier")
+		}
+		_, k := utf8.DecodeRuneInString(s[i:])
+		fl.conv = s[i : i+k]
+		i += k
+		if i < len(s) {
+			i++
+			switch s[i-1] {
+			case '}':
+				return fl, i, nil
+			case ':':
+			default:
+				return fl, 0, Raise("ValueError", "expected ':' after conversion specifier")
+			}
+		}
+	}
+	start, level := i, 1
+	for ; i < len(s); i++ {
+		switch s[i] {
+		case '{':
+			level++
+		case '}':
+			if level--; level == 0 {
+				fl.spec = s[start:i]
+				return fl, i + 1, nil
+			}
+		}
+	}
+	return fl, 0, Raise("ValueError", "unmatched '{' in format spec")
+}
+
+func (f *formatter) field(fl field, depth int) (string, error) {
+	conv, specText := fl.conv, fl.spec
+	v, err := f.lookup(fl.name)
 	if err != nil {
 		return "", err
 	}
-	if strings.ContainsAny(specText, "{}") {
-		if specText, err = f.expand(specText, depth-1); err != nil {
-			return "", err
-		}
+	if specText, err = f.expand(specText, depth-1); err != nil {
+		return "", err
 	}
 	switch conv {
 	case "":
@@ -505,8 +526,8 @@ func (f *formatter) lookup(name string) (Value, error) {
 	var v Value
 	var err error
 	switch n, convErr := strconv.Atoi(first); {
-	case first == "" || convErr == nil && first[0] >= '0' && first[0] <= '9':
-		if first == "" {
+	case name == "" || convErr == nil && first[0] >= '0' && first[0] <= '9':
+		if name == "" {
 			if f.manual {
 				return nil, Raise("ValueError", "cannot switch from manual field specification to automatic field numbering")
 			}

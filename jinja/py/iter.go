@@ -314,6 +314,13 @@ func Reversed(t *Thread, v Value) (Iterator, error) {
 			return nil, x.Fail()
 		}
 	}
+	if _, ok := v.(Indexer); ok {
+		if _, ok := v.(Mapping); !ok {
+			if items, err := Collect(t, v); err == nil {
+				return Reversed(t, Tuple(items))
+			}
+		}
+	}
 	return nil, Raise("TypeError", "'%s' object is not reversible", TypeName(v))
 }
 

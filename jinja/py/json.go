@@ -235,7 +235,7 @@ func (w *jsonWriter) text(s string) {
 			b.WriteString(`\b`)
 		case r == '\f':
 			b.WriteString(`\f`)
-		case r < 0x20 || !w.Raw && r >= 0x7f && r < 0x10000 && r != 0x7f:
+		case r < 0x20 || !w.Raw && r >= 0x7f && r < 0x10000:
 			fmt.Fprintf(b, `\u%04x`, r)
 		case r >= 0x10000 && !w.Raw:
 			r -= 0x10000

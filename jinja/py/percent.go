@@ -55,7 +55,11 @@ func percent(t *Thread, format string, args Value, text func(v Value, conv byte)
 	case *Dict, *List, Indexer:
 		isMapping = true
 	}
+	byKey := false // a key was used: no plain argument may follow
 	arg := func() (Value, error) {
+		if byKey {
+			return nil, Raise("TypeError", "not enough arguments for format string")
+		}
 		if isTuple {
 			if next >= len(tuple) {
 				return nil, Raise("TypeError", "not enough arguments for format string")
@@ -101,7 +105,7 @@ func percent(t *Thread, format string, args Value, text func(v Value, conv byte)
 			if err != nil {
 				return "", err
 			}
-			val, have = v, true
+			val, have, byKey = v, true, true
 		}
 	flags:
 		for ; i < len(format); i++ {
@@ -215,16 +219,16 @@ func (sp *spec) percentOne(t *Thread, r rune, at int, val Value, text func(Value
 		case string, Markup:
 			s, _ := asStr(x)
 			if runeLen(s) != 1 {
-				return "", Raise("TypeError", "%%c requires int or char")
+				return "", Raise("TypeError", "%s", "%c requires int or char")
 			}
 			return sp.padTo(s, '>'), nil
 		case int64:
 			if x < 0 || x > 0x10ffff {
-				return "", Raise("OverflowError", "%%c arg not in range(0x110000)")
+				return "", Raise("OverflowError", "%s", "%c arg not in range(0x110000)")
 			}
 			return sp.padTo(string(rune(x)), '>'), nil
 		}
-		return "", Raise("TypeError", "%%c requires int or char")
+		return "", Raise("TypeError", "%s", "%c requires int or char")
 	case 'd', 'i', 'u', 'x', 'X', 'o':
 		if u, ok := val.(*Undefined); ok {
 			return "", u.Fail()

@@ -72,7 +72,7 @@ func init() {
 	register("str",
 		mapped("upper", upper),
 		mapped("lower", lower),
-		mapped("casefold", func(s string) string { return lower(strings.ReplaceAll(s, "ß", "ss")) }),
+		mapped("casefold", casefold),
 		mapped("capitalize", capitalize),
 		mapped("title", title),
 		mapped("swapcase", swapcase),
@@ -174,15 +174,69 @@ func init() {
 	)
 }
 
-func upper(s string) string {
-	if strings.Contains(s, "ß") {
-		s = strings.ReplaceAll(s, "ß", "SS")
+// mapRunes replaces each rune by its entry in special, or by f of it.
+func mapRunes(s string, special map[rune]string, f func(rune) rune) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	for _, r := range s {
+		if m, ok := special[r]; ok {
+			b.WriteString(m)
+		} else {
+			b.WriteRune(f(r))
+		}
 	}
-	return strings.ToUpper(s)
+	return b.String()
+}
+
+func upper(s string) string {
+	if isASCII(s) {
+		return strings.ToUpper(s)
+	}
+	return mapRunes(s, upperSpecial, unicode.ToUpper)
 }
 
 func lower(s string) string {
-	return strings.ToLower(s)
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	s = finalSigma(s)
+	return mapRunes(s, lowerSpecial, unicode.ToLower)
+}
+
+// finalSigma lowers a capital sigma that ends a word to its form for that place.
+func finalSigma(s string) string {
+	if !strings.ContainsRune(s, 'Σ') {
+		return s
+	}
+	rs := []rune(s)
+	ignorable := func(r rune) bool {
+		return unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk) || r == '\'' || r == '.' || r == ':' || r == '’'
+	}
+	cased := func(i, step int) bool {
+		for i += step; i >= 0 && i < len(rs) && ignorable(rs[i]); i += step {
+		}
+		return i >= 0 && i < len(rs) && isCased(rs[i])
+	}
+	for i, r := range rs {
+		if r == 'Σ' && cased(i, -1) && !cased(i, 1) {
+			rs[i] = 'ς'
+		}
+	}
+	return string(rs)
+}
+
+func casefold(s string) string {
+	if isASCII(s) {
+		return strings.ToLower(s)
+	}
+	return mapRunes(s, foldSpecial, unicode.ToLower)
+}
+
+func titleRune(r rune) string {
+	if m, ok := titleSpecial[r]; ok {
+		return m
+	}
+	return string(unicode.ToTitle(r))
 }
 
 func capitalize(s string) string {
@@ -190,11 +244,7 @@ func capitalize(s string) string {
 		return s
 	}
 	r, n := utf8.DecodeRuneInString(s)
-	head := string(unicode.ToTitle(r))
-	if r == 'ß' {
-		head = "Ss"
-	}
-	return head + strings.ToLower(s[n:])
+	return titleRune(r) + lower(s[n:])
 }
 
 func title(s string) string {
@@ -204,9 +254,9 @@ func title(s string) string {
 		cased := isCased(r)
 		switch {
 		case cased && inWord:
-			b.WriteRune(unicode.ToLower(r))
+			b.WriteString(lower(string(r)))
 		case cased:
-			b.WriteRune(unicode.ToTitle(r))
+			b.WriteString(titleRune(r))
 		default:
 			b.WriteRune(r)
 		}

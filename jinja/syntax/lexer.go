@@ -82,11 +82,10 @@ func describeExpr(expr string) string {
 
 // Is tells whether the token is of a kind or, for "name:word", that word.
 func (t Token) Is(expr string) bool {
-	if t.Kind == expr {
-		return true
+	if word, ok := strings.CutPrefix(expr, "name:"); ok {
+		return t.Kind == NameToken && t.Text == word
 	}
-	kind, word, ok := strings.Cut(expr, ":")
-	return ok && t.Kind == kind && t.Text == word
+	return t.Kind == expr
 }
 
 type lexer struct {
@@ -346,9 +345,9 @@ func (lx *lexer) raw() {
 // space that goes with it; 0 when s does not start with one.
 func (lx *lexer) endLen(s, end string, trim, plus bool) int {
 	switch {
-	case plus && strings.HasPrefix(s, "+"+end):
+	case plus && s != "" && s[0] == '+' && strings.HasPrefix(s[1:], end):
 		return 1 + len(end)
-	case strings.HasPrefix(s, "-"+end):
+	case s != "" && s[0] == '-' && strings.HasPrefix(s[1:], end):
 		rest := strings.TrimLeftFunc(s[1+len(end):], isSpace)
 		return len(s) - len(rest)
 	case strings.HasPrefix(s, end):
@@ -408,13 +407,7 @@ func (lx *lexer) tag(end, endKind string) {
 			lx.number(s)
 			continue
 		case r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Mn, r):
-			n := 0
-			for i, c := range s + " " {
-				if !(c == '_' || unicode.IsLetter(c) || unicode.IsNumber(c) || unicode.Is(unicode.Mn, c) || unicode.Is(unicode.Mc, c)) || i == len(s) {
-					n = i
-					break
-				}
-			}
+			n := wordLen(s)
 			if !isIdentifier(s[:n]) {
 				lx.fail(lx.line, "Invalid character in identifier")
 			}
@@ -449,6 +442,22 @@ func (lx *lexer) tag(end, endKind string) {
 	if end == "line statement" {
 		lx.emit(endKind, "")
 	}
+}
+
+// wordLen measures the letters, digits and marks that s starts with.
+func wordLen(s string) int {
+	for i, c := range s {
+		if c < utf8.RuneSelf {
+			if c == '_' || c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' {
+				continue
+			}
+			return i
+		}
+		if !unicode.IsLetter(c) && !unicode.IsNumber(c) && !unicode.In(c, unicode.Mn, unicode.Mc) {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // isIdentifier is Python's str.isidentifier for what the lexer takes for a word.
