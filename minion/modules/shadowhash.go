@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	//lint:ignore SA1019 it is what bcrypt is made of
 	"golang.org/x/crypto/blowfish"
 
 	"github.com/gosalt/gosalt/internal/module"
