@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/logs"
@@ -207,4 +208,6 @@ func writePID(name string) (remove func(), err error) {
 func ready() {
 	notifySystemd("READY=1")
 	reportChild(nil)
+	// What starting took (configuration, grains, keys) is given back.
+	time.AfterFunc(2*time.Second, debug.FreeOSMemory)
 }
