@@ -346,8 +346,8 @@ func cmdEnv(c *module.Call, o *cmdOptions, shell string, u *host.User) []string 
 	}
 	all := wire.NewMap()
 	if !o.CleanEnv {
-		for _, e := range os.Environ() {
-			if k, v, ok := strings.Cut(e, "="); ok && k != "" && (k != "NOTIFY_SOCKET" || env.Has(k)) {
+		for k, v := range environ(c).Strings() {
+			if k != "NOTIFY_SOCKET" {
 				all.Set(k, v)
 			}
 		}
