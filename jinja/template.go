@@ -45,33 +45,48 @@ func (fn *function) run(c *Context, out *output) error {
 // package py are used as they are, and the template can change them. The error is
 // an *[Error].
 func (t *Template) Render(ctx context.Context, vars map[string]any) (string, error) {
-	vs, err := convert(vars)
-	if err != nil {
-		return "", place(err, t.name, 0)
+	return t.RenderWith(ctx, nil, vars)
+}
+
+// RenderWith is Render with globals for this render, which stand before those of
+// the environment and are seen in templates imported without context too.
+func (t *Template) RenderWith(ctx context.Context, globals, vars map[string]any) (string, error) {
+	c, err := t.start(ctx, globals, vars)
+	if err == nil {
+		out := &output{thread: c.st.thread, root: true}
+		if err = t.root.run(c, out); err == nil {
+			return out.b.String(), nil
+		}
 	}
-	st := newState(ctx, t.env)
-	if err := st.thread.Alive(); err != nil {
-		return "", place(err, t.name, 0)
-	}
-	out := &output{thread: st.thread, root: true}
-	if err := t.root.run(st.newContext(t, vs), out); err != nil {
-		return "", place(err, t.name, 0)
-	}
-	return out.b.String(), nil
+	return "", place(err, t.name, 0)
 }
 
 // Module renders the template and returns what it sets at its top level.
 func (t *Template) Module(ctx context.Context, vars map[string]any) (*Module, error) {
+	c, err := t.start(ctx, nil, vars)
+	if err == nil {
+		var m *Module
+		if m, err = c.st.module(t, c); err == nil {
+			return m, nil
+		}
+	}
+	return nil, place(err, t.name, 0)
+}
+
+// start makes the context of a render.
+func (t *Template) start(ctx context.Context, globals, vars map[string]any) (*Context, error) {
+	st := newState(ctx, t.env)
+	var err error
+	if len(globals) > 0 {
+		if st.globals, err = convert(globals); err != nil {
+			return nil, err
+		}
+	}
 	vs, err := convert(vars)
 	if err != nil {
-		return nil, place(err, t.name, 0)
+		return nil, err
 	}
-	st := newState(ctx, t.env)
-	m, err := st.module(t, st.newContext(t, vs))
-	if err != nil {
-		return nil, place(err, t.name, 0)
-	}
-	return m, nil
+	return st.newContext(t, vs), st.thread.Alive()
 }
 
 func convert(vars map[string]any) (map[string]py.Value, error) {

@@ -144,6 +144,53 @@ func fromReflect(r reflect.Value, depth int) (Value, error) {
 	return nil, fmt.Errorf("convert to a template value: %s has no counterpart in templates", r.Type())
 }
 
+// Copy copies lists, dicts, sets and tuples, and those in them, as Python's
+// copy.deepcopy does: what was one object twice is one in the copy too. Other
+// objects are shared. Renders that may change a value each need a copy.
+func Copy(v Value) Value { return deepCopy(v, map[any]Value{}, 0) }
+
+func deepCopy(v Value, done map[any]Value, depth int) Value {
+	if depth > 10*maxNesting {
+		return v
+	}
+	switch x := v.(type) {
+	case *List:
+		if c, ok := done[x]; ok {
+			return c
+		}
+		l := &List{Items: make([]Value, len(x.Items))}
+		done[x] = l
+		for i, e := range x.Items {
+			l.Items[i] = deepCopy(e, done, depth+1)
+		}
+		return l
+	case *Dict:
+		if c, ok := done[x]; ok {
+			return c
+		}
+		d := x.Copy()
+		done[x] = d
+		for i := range d.entries {
+			d.entries[i].val = deepCopy(d.entries[i].val, done, depth+1)
+		}
+		return d
+	case *Set:
+		if c, ok := done[x]; ok {
+			return c
+		}
+		s := &Set{d: *x.d.Copy()}
+		done[x] = s
+		return s
+	case Tuple:
+		t := make(Tuple, len(x))
+		for i, e := range x {
+			t[i] = deepCopy(e, done, depth+1)
+		}
+		return t
+	}
+	return v
+}
+
 // ToGo makes plain Go data of a Value: nil, bool, int64, *big.Int, float64,
 // string, []byte, []any, map[string]any and time.Time. Keys of dicts become their
 // str(). To keep the order of dicts walk them with [Dict.All] instead.

@@ -183,16 +183,11 @@ func (lx *lexer) find() (at int, s start) {
 		}
 	}
 	if p := lx.cfg.LineCommentPrefix; p != "" {
-		for from := lx.pos; ; {
-			i := strings.Index(lx.src[from:], p)
-			if i < 0 || at >= 0 && from+i > at {
-				break
-			}
+		if i := strings.Index(lx.src[lx.pos:], p); i >= 0 && (at < 0 || lx.pos+i <= at) {
 			// white space before it goes too
-			i += from
+			i += lx.pos
 			b := len(strings.TrimRight(lx.src[lx.pos:i], " \t\v\f")) + lx.pos
 			at, s = b, start{text: lx.src[b : i+len(p)], kind: "line comment"}
-			break
 		}
 	}
 	return at, s
