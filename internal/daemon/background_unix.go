@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"golang.org/x/sys/unix"
 )
 
 // childEnv marks a process that was started in the background; its value is the
@@ -86,7 +87,7 @@ func reportChild(err error) {
 	io.WriteString(f, "+")
 	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
 		for fd := range 3 {
-			syscall.Dup2(int(null.Fd()), fd)
+			unix.Dup2(int(null.Fd()), fd)
 		}
 		null.Close()
 	}
