@@ -11,10 +11,14 @@
 // from strangers can be rendered. A template is compiled once, to closures over
 // numbered slots, and may be rendered by many goroutines at a time.
 //
-// What differs from jinja2: there is no autoescaping (the statement is read and
-// does nothing; the filters escape and safe work), no async, no i18n extension.
-// Sets keep the order of insertion. Names in nested functions follow Python's
-// closures, as they do there.
+// What differs from jinja2 on purpose: there is no autoescaping (the statement is
+// read and does nothing; the filters escape and safe work), no async, no i18n
+// extension, no \N{name} in strings and no complex numbers. Sets keep the order of
+// insertion, where Python's depends on hashes. An include without context prints
+// where it stands also inside of set, filter and macro, where jinja2 3.1.2 loses or
+// misplaces its text. A macro that outlives its loop finds the loop's variable
+// undefined; jinja2 hands out an internal object. Numbers, nesting and sizes have
+// limits, see [github.com/gosalt/gosalt/jinja/py.Limits].
 //
 // Start reading at env.go, then compile.go.
 package jinja

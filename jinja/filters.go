@@ -20,18 +20,18 @@ var builtinFilters = sync.OnceValue(func() map[string]py.Callable {
 			m[n] = py.NewFunc(fn, params, f)
 		}
 	}
-	add("abs", "abs", "x", func(c *py.Call) (py.Value, error) { return py.Abs(c.Args[0]) })
+	add("abs", "abs", "x, /", func(c *py.Call) (py.Value, error) { return py.Abs(c.Args[0]) })
 	add("attr", "do_attr", "@env, obj, name", filterAttr)
 	add("batch", "do_batch", "value, linecount, fill_with=None", filterBatch)
 	add("capitalize", "do_capitalize", "s", strMethod("capitalize"))
 	add("center", "do_center", "value, width=80", strMethod("center"))
-	add("count length", "len", "obj", func(c *py.Call) (py.Value, error) {
+	add("count length", "len", "obj, /", func(c *py.Call) (py.Value, error) {
 		n, err := py.Len(c.T, c.Args[0])
 		return int64(n), err
 	})
 	add("d default", "do_default", "value, default_value='', boolean=False", filterDefault)
 	add("dictsort", "do_dictsort", "value, case_sensitive=False, by='key', reverse=False", filterDictsort)
-	add("e escape", "escape", "s", func(c *py.Call) (py.Value, error) { return asValue(py.Escape(c.T, c.Args[0])) })
+	add("e escape", "markupsafe._speedups.escape", "s, /", func(c *py.Call) (py.Value, error) { return asValue(py.Escape(c.T, c.Args[0])) })
 	add("filesizeformat", "do_filesizeformat", "value, binary=False", filterFilesize)
 	add("first", "sync_do_first", "@env, seq", filterFirst)
 	add("float", "do_float", "value, default=0.0", filterFloat)
@@ -79,7 +79,7 @@ var builtinFilters = sync.OnceValue(func() map[string]py.Callable {
 	add("selectattr", "sync_do_selectattr", "@context, value, *args, **kwargs", choose(true, true))
 	add("slice", "sync_do_slice", "value, slices, fill_with=None", filterSlice)
 	add("sort", "do_sort", "@env, value, reverse=False, case_sensitive=False, attribute=None", filterSort)
-	add("string", "soft_str", "s", func(c *py.Call) (py.Value, error) { return softStr(c.T, c.Args[0]) })
+	add("string", "markupsafe._speedups.soft_str", "s, /", func(c *py.Call) (py.Value, error) { return softStr(c.T, c.Args[0]) })
 	add("striptags", "do_striptags", "value", filterStriptags)
 	add("sum", "sync_do_sum", "@env, iterable, attribute=None, start=0", filterSum)
 	add("title", "do_title", "s", filterTitle)
@@ -361,6 +361,10 @@ func filterIndent(c *py.Call) (py.Value, error) {
 }
 
 func filterTruncate(c *py.Call) (py.Value, error) {
+	if !py.IsNumber(c.Args[1]) {
+		_, err := py.Compare(c.T, py.GE, c.Args[1], int64(0))
+		return nil, err
+	}
 	length, err := intArg(c, 1)
 	if err != nil {
 		return nil, err

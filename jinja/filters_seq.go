@@ -73,10 +73,6 @@ func caseOf(c *py.Call, i int) (func(py.Value) py.Value, error) {
 }
 
 func filterSort(c *py.Call) (py.Value, error) {
-	reverse, err := truth(c, 1)
-	if err != nil {
-		return nil, err
-	}
 	post, err := caseOf(c, 2)
 	if err != nil {
 		return nil, err
@@ -96,6 +92,10 @@ func filterSort(c *py.Call) (py.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	reverse, err := intArg(c, 1)
+	if err != nil {
+		return nil, err
+	}
 	out, err := py.Sorted(c.T, items, func(v py.Value) (py.Value, error) {
 		keys := make([]py.Value, len(gets))
 		for i, g := range gets {
@@ -106,7 +106,7 @@ func filterSort(c *py.Call) (py.Value, error) {
 			keys[i] = k
 		}
 		return &py.List{Items: keys}, nil
-	}, reverse)
+	}, reverse != 0)
 	if err != nil {
 		return nil, err
 	}
@@ -115,10 +115,6 @@ func filterSort(c *py.Call) (py.Value, error) {
 
 func filterDictsort(c *py.Call) (py.Value, error) {
 	sensitive, err := truth(c, 1)
-	if err != nil {
-		return nil, err
-	}
-	reverse, err := truth(c, 3)
 	if err != nil {
 		return nil, err
 	}
@@ -134,13 +130,17 @@ func filterDictsort(c *py.Call) (py.Value, error) {
 	if err != nil {
 		return nil, err
 	}
+	reverse, err := intArg(c, 3)
+	if err != nil {
+		return nil, err
+	}
 	out, err := py.Sorted(c.T, items, func(v py.Value) (py.Value, error) {
 		k := v.(py.Tuple)[pos]
 		if !sensitive {
 			k = ignoreCase(k)
 		}
 		return k, nil
-	}, reverse)
+	}, reverse != 0)
 	if err != nil {
 		return nil, err
 	}

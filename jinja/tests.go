@@ -36,7 +36,7 @@ var builtinTests = sync.OnceValue(func() map[string]py.Callable {
 	is("number", py.IsNumber)
 	is("string", func(v py.Value) bool { _, ok := py.AsString(v); return ok })
 	is("mapping", isMapping)
-	is("callable", py.IsCallable)
+	add("callable", "callable", "obj, /", func(c *py.Call) (bool, error) { return py.IsCallable(c.Args[0]), nil })
 	is("escaped", func(v py.Value) bool {
 		switch v.(type) {
 		case py.Markup, py.HTML:
@@ -81,7 +81,7 @@ var builtinTests = sync.OnceValue(func() map[string]py.Callable {
 	})
 	compare := func(names, op string) {
 		fn := map[string]string{"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}[op]
-		add(names, fn, "a, b", func(c *py.Call) (bool, error) { return compareOp(c.T, op, c.Args[0], c.Args[1]) })
+		add(names, fn, "a, b, /", func(c *py.Call) (bool, error) { return compareOp(c.T, op, c.Args[0], c.Args[1]) })
 	}
 	compare("== eq equalto", "==")
 	compare("!= ne", "!=")
@@ -113,7 +113,7 @@ func isSequence(t *py.Thread, v py.Value) bool {
 	case string, py.Markup, py.Bytes, *py.List, py.Tuple, *py.Dict, *py.Range:
 		return true
 	case *py.Undefined:
-		return false
+		return x.Mode != py.Strict
 	case py.Indexer:
 		_, ok := x.(py.Sized)
 		return ok

@@ -34,7 +34,8 @@ type Func struct {
 //	"value, n=3, *args, sep=', ', **kwargs"
 //
 // Defaults are None, True, False, numbers, quoted text, () for an empty tuple, or
-// ? for [Missing]. fn finds c.Args bound in the order of the parameters: *args as
+// ? for [Missing]. A / at the end makes wrong calls read as those of functions
+// written in C. fn finds c.Args bound in the order of the parameters: *args as
 // a Tuple, **kwargs as a *Dict; c.Kw is empty. A wrong call raises Python's
 // TypeError before fn runs. With "..." as parameters fn gets Args and Kw as they are.
 // NewFunc panics on parameters that it cannot read.
@@ -68,7 +69,8 @@ type signature struct {
 	kwonly  []param
 	varargs bool
 	kwargs  bool
-	hidden  int // leading parameters that Python's function has and ours gets otherwise
+	native  bool // written in C, as far as messages tell
+	hidden  int  // leading parameters that Python's function has and ours gets otherwise
 }
 
 type param struct {
@@ -89,6 +91,8 @@ func parseSignature(name, text string) *signature {
 			s.hidden++
 		case strings.HasPrefix(p, "**"):
 			s.kwargs = true
+		case p == "/":
+			s.native = true
 		case p == "*":
 			star = true
 		case strings.HasPrefix(p, "*"):
@@ -159,6 +163,17 @@ func literal(s string) Value {
 
 func (s *signature) bind(c *Call) ([]Value, error) {
 	n := len(s.pos)
+	if s.native {
+		if len(c.Kw) > 0 {
+			return nil, Raise("TypeError", "%s() takes no keyword arguments", s.name)
+		}
+		if k := len(c.Args); k != n {
+			if n == 1 {
+				return nil, Raise("TypeError", "%s() takes exactly one argument (%d given)", s.name, k)
+			}
+			return nil, Raise("TypeError", "%s expected %d arguments, got %d", s.name, n, k)
+		}
+	}
 	size := n + len(s.kwonly)
 	bound := make([]Value, size, size+2)
 	for i := range bound {
@@ -292,6 +307,7 @@ type method struct {
 	min, max    int      // number of arguments; max < 0 is any
 	kw          []string // parameters that may be named, by position; "" may not
 	anyKw       bool     // takes **kwargs as well
+	search      bool     // one of find, count and their like, whose messages differ
 	fn          func(c *Call, self Value) (Value, error)
 }
 
@@ -365,6 +381,10 @@ func (m *method) arity(n int) error {
 		return Raise("TypeError", "%s() takes no arguments (%d given)", full, n)
 	case m.min == 1 && m.max == 1:
 		return Raise("TypeError", "%s() takes exactly one argument (%d given)", full, n)
+	case m.search && n < m.min:
+		return Raise("TypeError", "%s() takes at least %d argument%s (%d given)", m.name, m.min, plural(m.min), n)
+	case m.search:
+		return Raise("TypeError", "%s() takes at most %d argument%s (%d given)", m.name, m.max, plural(m.max), n)
 	case m.kw != nil && n > m.max:
 		return Raise("TypeError", "%s() takes at most %d argument%s (%d given)", m.name, m.max, plural(m.max), n)
 	case m.min == m.max:

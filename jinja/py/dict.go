@@ -96,7 +96,7 @@ func hashOf(v Value, depth int) (any, error) {
 	case *List, *Dict, *Set:
 		return nil, Raise("TypeError", "unhashable type: '%s'", TypeName(v))
 	}
-	if !reflect.TypeOf(v).Comparable() {
+	if isSetView(v) || !reflect.TypeOf(v).Comparable() {
 		return nil, Raise("TypeError", "unhashable type: '%s'", TypeName(v))
 	}
 	return v, nil

@@ -275,7 +275,11 @@ func ToFloat(v Value) (float64, error) {
 				return f, nil
 			}
 		}
-		return 0, Raise("ValueError", "could not convert string to float: %s", Quote(s))
+		shown, err := Repr(nil, x)
+		if err != nil {
+			return 0, err
+		}
+		return 0, Raise("ValueError", "could not convert string to float: %s", shown)
 	case *Undefined:
 		return 0, x.Fail()
 	}
@@ -288,6 +292,9 @@ func ToFloat(v Value) (float64, error) {
 // Round is round(v, digits) of a number; digits None rounds to an int.
 func Round(t *Thread, v Value, digits Value) (Value, error) {
 	n := 0
+	if !isNumber(v) {
+		return nil, Raise("TypeError", "type %s doesn't define __round__ method", TypeName(v))
+	}
 	if digits != nil {
 		d, err := index(digits)
 		if err != nil {

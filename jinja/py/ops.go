@@ -47,10 +47,8 @@ func Binary(t *Thread, op string, a, b Value) (Value, error) {
 			return percentMarkup(t, x, b)
 		}
 	case "-":
-		if x, ok := asSet(t, a); ok {
-			if y, ok := asSet(t, b); ok {
-				return setOp(t, "difference", x, []Value{y})
-			}
+		if v, ok, err := setDifference(t, a, b); ok {
+			return v, err
 		}
 	}
 	if op == "**" {
@@ -74,6 +72,31 @@ func undefinedOperand(op string, a, b Value) *Undefined {
 		return u
 	}
 	return nil
+}
+
+// setDifference is a - b of sets and of the views of dicts, which take any
+// iterable beside them; false when neither is one.
+func setDifference(t *Thread, a, b Value) (Value, bool, error) {
+	_, aSet := a.(*Set)
+	_, bSet := b.(*Set)
+	if !aSet && !isSetView(a) && !isSetView(b) || aSet && !bSet && !isSetView(b) {
+		return nil, false, nil
+	}
+	items, err := Collect(t, a)
+	if err != nil {
+		return nil, true, err
+	}
+	x, err := NewSet(items...)
+	if err != nil {
+		return nil, true, err
+	}
+	v, err := setOp(t, "difference", x, []Value{b})
+	return v, true, err
+}
+
+func isSetView(v Value) bool {
+	w, ok := v.(*view)
+	return ok && w.what != valuesOf
 }
 
 // asSet sees sets and dict views as sets.

@@ -52,7 +52,7 @@ func percent(t *Thread, format string, args Value, text func(v Value, conv byte)
 	isMapping := false
 	switch args.(type) {
 	case Tuple, string, Markup:
-	case *Dict, *List, Indexer:
+	case *Dict, *List, *Range, Bytes, *Undefined, Indexer:
 		isMapping = true
 	}
 	byKey := false // a key was used: no plain argument may follow
@@ -222,11 +222,12 @@ func (sp *spec) percentOne(t *Thread, r rune, at int, val Value, text func(Value
 				return "", Raise("TypeError", "%s", "%c requires int or char")
 			}
 			return sp.padTo(s, '>'), nil
-		case int64:
-			if x < 0 || x > 0x10ffff {
+		case int64, bool:
+			n, _ := AsInt(x)
+			if n < 0 || n > 0x10ffff {
 				return "", Raise("OverflowError", "%s", "%c arg not in range(0x110000)")
 			}
-			return sp.padTo(string(rune(x)), '>'), nil
+			return sp.padTo(string(rune(n)), '>'), nil
 		}
 		return "", Raise("TypeError", "%s", "%c requires int or char")
 	case 'd', 'i', 'u', 'x', 'X', 'o':

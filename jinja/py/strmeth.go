@@ -21,7 +21,11 @@ func strArg(c *Call, self Value, i int, format string) (string, error) {
 		if format == "" {
 			format = "must be str, not %s"
 		}
-		return "", Raise("TypeError", format, TypeName(c.Args[i]))
+		name := TypeName(c.Args[i])
+		if c.Args[i] == nil && strings.Contains(format, "argument") {
+			name = "None"
+		}
+		return "", Raise("TypeError", format, name)
 	}
 	if _, isMarkup := self.(Markup); isMarkup {
 		m, err := Escape(c.T, c.Args[i])
@@ -40,7 +44,7 @@ func intArg(c *Call, i, def int) (int, error) {
 
 // sm makes a method of str from a function of its text.
 func sm(name string, min, max int, kw []string, fn func(c *Call, self Value, s string) (Value, error)) *method {
-	return &method{name: name, min: min, max: max, kw: kw, fn: func(c *Call, self Value) (Value, error) {
+	return &method{name: name, min: min, max: max, kw: kw, search: min == 1 && max == 3, fn: func(c *Call, self Value) (Value, error) {
 		s, _ := asStr(self)
 		return fn(c, self, s)
 	}}
@@ -93,11 +97,11 @@ func init() {
 		strip("strip", true, true), strip("lstrip", true, false), strip("rstrip", false, true),
 		split("split", false), split("rsplit", true),
 		sm("splitlines", 0, 1, []string{"keepends"}, func(c *Call, self Value, s string) (Value, error) {
-			keep, err := Truth(c.T, c.opt(0, false))
+			keep, err := intArg(c, 0, 0)
 			if err != nil {
 				return nil, err
 			}
-			lines := SplitLines(s, keep)
+			lines := SplitLines(s, keep != 0)
 			return texts(c.T, self, lines)
 		}),
 		affix("startswith", strings.HasPrefix), affix("endswith", strings.HasSuffix),
