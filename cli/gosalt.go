@@ -52,11 +52,19 @@ func (o *GosaltOptions) unserved() error {
 	}{
 		{o.Batch != "", "--batch"}, {o.Subset > 0, "--subset"}, {o.BatchSafeLimit > 0, "--batch-safe-limit"},
 		{o.Returner != "", "--return"}, {o.ModuleExecutors != nil, "--module-executors"}, {o.ExecutorOpts != nil, "--executor-opts"},
-		{o.EAuth != "", "--auth"}, {o.MakeToken, "--make-token"}, {o.Job.TargetType == "list_hosts", "--hosts"},
+		{o.Job.TargetType == "list_hosts", "--hosts"},
 	} {
 		if u.set {
 			return o.Errorf("%s is not available in gosalt yet", u.option)
 		}
+	}
+	return o.AuthOptions.unserved(&o.CommonOptions)
+}
+
+// unserved refuses external authentication, which no master of ours offers yet.
+func (a *AuthOptions) unserved(c *CommonOptions) error {
+	if a.EAuth != "" || a.MakeToken {
+		return c.Errorf("external authentication (--auth, --make-token) is not available in gosalt yet: the master knows its users by the control socket")
 	}
 	return nil
 }

@@ -21,6 +21,9 @@ func Run(io IO, args []string) int {
 	if err != nil {
 		return io.Fail(err)
 	}
+	if err := o.AuthOptions.unserved(&o.CommonOptions); err != nil {
+		return io.Fail(err)
+	}
 	s, code := openMaster(io, &o.CommonOptions)
 	if s == nil {
 		return code
