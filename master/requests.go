@@ -26,17 +26,17 @@ var clearCommands = map[string]clearCommand{
 }
 
 var minionCommands = map[string]minionCommand{
-	wire.CmdReturn:      {handle: (*Master).handleReturn},                  // an accepted minion; its result of a job
-	wire.CmdMinionEvent: {handle: (*Master).handleEvent},                   // an accepted minion; events under its own tags
-	wire.CmdPillar:      {handle: (*Master).handlePillar},                  // an accepted minion; its own pillar
-	"_master_opts":      {handle: (*Master).handleMasterOpts},              // an accepted minion
-	"_master_tops":      {handle: (*Master).handleEmptyMap},                // an accepted minion; no master_tops are configured
-	"_ext_nodes":        {handle: (*Master).handleEmptyMap},                // an accepted minion; the old name of the same
-	"revoke_auth":       {handle: (*Master).handleRevoke},                  // an accepted minion; its own key
-	wire.CmdAck:         {handle: (*Master).handleAck, gosalt: true},       // the minion that the job targets
-	wire.CmdMissed:      {handle: (*Master).handleMissed, gosalt: true},    // an accepted minion; its own jobs
-	wire.CmdAlive:       {handle: (*Master).handleAlive, gosalt: true},     // an accepted minion; its own jobs
-	wire.CmdSharedKey:   {handle: (*Master).handleSharedKey, gosalt: true}, // an accepted minion
+	wire.CmdReturn:      {handle: (*Master).handleReturn},     // an accepted minion; its result of a job
+	wire.CmdMinionEvent: {handle: (*Master).handleEvent},      // an accepted minion; events under its own tags
+	wire.CmdPillar:      {handle: (*Master).handlePillar},     // an accepted minion; its own pillar
+	"_master_opts":      {handle: (*Master).handleMasterOpts}, // an accepted minion
+	"_master_tops":      {handle: (*Master).handleEmptyMap},   // an accepted minion; no master_tops are configured
+	"_ext_nodes":        {handle: (*Master).handleEmptyMap},   // an accepted minion; the old name of the same
+	"revoke_auth":       {handle: (*Master).handleRevoke},     // an accepted minion; its own key
+	wire.CmdAck:         {handle: (*Master).handleAck},        // the minion that the job targets
+	wire.CmdMissed:      {handle: (*Master).handleMissed},     // an accepted minion; its own jobs
+	wire.CmdAlive:       {handle: (*Master).handleAlive},      // an accepted minion; its own jobs
+	wire.CmdSharedKey:   {handle: (*Master).handleSharedKey},  // an accepted minion
 }
 
 // clearCommand answers a load that nothing proves the sender of. A nil answer
@@ -48,7 +48,6 @@ type clearCommand struct {
 // minionCommand answers a minion whose identity is proved.
 type minionCommand struct {
 	handle func(m *Master, ctx context.Context, from *minionRequest) (any, error)
-	gosalt bool // of gosalt's own: a Salt minion never sends it
 }
 
 // minionRequest is one opened request.

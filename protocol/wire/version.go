@@ -4,7 +4,7 @@ package wire
 // the field "gosalt" of the authentication request and of the signed accept reply, both
 // of which Salt ignores; a peer that does not send it is Salt itself.
 //
-//	1, 2026-11-22: commands _gosalt_ack, _gosalt_missed, _gosalt_alive.
+//	1, 2026-11-22: commands _gosalt_ack, _gosalt_missed, _gosalt_alive, _gosalt_shared_key.
 const Version = 1
 
 // SaltVersion is the only version of Salt's protocol that is spoken: session keys,

@@ -159,7 +159,7 @@ func tag(n *syntax.Node) string {
 	return n.Tag
 }
 
-// value makes the value of a node, once; lists and maps stay empty for now.
+// value makes the value of a node, once; lists and maps are filled after it.
 func (l *loader) value(n *syntax.Node) (any, error) {
 	if n.Made {
 		return n.Data, nil
