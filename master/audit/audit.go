@@ -117,18 +117,21 @@ func (l *Log) Write(what string, args ...any) error {
 	if l.f == nil {
 		return ErrClosed
 	}
-	err := l.locked(func() error {
-		if l.size >= l.opt.MaxBytes {
-			if err := l.rotate(); err != nil {
-				return err
+	for {
+		full := false
+		err := l.locked(func() error {
+			if full = l.size >= l.opt.MaxBytes; full {
+				return l.rotate()
 			}
+			return l.append(values)
+		})
+		if err != nil {
+			return fmt.Errorf("audit log %s: %w", l.path, err)
 		}
-		return l.append(values)
-	})
-	if err != nil {
-		return fmt.Errorf("audit log %s: %w", l.path, err)
+		if !full {
+			return nil
+		}
 	}
-	return nil
 }
 
 // locked calls f while no other process writes, at the end of the current file.
@@ -301,25 +304,14 @@ func (l *Log) syncLater() {
 	}
 }
 
-// rotate closes the file under the name of its last line's number and begins the
-// next, whose first line continues the chain.
+// rotate closes the file under the name of its last line's number. The next one is
+// begun by whichever process comes to it first, so it is opened and read like any
+// other (locked), and its first line continues the chain.
 func (l *Log) rotate() error {
 	if err := l.f.Sync(); err != nil {
 		return err
 	}
 	if err := os.Rename(l.path, fmt.Sprintf("%s.%012d", l.path, l.last.seq)); err != nil {
-		return err
-	}
-	old := l.f
-	l.f = nil
-	if err := l.reopen(); err != nil {
-		l.f = old
-		return err
-	}
-	l.size = 0
-	err := lockFile(l.f)
-	old.Close()
-	if err != nil {
 		return err
 	}
 	if err := l.removeOld(); err != nil {
