@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -27,8 +28,11 @@ type Call struct {
 	Log *slog.Logger
 	// Host is the machine that the function works on.
 	Host *host.Host
-	// Files fetches files of the master; nil where there is no file server.
+	// Files fetches files by address, of the master and of elsewhere; nil where there is
+	// no file server.
 	Files Files
+	// FileServer lists and reads what is below salt://; nil where there is no file server.
+	FileServer fileclient.Client
 	// Jobs is what the minion runs; nil where there is no minion.
 	Jobs Jobs
 	// CacheDir is the minion's cachedir: below it functions keep what may be lost.

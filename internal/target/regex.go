@@ -27,7 +27,10 @@ const regexTimeout = time.Second
 // maxRegex is the length of the longest regular expression taken.
 const maxRegex = 64 << 10
 
-func compileRegex(source string) (*regex, error) {
+func compileRegex(source string) (*regex, error) { return compileRegexAt(source, `\A`) }
+
+// compileRegexAt is compileRegex with another place where a match must begin; "" is any.
+func compileRegexAt(source, start string) (*regex, error) {
 	if len(source) > maxRegex {
 		return nil, fmt.Errorf("a regular expression of %d bytes: at most %d are allowed", len(source), maxRegex)
 	}
@@ -44,7 +47,7 @@ func compileRegex(source string) (*regex, error) {
 		if tr.flags != "" {
 			flags = "(?" + tr.flags + ")"
 		}
-		return flags + `\A(?:` + body + end
+		return flags + start + `(?:` + body + end
 	}
 	r := &regex{source: source}
 	r.slow = sync.OnceValues(func() (*regexp2.Regexp, error) {
