@@ -9,6 +9,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/yamlarg"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -107,7 +108,7 @@ func changeData(c *module.Call, change func(m *wire.Map) (store bool)) error {
 // entry finds a key of any kind.
 func entry(m *wire.Map, key any) (any, bool) {
 	for k, v := range m.All() {
-		if pythonEqual(k, key) {
+		if pytext.Equal(k, key) {
 			return v, true
 		}
 	}
@@ -118,7 +119,7 @@ func entry(m *wire.Map, key any) (any, bool) {
 func without(m *wire.Map, key any) *wire.Map {
 	out := wire.NewMap()
 	for k, v := range m.All() {
-		if !pythonEqual(k, key) {
+		if !pytext.Equal(k, key) {
 			out.SetAny(k, v)
 		}
 	}
@@ -200,7 +201,7 @@ func dataCas(ctx context.Context, c *module.Call, a dataCasArgs) (bool, error) {
 	done := false
 	err := changeData(c, func(m *wire.Map) bool {
 		v, ok := entry(m, a.Key)
-		if done = ok && pythonEqual(v, a.OldValue); done {
+		if done = ok && pytext.Equal(v, a.OldValue); done {
 			m.SetAny(a.Key, a.Value)
 		}
 		return done

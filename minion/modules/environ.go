@@ -83,7 +83,7 @@ type environHasValueArgs struct {
 func environHasValue(ctx context.Context, c *module.Call, a environHasValueArgs) (bool, error) {
 	key, _ := a.Key.(string)
 	v, ok := environ(c).Get(key)
-	return ok && (a.Value == nil || pythonEqual(v, a.Value)), nil
+	return ok && (a.Value == nil || pytext.Equal(v, a.Value)), nil
 }
 
 type environItemArgs struct {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -63,7 +64,7 @@ func TestRecordedEnviron(t *testing.T) {
 			args, _ := fromJSON(t, rec.Args).([]any)
 			kwargs, _ := fromJSON(t, rec.Kwargs).(*wire.Map)
 			got, err := c.Call(ctx, rec.Fun, args, kwargs)
-			if want := fromJSON(t, rec.Return); err != nil || !pythonEqual(got, want) {
+			if want := fromJSON(t, rec.Return); err != nil || !pytext.Equal(got, want) {
 				t.Errorf("call %d, %s%s%s: got %v, %v; Salt %v", i, rec.Fun, rec.Args, rec.Kwargs, got, err, want)
 			}
 		}
@@ -81,7 +82,7 @@ func TestEnvironUpdateMinion(t *testing.T) {
 	r.Run(t.Context(), nil, "environ.setenv", []any{wire.NewMap("GS_B", "minion", "GS_GONE", false)},
 		wire.NewMap("update_minion", true, "false_unsets", true))
 	got := r.Run(t.Context(), nil, "environ.items", nil, nil).Return
-	if want := wire.NewMap("GS_B", "minion"); !pythonEqual(got, want) {
+	if want := wire.NewMap("GS_B", "minion"); !pytext.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -132,7 +132,7 @@ func grainsSet(ctx context.Context, c *module.Call, a grainsSetArgs) (*wire.Map,
 	}
 	none := wire.NewMap()
 	old, exists := target.Traverse(c.Grains(), a.Key, a.Delimiter)
-	if exists && pythonEqual(old, a.Val) && (a.Val != nil || !a.Destructive) {
+	if exists && pytext.Equal(old, a.Val) && (a.Val != nil || !a.Destructive) {
 		return answer(true, "Grain is already set", none)
 	}
 	if exists && old != nil && !a.Force {
@@ -208,34 +208,6 @@ func isComplex(v any) bool {
 	return false
 }
 
-// pythonEqual is Python's ==: maps whatever the order of their keys, numbers and
-// bools by value.
-func pythonEqual(a, b any) bool {
-	switch x := a.(type) {
-	case *wire.Map:
-		y, ok := b.(*wire.Map)
-		if !ok || x.Len() != y.Len() {
-			return false
-		}
-		for k, v := range x.Strings() {
-			if w, ok := y.Get(k); !ok || !pythonEqual(v, w) {
-				return false
-			}
-		}
-		return true
-	case []any:
-		y, ok := b.([]any)
-		return ok && slices.EqualFunc(x, y, pythonEqual)
-	case bool, int64, uint64, float64:
-		switch b.(type) {
-		case bool, int64, uint64, float64:
-			return pytext.Number(a) == pytext.Number(b)
-		}
-		return false
-	}
-	return pytext.TypeName(a) == pytext.TypeName(b) && pytext.Repr(a) == pytext.Repr(b)
-}
-
 type grainsAppendArgs struct {
 	Key       string // Name of the grain, with : between those of nested ones.
 	Val       any    // What to append; of a list, each of its elements.
@@ -262,7 +234,7 @@ func grainsAppend(ctx context.Context, c *module.Call, a grainsAppendArgs) (any,
 	if !isList {
 		return fmt.Sprintf("The key %s is not a valid list", a.Key), nil
 	}
-	if slices.ContainsFunc(list, func(e any) bool { return pythonEqual(e, a.Val) }) {
+	if slices.ContainsFunc(list, func(e any) bool { return pytext.Equal(e, a.Val) }) {
 		return fmt.Sprintf("The val %s was already in the list %s", pytext.Str(a.Val), a.Key), nil
 	}
 	list = slices.Clone(list)
@@ -293,7 +265,7 @@ func grainsRemove(ctx context.Context, c *module.Call, a grainsRemoveArgs) (any,
 	if !isList {
 		return fmt.Sprintf("The key %s is not a valid list", a.Key), nil
 	}
-	i := slices.IndexFunc(list, func(e any) bool { return pythonEqual(e, a.Val) })
+	i := slices.IndexFunc(list, func(e any) bool { return pytext.Equal(e, a.Val) })
 	if i < 0 {
 		return fmt.Sprintf("The val %s was not in the list %s", pytext.Str(a.Val), a.Key), nil
 	}

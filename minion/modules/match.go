@@ -254,7 +254,7 @@ func mergeWithLists(base, over *wire.Map, lists bool) *wire.Map {
 func union(list, more []any) []any {
 	out := slices.Clone(list)
 	for _, v := range more {
-		if !slices.ContainsFunc(out, func(e any) bool { return pythonEqual(e, v) }) {
+		if !slices.ContainsFunc(out, func(e any) bool { return pytext.Equal(e, v) }) {
 			out = append(out, v)
 		}
 	}

@@ -89,7 +89,7 @@ func runRecorded(t *testing.T, file string, anyOrder bool, newCall func() *modul
 			got, want := asRecorded(res.Return), fromJSON(t, rec.Return)
 			same := pytext.Repr(got) == pytext.Repr(want)
 			if anyOrder {
-				same = pythonEqual(got, want)
+				same = pytext.Equal(got, want)
 			}
 			if !same || res.Retcode != rec.Retcode {
 				t.Errorf("got  %s, retcode %d\nSalt %s, retcode %d", pytext.Repr(got), res.Retcode, pytext.Repr(want), rec.Retcode)

@@ -36,7 +36,10 @@ func (m *Map) Len() int {
 }
 
 // Get returns the value of a text key.
-func (m *Map) Get(key string) (any, bool) {
+func (m *Map) Get(key string) (any, bool) { return m.GetAny(key) }
+
+// GetAny is Get for keys that are not text.
+func (m *Map) GetAny(key any) (any, bool) {
 	if m == nil {
 		return nil, false
 	}
