@@ -29,6 +29,7 @@ const (
 	Unavailable              // a resource of this machine cannot be had, as a log file
 	NotPermitted             // this user may not do that on this machine
 	Internal                 // a mistake in gosalt itself
+	StaticFailed             // --static: a minion returned a non-zero code
 )
 
 // ExitCode is one line of the table of exit codes.
@@ -64,6 +65,7 @@ var exitCodes = []ExitCode{
 	{Unavailable, 69, 69, "unavailable", "something of this machine cannot be had, as its log file"},
 	{NotPermitted, 77, 77, "not-permitted", "this user may not do that on this machine"},
 	{Internal, 70, 70, "internal", "a mistake in gosalt itself; please report it"},
+	{StaticFailed, 0, 1, "static-failed", "--static: a minion returned a non-zero code"},
 }
 
 // ExitCodes is the table of exit codes, for documents.

@@ -41,6 +41,9 @@ func Gosalt(io IO, args []string) int {
 	if o.PreviewTarget {
 		return g.preview()
 	}
+	if exit := g.batches(); exit >= 0 {
+		return exit
+	}
 	return g.run()
 }
 
@@ -50,7 +53,6 @@ func (o *GosaltOptions) unserved() error {
 		set    bool
 		option string
 	}{
-		{o.Batch != "", "--batch"}, {o.Subset > 0, "--subset"}, {o.BatchSafeLimit > 0, "--batch-safe-limit"},
 		{o.Returner != "", "--return"}, {o.ModuleExecutors != nil, "--module-executors"}, {o.ExecutorOpts != nil, "--executor-opts"},
 		{o.Job.TargetType == "list_hosts", "--hosts"},
 	} {
@@ -80,9 +82,11 @@ type gosaltRun struct {
 	all      *wire.Map // id to what was returned, in the order of coming
 	expected int
 	summary  summary
-	failed   bool // some minion returned a code that is not zero
-	silent   int  // minions that did not return
-	nothing  bool // no minion matched
+	failed   bool      // some minion returned a code that is not zero
+	silent   int       // minions that did not return
+	nothing  bool      // no minion matched
+	batch    *batchRun // set where the job runs in batches
+	lacking  bool      // minions match, but none that answered has the function
 	keyHints []string
 	pending  int64 // keys that wait to be accepted, where no minion matched
 }
@@ -106,6 +110,12 @@ func (g *gosaltRun) request() *wire.Map {
 		if kv.set {
 			req.Set(kv.key, kv.val)
 		}
+	}
+	if g.batch != nil {
+		req.Set("batch", g.batch.request(o))
+	}
+	if o.Subset > 0 {
+		req.Set("subset", int64(o.Subset))
 	}
 	return req
 }
@@ -170,6 +180,8 @@ func (g *gosaltRun) frame(f *wire.Map) error {
 		return g.started(f)
 	case control.KindReturn:
 		return g.returned(f.Text("id"), f.Map("load"))
+	case control.KindBatch:
+		return g.batched(f)
 	case control.KindAbsent:
 		return g.absent(f.Text("id"), f.Text("why"), f.Text("text"))
 	case control.KindWaiting:
@@ -191,10 +203,15 @@ func (g *gosaltRun) started(f *wire.Map) error {
 	g.jid = f.Text("jid")
 	g.expected = len(f.List("minions"))
 	if g.jid == "" {
-		g.nothing, g.pending = true, f.Int("pending")
+		g.nothing, g.lacking, g.pending = true, f.Bool("lacking"), f.Int("pending")
 		for _, id := range f.List("missing") {
 			g.keyHints = append(g.keyHints, fmt.Sprint(id))
 		}
+		return nil
+	}
+	if g.batch != nil {
+		g.batch.waiting = g.expected
+		g.silent += len(f.List("missing"))
 		return nil
 	}
 	if g.o.Async {
@@ -222,11 +239,17 @@ func (g *gosaltRun) returned(id string, load *wire.Map) error {
 		g.failed = true
 		g.summary.failures = append(g.summary.failures, id)
 	}
-	if g.isDoc() || g.o.Static {
+	if g.batch != nil {
+		g.batch.highest = max(g.batch.highest, code)
+	}
+	if g.o.Static || g.isDoc() && g.batch == nil {
 		if out := load.Text("out"); out != "" && g.out.Out == "" {
 			g.summary.out = out
 		}
 		return nil
+	}
+	if g.batch != nil {
+		return g.showBatched(id, v, load.Text("out"), code)
 	}
 	return g.show(id, v, load.Text("out"), code)
 }
@@ -279,6 +302,9 @@ func (g *gosaltRun) absent(id, why, text string) error {
 	} else {
 		g.summary.noResponse = append(g.summary.noResponse, id)
 	}
+	if g.batch != nil {
+		return g.failedToRespond(id, text)
+	}
 	if !g.o.ShowTimeout || g.isDoc() || g.o.Static {
 		return nil
 	}
@@ -296,6 +322,9 @@ func (g *gosaltRun) isDoc() bool { return slices.Equal(g.o.Job.Funs, []string{"s
 
 // finish shows what is shown in the end, and gives the exit code.
 func (g *gosaltRun) finish() int {
+	if g.batch != nil {
+		return g.finishBatch()
+	}
 	if g.nothing {
 		fmt.Fprintln(g.io.Out, noMinions)
 		fmt.Fprintln(g.io.Err, "ERROR: No return received")
@@ -309,10 +338,7 @@ func (g *gosaltRun) finish() int {
 		if err := output.Display(g.io.Out, g.all, g.summary.out, g.out); err != nil {
 			return g.io.Fail(err)
 		}
-		if g.all.Len() == 0 {
-			fmt.Fprintln(g.io.Err, "ERROR: No return received")
-			return NoReturn.Code(g.strict)
-		}
+		return g.finishStatic()
 	case g.all.Len() == 0 && !g.o.ShowTimeout:
 		fmt.Fprintln(g.io.Err, "ERROR: No return received")
 		return NoReturn.Code(g.strict)
@@ -332,6 +358,10 @@ func (g *gosaltRun) finish() int {
 
 // hintKeys says why a target matched nothing, where the keys tell.
 func (g *gosaltRun) hintKeys() {
+	if g.lacking {
+		g.io.Hint("none of the minions that match and answer has %s; see what they have with: gosalt '<target>' sys.list_functions", strings.Join(g.o.Job.Funs, ","))
+		return
+	}
 	if len(g.keyHints) > 0 {
 		g.io.Hint("no key is accepted for: %s; list keys with: gosalt-key -L", strings.Join(g.keyHints, ", "))
 		return
@@ -385,6 +415,7 @@ func (g *gosaltRun) docs() int {
 
 func (g *gosaltRun) interrupted() int {
 	fmt.Fprint(g.io.Err, "\nExiting gracefully on Ctrl-c\n")
+	fmt.Fprint(g.io.Err, g.batch.ended())
 	if g.jid != "" {
 		fmt.Fprintf(g.io.Err, "This job's jid is: %s\n%s\n\ngosalt-run jobs.lookup_jid %s\n", g.jid, lateNote, g.jid)
 	}

@@ -175,6 +175,18 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		}
 		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", texts(missing), "pending", int64(len(waiting))))
 	}
+	if req.Int("subset") > 0 {
+		if ids, missing, err = m.subset(ctx, req, job, ids); err != nil {
+			return err
+		}
+		narrow = true
+		if len(ids) == 0 {
+			return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", []any{}, "lacking", true))
+		}
+	}
+	if req.Has("batch") {
+		return m.controlBatch(ctx, req, job, ids, missing, send)
+	}
 	follow := req.Bool("follow")
 	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow})
 	if err != nil {
@@ -189,13 +201,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	if !follow {
 		return nil
 	}
-	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout, Counter: req.Bool("counter")}
-	if t := seconds(req, "timeout"); t > 0 {
-		o.Timeout = t
-	}
-	if t := seconds(req, "gather_job_timeout"); t > 0 {
-		o.Gather = t
-	}
+	o := m.followOptions(req)
 	if err := m.follow(ctx, live, w, o, send); err != nil {
 		return err
 	}
@@ -206,6 +212,18 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		}
 	}
 	return nil
+}
+
+// followOptions says how long a request wants its returns to be waited for.
+func (m *Master) followOptions(req *wire.Map) followOptions {
+	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout, Counter: req.Bool("counter")}
+	if t := seconds(req, "timeout"); t > 0 {
+		o.Timeout = t
+	}
+	if t := seconds(req, "gather_job_timeout"); t > 0 {
+		o.Gather = t
+	}
+	return o
 }
 
 // jobOf reads what is to be run, from a request whose target has been resolved.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -39,15 +38,23 @@ type follower struct {
 // KindAbsent frame for each target without a return. The watcher must have been
 // made before the job was published.
 func (m *Master) follow(ctx context.Context, job *liveJob, w *watcher, o followOptions, emit func(*wire.Map) error) error {
+	return m.followSome(ctx, job, w, job.outstanding(), o, emit)
+}
+
+// followSome is follow for some of a job's minions: those whose events the watcher gets.
+func (m *Master) followSome(ctx context.Context, job *liveJob, w *watcher, ids []wire.MinionID, o followOptions, emit func(*wire.Map) error) error {
 	f := &follower{m: m, job: job, watch: w, opts: o, emit: emit,
 		pending: map[wire.MinionID]bool{}, running: map[wire.MinionID]time.Time{}, asked: map[wire.MinionID]bool{}}
-	for _, id := range job.outstanding() {
+	for _, id := range ids {
 		f.pending[id] = true
 	}
 	if err := f.wait(ctx); err != nil {
 		return err
 	}
-	for _, id := range job.outstanding() {
+	for _, id := range ids {
+		if t, _ := job.target(id); t.returned {
+			continue
+		}
 		why, text := m.explain(job, id, f)
 		if err := emit(wire.NewMap("kind", control.KindAbsent, "id", string(id), "why", why, "text", text)); err != nil {
 			return err
@@ -145,11 +152,10 @@ func (f *follower) ask(ctx context.Context) error {
 	for _, id := range unsure {
 		f.asked[id] = true
 	}
-	question, err := f.m.publishInternal(ctx, "saltutil.find_job", []any{string(f.job.JID)}, unsure)
+	answers, err := f.m.publishInternal("saltutil.find_job", []any{string(f.job.JID)}, unsure)
 	if err != nil {
 		return err
 	}
-	answers := question.watch()
 	defer answers.close()
 	var late []wire.MinionID // do not run it (any more)
 	open := map[wire.MinionID]bool{}
@@ -229,8 +235,8 @@ func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text
 	c := m.presence.contact(id)
 	t, _ := job.target(id)
 	later := ""
-	if t.state == jobs.Expected && time.Now().Before(job.Expiry) {
-		later = fmt.Sprintf(" It still gets this job if it is back before %s.", clock(job.Expiry))
+	if until := t.until(job); time.Now().Before(until) {
+		later = fmt.Sprintf(" It still gets this job if it is back before %s.", clock(until))
 	}
 	switch {
 	case !t.acked.IsZero() && c.Connected:

@@ -28,8 +28,21 @@ type liveJob struct {
 
 type liveTarget struct {
 	state    jobs.TargetState
+	queued   time.Time // of state Queued: until when it may fetch the job
 	acked    time.Time
 	returned bool
+}
+
+// until is when a target that did not take the job can no longer fetch it; zero
+// where it cannot at all.
+func (t liveTarget) until(j *liveJob) time.Time {
+	switch t.state {
+	case jobs.Expected:
+		return j.Expiry
+	case jobs.Queued:
+		return t.queued
+	}
+	return time.Time{}
 }
 
 // liveEvent is one return, or one report of progress.
@@ -61,6 +74,18 @@ func (w *watcher) close() {
 	delete(w.job.watchers, w)
 }
 
+// feed hands an event to a watcher that the job itself does not tell: one that
+// looks at a part of the targets.
+func (w *watcher) feed(e liveEvent) {
+	w.job.mu.Lock()
+	defer w.job.mu.Unlock()
+	w.queue = append(w.queue, e)
+	select {
+	case w.ready <- struct{}{}:
+	default:
+	}
+}
+
 // largeReturn is the packed size in bytes from which a return waits for its
 // watchers in the job store rather than in memory.
 const largeReturn = 64 << 10
@@ -76,10 +101,21 @@ func newLiveJob(jid wire.JobID, publish *wire.Map, targets []jobs.Target) *liveJ
 		watchers: map[*watcher]struct{}{},
 	}
 	for _, t := range targets {
-		j.targets[t.Minion] = &liveTarget{state: t.State}
+		j.targets[t.Minion] = &liveTarget{state: t.State, queued: t.QueuedUntil}
 		j.order = append(j.order, t.Minion)
 	}
 	return j
+}
+
+// raise notes what is expected of targets from now on.
+func (j *liveJob) raise(targets []jobs.Target) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, t := range targets {
+		if p := j.targets[t.Minion]; p != nil {
+			p.state, p.queued = t.State, t.QueuedUntil
+		}
+	}
 }
 
 // watch starts to collect what happens to the job. Close the watcher when done.

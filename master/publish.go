@@ -106,6 +106,8 @@ type order struct {
 	Missing []wire.MinionID // listed, but without an accepted key
 	Narrow  bool            // Targets is exactly what the target matches
 	Watch   bool            // the caller follows the returns
+	Held    bool            // nothing is sent yet: minions get the job when it is their turn, see batch.go
+	Until   time.Time       // who is away now runs it when back before then; zero: only who is there
 }
 
 // publish stores a job and then sends it. When it returns without an error, the job
@@ -114,10 +116,7 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 	now := time.Now()
 	targets := make([]jobs.Target, len(o.Targets))
 	for i, id := range o.Targets {
-		targets[i] = jobs.Target{Minion: id, State: jobs.Absent}
-		if m.expected(id) {
-			targets[i].State = jobs.Expected
-		}
+		targets[i] = m.targetOf(o, id)
 	}
 	var live *liveJob
 	for {
@@ -147,6 +146,10 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 	}
 	m.live.add(live)
 	m.announce(live, o)
+	if o.Held {
+		m.log.Info("job begun in batches", "jid", live.JID, "fun", funName(o.Job), "user", o.Job.User, "minions", len(o.Targets))
+		return live, w, nil
+	}
 	if err := m.send(live.Publish, o.Targets, o.Narrow); err != nil {
 		if w != nil {
 			w.close()
@@ -155,6 +158,19 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 	}
 	m.log.Info("job published", "jid", live.JID, "fun", funName(o.Job), "user", o.Job.User, "minions", len(o.Targets))
 	return live, w, nil
+}
+
+// targetOf says what is expected of a minion when a job is made.
+func (m *Master) targetOf(o order, id wire.MinionID) jobs.Target {
+	t := jobs.Target{Minion: id, State: jobs.Absent}
+	switch {
+	case o.Held:
+	case !o.Until.IsZero():
+		t.State, t.QueuedUntil = jobs.Queued, o.Until
+	case m.expected(id):
+		t.State = jobs.Expected
+	}
+	return t
 }
 
 // announce fires the events of a new job.
@@ -172,8 +188,9 @@ func (m *Master) announce(live *liveJob, o order) {
 	m.bus.Publish(events.JobPublish(live.JID), live.Publish)
 }
 
-// publishInternal sends a job of the master's own, whose returns are not kept.
-func (m *Master) publishInternal(ctx context.Context, fun string, arg []any, ids []wire.MinionID) (*liveJob, error) {
+// publishInternal sends a job of the master's own, whose returns are not kept. Close
+// the watcher when done.
+func (m *Master) publishInternal(fun string, arg []any, ids []wire.MinionID) (*watcher, error) {
 	job := &wire.Job{JID: wire.NewJobID(time.Now()), Fun: fun, Arg: arg, Tgt: texts(ids), TgtType: "list", User: "root"}
 	targets := make([]jobs.Target, len(ids))
 	for i, id := range ids {
@@ -181,8 +198,13 @@ func (m *Master) publishInternal(ctx context.Context, fun string, arg []any, ids
 	}
 	live := newLiveJob(job.JID, job.ToMap(), targets)
 	live.Internal = true
+	w := live.watch()
 	m.live.add(live)
-	return live, m.send(live.Publish, ids, true)
+	if err := m.send(live.Publish, ids, true); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
 }
 
 // funName is a job's function, or its functions with commas.

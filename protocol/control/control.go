@@ -40,6 +40,7 @@ const (
 	KindJob      = "job"      // jid, minions, missing: the job is stored and sent; without a jid none matched, and pending keys wait
 	KindReturn   = "return"   // id and the return as it came from the minion
 	KindAbsent   = "absent"   // id, why, text: no return is waited for any longer
+	KindBatch    = "batch"    // of a job in batches: down (ids that get no job), next (ids whose turn it is), or stopped (id), left (how many had no turn)
 	KindWaiting  = "waiting"  // counts: expected, returned, taken
 	KindProgress = "progress" // output of something that goes on
 	KindResult   = "result"   // return: the answer, whole
