@@ -132,7 +132,7 @@ func New(cfg Config) (m *Master, err error) {
 	if m.auditLog, err = audit.Open(cfg.AuditLog, audit.Options{}); err != nil {
 		return nil, err
 	}
-	m.minions = &minionData{store: m.store, keys: m.keys, off: !cfg.MinionDataCache}
+	m.minions = &minionData{store: m.store, keys: m.keys, off: !cfg.MinionDataCache, mineLocks: newMineLocks()}
 	m.replays = newReplayGuard(max(cfg.RequestServerTTL, time.Minute))
 	if err := m.openPresence(); err != nil {
 		return nil, err

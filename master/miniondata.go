@@ -20,6 +20,8 @@ type minionData struct {
 	keys  *keys.Store
 	off   bool // minion_data_cache: False
 
+	mineLocks *mineLocks
+
 	mu     sync.Mutex
 	topics map[string]wire.MinionID
 }

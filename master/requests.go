@@ -33,6 +33,10 @@ var minionCommands = map[string]minionCommand{
 	"_master_tops":      {handle: (*Master).handleEmptyMap},   // an accepted minion; no master_tops are configured
 	"_ext_nodes":        {handle: (*Master).handleEmptyMap},   // an accepted minion; the old name of the same
 	"revoke_auth":       {handle: (*Master).handleRevoke},     // an accepted minion; its own key
+	wire.CmdMine:        {handle: (*Master).handleMine},       // an accepted minion; its own values
+	wire.CmdMineGet:     {handle: (*Master).handleMineGet},    // an accepted minion; what mine_get and allow_tgt let it read
+	wire.CmdMineDelete:  {handle: (*Master).handleMineDelete}, // an accepted minion; its own values
+	wire.CmdMineFlush:   {handle: (*Master).handleMineFlush},  // an accepted minion; its own values
 	wire.CmdAck:         {handle: (*Master).handleAck},        // the minion that the job targets
 	wire.CmdMissed:      {handle: (*Master).handleMissed},     // an accepted minion; its own jobs
 	wire.CmdAlive:       {handle: (*Master).handleAlive},      // an accepted minion; its own jobs

@@ -69,7 +69,7 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 	case err != nil:
 		return err
 	}
-	jctx, cancel := context.WithCancelCause(ctx)
+	jctx, cancel := context.WithCancelCause(context.WithValue(ctx, jobMaster{}, from.master))
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()

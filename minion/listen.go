@@ -82,6 +82,7 @@ func (m *Minion) session(ctx context.Context, l *link, c *credentials, greeted *
 		return err
 	}
 	m.ready.Do(func() {
+		close(m.greeted)
 		if m.cfg.Ready != nil {
 			m.cfg.Ready()
 		}

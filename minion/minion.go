@@ -51,6 +51,7 @@ type Minion struct {
 	journal *journal.Journal
 	jobs    *dispatcher
 	ready   sync.Once
+	greeted chan struct{} // closed when the first master is connected and the pillar is there
 	deliver chan struct{} // there may be results to return
 	opts    func() *wire.Map
 
@@ -69,7 +70,7 @@ func New(cfg Config) (*Minion, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
-	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1),
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1), greeted: make(chan struct{}),
 		opts: sync.OnceValue(cfg.Opts), ctx: context.Background()}
 	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
 		return nil, err
@@ -173,7 +174,7 @@ func (m *Minion) fetchPillar(ctx context.Context, l *link) error {
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
 	return &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
-		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, Refresh: m.refresh}
+		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, Master: m.masters(), Refresh: m.refresh}
 }
 
 func (m *Minion) wakeDelivery() {
@@ -203,6 +204,7 @@ func (m *Minion) Run(ctx context.Context) error {
 	}()
 	wg.Go(func() { m.deliverResults(ctx) })
 	wg.Go(func() { m.tellAlive(ctx) })
+	wg.Go(func() { m.keepMine(ctx) })
 	if m.cfg.MasterType == "disable" {
 		m.log.Info("master_type is disable: working without a master")
 		<-ctx.Done()

@@ -262,6 +262,14 @@ type Master struct {
 	// PeerRun lets minions run runners.
 	PeerRun *wire.Map `yaml:"peer_run"` // none
 
+	// MineGet says which values of the mine a minion may read: regular expressions for
+	// ids, each with a list of those for names. Where it is set, what it does not name
+	// is refused.
+	MineGet *wire.Map `yaml:"mine_get"` // none: all that the values' own allow_tgt lets it
+
+	// EnforceMineCache keeps the mine although minion_data_cache is off.
+	EnforceMineCache bool `yaml:"enforce_mine_cache"` // False
+
 	// FileRecv lets minions send files.
 	FileRecv bool `yaml:"file_recv"` // False
 

@@ -35,6 +35,8 @@ type Call struct {
 	FileServer fileclient.Client
 	// Jobs is what the minion runs; nil where there is no minion.
 	Jobs Jobs
+	// Master is the way to the minion's masters; nil without one.
+	Master Master
 	// CacheDir is the minion's cachedir: below it functions keep what may be lost.
 	CacheDir string
 	// OnProgress is told of output while the function still runs; nil drops it.

@@ -134,6 +134,25 @@ func (s *SQLite) AllMinionData(ctx context.Context) iter.Seq2[MinionData, error]
 	})
 }
 
+// Mines implements Store.
+func (s *SQLite) Mines(ctx context.Context) iter.Seq2[MinionData, error] {
+	return pages(func(last *MinionData, add func(MinionData, int) error) error {
+		after := ""
+		if last != nil {
+			after = string(last.ID)
+		}
+		return s.note(s.scan.do(ctx, true, func(c *sqlite.Conn) error {
+			return queryRows(c, func(st *sqlite.Stmt) error {
+				d := MinionData{ID: wire.MinionID(st.ColumnText(3))}
+				if err := d.addKind(st); err != nil {
+					return err
+				}
+				return add(d, len(d.Mine))
+			}, "SELECT kind, updated, data, id FROM minion_data WHERE kind = 3 AND id > ? ORDER BY id", after)
+		}))
+	})
+}
+
 // SetPresence implements Store.
 func (s *SQLite) SetPresence(ctx context.Context, p []Presence) error {
 	if len(p) == 0 {

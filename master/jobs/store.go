@@ -77,6 +77,9 @@ type Store interface {
 	MinionData(ctx context.Context, id wire.MinionID) (MinionData, error)
 	// AllMinionData yields the data of all minions by id, on the terms of Returns.
 	AllMinionData(ctx context.Context) iter.Seq2[MinionData, error]
+	// Mines yields, of the minions that have a mine, nothing but that, by id, on the
+	// terms of Returns.
+	Mines(ctx context.Context) iter.Seq2[MinionData, error]
 	// SetPresence stores when minions were last seen.
 	SetPresence(ctx context.Context, p []Presence) error
 	// Presence returns when a minion was last seen, ErrUnknown when it never was.

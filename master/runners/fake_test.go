@@ -18,9 +18,10 @@ import (
 
 // fakeMaster is a master over a real job store whose minions answer as a test says.
 type fakeMaster struct {
-	store     *jobs.SQLite
-	connected map[wire.MinionID]bool
-	answer    func(ctx context.Context, a Ask) (Answer, error)
+	MinionCache // what no test of this package uses: the scenarios do
+	store       *jobs.SQLite
+	connected   map[wire.MinionID]bool
+	answer      func(ctx context.Context, a Ask) (Answer, error)
 
 	mu       sync.Mutex
 	accepted []wire.MinionID

@@ -11,7 +11,7 @@ import (
 func planned(r *module.Registry) {
 	for _, p := range []struct{ mod, funs, why string }{
 		{"auth", "del_token mk_token", ""},
-		{"cache", "clear_all clear_git_lock clear_grains clear_mine clear_mine_func clear_pillar cloud fetch flush grains list mine pillar store", ""},
+		{"cache", "clear_git_lock cloud fetch flush list store", ""},
 		{"config", "get", ""},
 		{"doc", "wheel", ""},
 		{"error", "error", ""},
@@ -22,7 +22,6 @@ func planned(r *module.Registry) {
 		{"manage", "bootstrap bootstrap_psexec", "Install the minion on the machine, or seed its key with gosalt-key --gen-keys."},
 		{"manage", "key_regen", "Delete the keys with gosalt-key -D; minions whose own key is removed make a new one when they start."},
 		{"manage", "safe_accept", "Compare gosalt-key -f with gosalt-call key.finger on the machine, then use gosalt-key -a."},
-		{"mine", "get update", ""},
 		{"network", "wol wollist wolmatch", ""},
 		{"pillar", "clear_pillar_cache show_pillar show_pillar_cache show_top", ""},
 		{"queue", "delete insert insert_runner list_items list_length list_queues pop process_queue process_runner", ""},

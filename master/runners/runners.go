@@ -45,6 +45,8 @@ type Master interface {
 	// DeleteKey deletes a minion's accepted key, on behalf of that user, and ends
 	// what it had by it.
 	DeleteKey(id wire.MinionID, user string) error
+
+	MinionCache
 }
 
 // Ask is a question to minions.
@@ -86,6 +88,8 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerJobs(r.reg)
 	registerManage(r.reg)
 	registerDoc(r.reg)
+	registerMine(r.reg)
+	registerCache(r.reg)
 	planned(r.reg)
 	return r
 }

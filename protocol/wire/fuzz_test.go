@@ -156,6 +156,8 @@ func FuzzMessages(f *testing.F) {
 			"sealed pillar":  func(m *Map) (toMap, error) { return PillarSignedFromMap(m) },
 			"pillar data":    func(m *Map) (toMap, error) { return PillarDataFromMap(m) },
 			"minion event":   func(m *Map) (toMap, error) { return MinionEventFromMap(m) },
+			"mine":           func(m *Map) (toMap, error) { return MineFromMap(m) },
+			"mine get":       func(m *Map) (toMap, error) { return MineGetFromMap(m) },
 			"ack":            func(m *Map) (toMap, error) { return AckFromMap(m) },
 			"alive":          func(m *Map) (toMap, error) { return AliveFromMap(m) },
 			"alive reply":    func(m *Map) (toMap, error) { return AliveReplyFromValue(m) },

@@ -40,6 +40,8 @@ func exampleMessages() map[string]*Map {
 		"pillar data":   NewMap("key", raw, "pillar", NewMap("a", 1), "nonce", testNonce),
 		"event":         NewMap("id", "m1", "cmd", "_minion_event", "pretag", nil, "data", "Minion m1 started", "tag", "minion_start", "grains", NewMap("a", 1)),
 		"events":        NewMap("id", "m1", "pretag", "salt/syndic/m1", "events", []any{NewMap("tag", "a", "data", NewMap())}),
+		"mine":          NewMap("cmd", "_mine", "id", "m1", "data", NewMap("test.ping", true), "clear", false),
+		"mine get":      NewMap("cmd", "_mine_get", "id", "m1", "tgt", "*", "fun", []any{"test.ping"}, "tgt_type", "glob"),
 		"ack":           NewMap("cmd", "_gosalt_ack", "jid", testJID),
 		"alive":         NewMap("cmd", "_gosalt_alive", "running", []any{testJID, testJID + "_17"}),
 		"alive reply":   NewMap("max_return", 104857600),
@@ -82,6 +84,8 @@ var parsers = map[string]func(*Map) (any, error){
 	"pillar data":       func(m *Map) (any, error) { return PillarDataFromMap(m) },
 	"event":             func(m *Map) (any, error) { return MinionEventFromMap(m) },
 	"events":            func(m *Map) (any, error) { return MinionEventFromMap(m) },
+	"mine":              func(m *Map) (any, error) { return MineFromMap(m) },
+	"mine get":          func(m *Map) (any, error) { return MineGetFromMap(m) },
 	"ack":               func(m *Map) (any, error) { return AckFromMap(m) },
 	"alive":             func(m *Map) (any, error) { return AliveFromMap(m) },
 	"alive reply":       func(m *Map) (any, error) { return AliveReplyFromValue(m) },
@@ -112,7 +116,7 @@ func TestMessagesAreStrict(t *testing.T) {
 	anything := map[string]bool{ // fields that may hold any value
 		"job to": true, "job tgt": true, "job metadata": true, "job auth_list": true, "return return": true, "return of several return": true, "return _stamp": true,
 		"event data": true, "event cmd": true, "pillar request cmd": true, "pillar request ext": true, "return cmd": true,
-		"ack cmd": true, "alive cmd": true, "clear envelope load": true, "job of several fun": true, "return of several fun": true,
+		"mine cmd": true, "mine get cmd": true, "mine get tgt": true, "mine get fun": true, "ack cmd": true, "alive cmd": true, "clear envelope load": true, "job of several fun": true, "return of several fun": true,
 	}
 	for name, m := range exampleMessages() {
 		for field := range m.Strings() {

@@ -556,6 +556,13 @@ func testAllMinionData(t *testing.T, f *fixture) {
 		seen++
 	}
 	f.equal(seen, n)
+	seen = 0
+	for d, err := range f.Mines(f.ctx) {
+		f.must(err)
+		f.equal(d, jobs.MinionData{ID: minion(3*seen + 2), Mine: []byte("m"), Updated: base})
+		seen++
+	}
+	f.equal(seen, n/3)
 }
 
 func testPresence(t *testing.T, f *fixture) {
