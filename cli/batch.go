@@ -104,6 +104,12 @@ func (g *gosaltRun) batched(f *wire.Map) error {
 	var text strings.Builder
 	for _, d := range f.List("down") {
 		d, _ := d.(*wire.Map)
+		if g.view != nil {
+			if err := g.absent(d.Text("id"), d.Text("why"), d.Text("text")); err != nil {
+				return err
+			}
+			continue
+		}
 		g.silent++
 		fmt.Fprintf(&text, "Minion %s did not respond. No job will be sent.\n    %s\n", d.Text("id"), d.Text("text"))
 	}
@@ -121,7 +127,7 @@ func (g *gosaltRun) batched(f *wire.Map) error {
 			g.io.Hint("%d minions are still working on it; later see: gosalt-run jobs.lookup_jid %s", working, g.jid)
 		}
 	}
-	if g.o.Static || text.Len() == 0 {
+	if g.o.Static || g.view != nil || text.Len() == 0 {
 		return nil
 	}
 	g.status.Clear()
@@ -147,12 +153,23 @@ func (g *gosaltRun) failedToRespond(id, text string) error {
 
 // finishBatch gives the exit code of batches: the highest that a minion returned.
 func (g *gosaltRun) finishBatch() int {
+	if g.nothing {
+		g.problem = noMinions
+	}
+	if g.view != nil {
+		if err := g.view.end(g.outcome()); err != nil {
+			return g.io.Fail(err)
+		}
+	}
 	switch {
+	case g.nothing && g.view != nil:
+		g.hintKeys()
+		return BatchNoMatch.Code(g.strict)
 	case g.nothing:
 		fmt.Fprintf(g.io.Out, "%s\nNo minions matched the target.\n", noMinions)
 		g.hintKeys()
 		return BatchNoMatch.Code(g.strict)
-	case g.o.Static:
+	case g.o.Static && g.view == nil:
 		if err := output.Display(g.io.Out, g.all, "", g.out); err != nil {
 			return g.io.Fail(err)
 		}

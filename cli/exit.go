@@ -30,6 +30,7 @@ const (
 	NotPermitted             // this user may not do that on this machine
 	Internal                 // a mistake in gosalt itself
 	StaticFailed             // --static: a minion returned a non-zero code
+	HiddenFailure            // minions failed, and --progress showed only how many
 )
 
 // ExitCode is one line of the table of exit codes.
@@ -66,6 +67,7 @@ var exitCodes = []ExitCode{
 	{NotPermitted, 77, 77, "not-permitted", "this user may not do that on this machine"},
 	{Internal, 70, 70, "internal", "a mistake in gosalt itself; please report it"},
 	{StaticFailed, 0, 1, "static-failed", "--static: a minion returned a non-zero code"},
+	{HiddenFailure, 0, 1, "hidden-failure", "--progress: minions failed or did not return, and only their number was shown"},
 }
 
 // ExitCodes is the table of exit codes, for documents.

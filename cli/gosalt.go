@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/cli/term"
@@ -41,6 +42,7 @@ func Gosalt(io IO, args []string) int {
 	if o.PreviewTarget {
 		return g.preview()
 	}
+	g.view = g.newView()
 	if exit := g.batches(); exit >= 0 {
 		return exit
 	}
@@ -80,6 +82,7 @@ type gosaltRun struct {
 
 	jid      string
 	all      *wire.Map // id to what was returned, in the order of coming
+	began    time.Time // when the job was made
 	expected int
 	summary  summary
 	failed   bool      // some minion returned a code that is not zero
@@ -88,13 +91,16 @@ type gosaltRun struct {
 	batch    *batchRun // set where the job runs in batches
 	lacking  bool      // minions match, but none that answered has the function
 	keyHints []string
-	pending  int64 // keys that wait to be accepted, where no minion matched
+	view     view         // other than Salt's; may be nil
+	live     *livePrinter // of --live; may be nil
+	problem  string       // why there are no results
+	pending  int64        // keys that wait to be accepted, where no minion matched
 }
 
 // request is the job as the control socket takes it.
 func (g *gosaltRun) request() *wire.Map {
 	o := g.o
-	req := wire.NewMap("op", control.OpPublish, "fun", o.Job.Fun(), "arg", o.Job.Arg(), "follow", !o.Async, "counter", g.status.On())
+	req := wire.NewMap("op", control.OpPublish, "fun", o.Job.Fun(), "arg", o.Job.Arg(), "follow", !o.Async, "counter", g.status.On(), "live", o.Live)
 	g.setTarget(req)
 	if o.Explicit("timeout") && o.Timeout > 0 {
 		req.Set("timeout", int64(o.Timeout))
@@ -149,26 +155,44 @@ func (g *gosaltRun) run() int {
 	case errors.Is(err, context.Canceled):
 		return g.interrupted()
 	case err != nil:
-		code := g.refused(err)
-		if errors.Is(err, errMasterEnded) && g.jid != "" {
-			g.io.Hint("the job goes on; when the master is back, see: gosalt-run jobs.lookup_jid %s", g.jid)
-		}
-		return code
+		return g.refused(err)
 	}
 	return g.finish()
 }
 
-// refused shows why there is no job. A target that cannot be read is for Salt one
-// that matches nothing, and for its users a riddle.
+// refused shows why there is no job, or why it cannot be followed. A target that
+// cannot be read is for Salt one that matches nothing, and for its users a riddle.
 func (g *gosaltRun) refused(err error) int {
+	out := g.io.Out
+	if g.o.JSONDocument || g.view != nil && g.out.Out == "json" {
+		g.io.Out = g.io.Err // JSON stands alone
+	}
+	outcome := NoReturn
 	var e *wire.Error
 	if errors.As(err, &e) && e.Op == "target" {
 		fmt.Fprintln(g.io.Out, noMinions)
 		fmt.Fprintln(g.io.Err, "ERROR: No return received")
 		fmt.Fprintf(g.io.Err, "%s: error: %s\n", g.io.Prog, e.Msg)
-		return NoReturn.Code(g.strict)
+	} else {
+		outcome = g.tellProblem(err)
+		if errors.Is(err, errMasterEnded) && g.jid != "" {
+			g.io.Hint("the job goes on; when the master is back, see: gosalt-run jobs.lookup_jid %s", g.jid)
+		}
 	}
-	return g.explain(err)
+	g.io.Out = out
+	g.problem = err.Error()
+	g.endView(outcome)
+	return outcome.Code(g.strict)
+}
+
+// endView shows what there is where the end is not the usual one.
+func (g *gosaltRun) endView(outcome Outcome) {
+	if g.view == nil || g.jid == "" && !g.o.JSONDocument && g.out.Out != "json" {
+		return
+	}
+	if err := g.view.end(outcome); err != nil {
+		fmt.Fprintf(g.io.Err, "%s: error: %v\n", g.io.Prog, err)
+	}
 }
 
 const noMinions = "No minions matched the target. No command was sent, no jid was assigned."
@@ -184,24 +208,57 @@ func (g *gosaltRun) frame(f *wire.Map) error {
 		return g.batched(f)
 	case control.KindAbsent:
 		return g.absent(f.Text("id"), f.Text("why"), f.Text("text"))
+	case control.KindProgress:
+		return g.progress(f.Text("id"), f.Map("data"))
 	case control.KindWaiting:
-		g.status.Set(counter(f))
+		g.status.Set(g.counter(f))
+	}
+	return nil
+}
+
+// progress shows what a minion reports while it works.
+func (g *gosaltRun) progress(id string, data *wire.Map) error {
+	switch p := wire.ProgressFromMap(data); {
+	case g.view != nil && g.live == nil:
+		return g.view.progress(id, p)
+	case g.live != nil:
+		return g.live.print(id, p)
 	}
 	return nil
 }
 
 // counter is the line shown while returns come in.
-func counter(f *wire.Map) string {
+func (g *gosaltRun) counter(f *wire.Map) string {
 	all, taken, returned := f.Int("all"), f.Int("taken"), f.Int("returned")
+	text := fmt.Sprintf("%d of %d returned", returned, all)
 	if working := taken - returned; working > 0 {
-		return fmt.Sprintf("%d of %d returned, %d working", returned, all, working)
+		text += fmt.Sprintf(", %d working", working)
 	}
-	return fmt.Sprintf("%d of %d returned", returned, all)
+	if g.o.Progress && all > 0 {
+		const width = 30
+		n := int(returned * width / all)
+		text = fmt.Sprintf("%3d%% |%s%s| %s, %s", returned*100/all, strings.Repeat("#", n), strings.Repeat(" ", width-n),
+			time.Since(g.began).Truncate(time.Second), text)
+	}
+	return text
 }
 
 func (g *gosaltRun) started(f *wire.Map) error {
 	g.jid = f.Text("jid")
-	g.expected = len(f.List("minions"))
+	minions := f.List("minions")
+	g.expected = len(minions)
+	ids := make([]string, len(minions))
+	for i, id := range minions {
+		ids[i] = fmt.Sprint(id)
+	}
+	if _, lines := g.view.(*jsonLines); g.o.Live && !lines && !g.isDoc() {
+		g.live = g.newLivePrinter(ids)
+	}
+	if g.view != nil {
+		if err := g.view.job(g.jid, ids); err != nil {
+			return err
+		}
+	}
 	if g.jid == "" {
 		g.nothing, g.lacking, g.pending = true, f.Bool("lacking"), f.Int("pending")
 		for _, id := range f.List("missing") {
@@ -215,17 +272,25 @@ func (g *gosaltRun) started(f *wire.Map) error {
 		return nil
 	}
 	if g.o.Async {
+		if g.view != nil {
+			if err := g.view.end(OK); err != nil {
+				return err
+			}
+			return errAnswered
+		}
 		fmt.Fprintf(g.io.Out, "Executed command with job ID: %s\n", g.jid)
 		return errAnswered
 	}
 	switch {
+	case g.o.JSONDocument: // it has the jid
 	case g.o.Verbose:
 		line := "Executing job with jid " + g.jid
 		fmt.Fprintf(g.io.Out, "%s\n%s\n\n", line, strings.Repeat("-", len(line)))
 	case g.o.ShowJID:
 		fmt.Fprintf(g.io.Out, "jid: %s\n", g.jid)
 	}
-	g.status.Set(fmt.Sprintf("0 of %d returned", g.expected))
+	g.began = time.Now()
+	g.status.Set(g.counter(wire.NewMap("all", int64(g.expected))))
 	return nil
 }
 
@@ -241,6 +306,9 @@ func (g *gosaltRun) returned(id string, load *wire.Map) error {
 	}
 	if g.batch != nil {
 		g.batch.highest = max(g.batch.highest, code)
+	}
+	if g.view != nil {
+		return g.view.result(result{id: id, value: v, out: load.Text("out"), code: code})
 	}
 	if g.o.Static || g.isDoc() && g.batch == nil {
 		if out := load.Text("out"); out != "" && g.out.Out == "" {
@@ -302,18 +370,27 @@ func (g *gosaltRun) absent(id, why, text string) error {
 	} else {
 		g.summary.noResponse = append(g.summary.noResponse, id)
 	}
-	if g.batch != nil {
+	if g.batch != nil && g.view == nil {
 		return g.failedToRespond(id, text)
 	}
-	if !g.o.ShowTimeout || g.isDoc() || g.o.Static {
+	if !g.o.ShowTimeout || g.isDoc() || g.o.Static && g.view == nil {
 		return nil
 	}
 	g.failed = true
-	msg := fmt.Sprintf("Minion did not return. [%s]\n%s", state, text)
-	if state == "No response" {
+	a := absence{id: id, state: state, why: why, text: text}
+	if g.view != nil {
+		return g.view.absence(a)
+	}
+	return g.show(id, g.absentText(a), "no_return", 1)
+}
+
+// absentText is what is shown in place of a result.
+func (g *gosaltRun) absentText(a absence) string {
+	msg := fmt.Sprintf("Minion did not return. [%s]\n%s", a.state, a.text)
+	if a.state == "No response" {
 		msg += "\n" + lateNote + "\n\n" + "gosalt-run jobs.lookup_jid " + g.jid
 	}
-	return g.show(id, msg, "no_return", 1)
+	return msg
 }
 
 const lateNote = "The minions may not have all finished running and any remaining minions will return upon completion. To look up the return data for this job later, run the following command:"
@@ -325,35 +402,55 @@ func (g *gosaltRun) finish() int {
 	if g.batch != nil {
 		return g.finishBatch()
 	}
+	if g.isDoc() && !g.nothing {
+		return g.docs()
+	}
+	outcome := g.outcome()
 	if g.nothing {
-		fmt.Fprintln(g.io.Out, noMinions)
-		fmt.Fprintln(g.io.Err, "ERROR: No return received")
-		g.hintKeys()
-		return NoReturn.Code(g.strict)
+		g.problem = noMinions
 	}
 	switch {
-	case g.isDoc():
-		return g.docs()
+	case g.view != nil:
+		if err := g.view.end(outcome); err != nil {
+			return g.io.Fail(err)
+		}
+	case g.nothing:
+		fmt.Fprintln(g.io.Out, noMinions)
 	case g.o.Static:
 		if err := output.Display(g.io.Out, g.all, g.summary.out, g.out); err != nil {
 			return g.io.Fail(err)
 		}
 		return g.finishStatic()
-	case g.all.Len() == 0 && !g.o.ShowTimeout:
-		fmt.Fprintln(g.io.Err, "ERROR: No return received")
-		return NoReturn.Code(g.strict)
 	}
-	if g.o.Summary || g.cfg.CLISummary {
+	if outcome == NoReturn {
+		fmt.Fprintln(g.io.Err, "ERROR: No return received")
+		if g.nothing {
+			g.hintKeys()
+		}
+		return outcome.Code(g.strict)
+	}
+	if (g.o.Summary || g.o.Progress || g.cfg.CLISummary) && !g.o.JSONDocument {
 		g.summary.print(g.io.Out, g.o.Verbose)
 	}
-	switch {
-	case g.failed:
+	if outcome == MinionFailed {
 		fmt.Fprintln(g.io.Err, "ERROR: Minions returned with non-zero exit code")
-		return MinionFailed.Code(g.strict)
-	case g.silent > 0:
-		return HiddenSilence.Code(g.strict)
 	}
-	return OK.Code(g.strict)
+	return outcome.Code(g.strict)
+}
+
+// outcome is how the job ended.
+func (g *gosaltRun) outcome() Outcome {
+	switch {
+	case g.nothing, g.all.Len() == 0 && (g.o.Static && g.view == nil || !g.o.ShowTimeout):
+		return NoReturn
+	case g.o.Progress && (g.failed || g.silent > 0):
+		return HiddenFailure
+	case g.failed:
+		return MinionFailed
+	case g.silent > 0:
+		return HiddenSilence
+	}
+	return OK
 }
 
 // hintKeys says why a target matched nothing, where the keys tell.
@@ -414,6 +511,8 @@ func (g *gosaltRun) docs() int {
 }
 
 func (g *gosaltRun) interrupted() int {
+	g.problem = "interrupted"
+	g.endView(Interrupted)
 	fmt.Fprint(g.io.Err, "\nExiting gracefully on Ctrl-c\n")
 	fmt.Fprint(g.io.Err, g.batch.ended())
 	if g.jid != "" {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/nodeset"
 	"github.com/gosalt/gosalt/internal/optparse"
 )
 
@@ -28,6 +29,7 @@ type GosaltOptions struct {
 	ExecutorOptions
 	TargetOptions
 	AuthOptions
+	ViewOptions
 	Out OutputOptions
 
 	Timeout         int     // -t, seconds; 0 or less is the configuration's
@@ -77,6 +79,9 @@ func ParseGosalt(io IO, args []string) (*GosaltOptions, error) {
 	}
 	o.Metadata, o.ReturnKwargs = yamlOption(o.metadata), yamlOption(o.kwarg)
 	if o.Job.TargetType, err = o.targetType(); err != nil {
+		return nil, err
+	}
+	if err := o.ViewOptions.check(o); err != nil {
 		return nil, err
 	}
 	if o.ConfigDump {
@@ -143,6 +148,7 @@ func newGosalt(io IO) *GosaltOptions {
 	o.TargetOptions.declare(p, true)
 	o.AuthOptions.declare(p, true)
 	o.Out.declare(p)
+	o.ViewOptions.declare(p)
 	o.declareLogging(true, "log_file", "/var/log/salt/master")
 	return o
 }
@@ -236,10 +242,25 @@ func (o *GosaltOptions) readJob(args []string) error {
 	return nil
 }
 
-// SplitTargetList cuts the target of -L at commas, else at white space.
+// SplitTargetList cuts the target of -L at commas, else at white space. web[01-20]
+// stands for twenty names, as --fold writes them.
 func SplitTargetList(s string) []string {
+	var parts []string
 	if strings.Contains(s, ",") {
-		return strings.Split(strings.ReplaceAll(s, " ", ""), ",")
+		parts = nodeset.Split(strings.ReplaceAll(s, " ", ""))
+	} else {
+		parts = strings.FieldsFunc(s, pySpace)
 	}
-	return strings.FieldsFunc(s, pySpace)
+	if !strings.Contains(s, "[") {
+		return parts
+	}
+	var out []string
+	for _, part := range parts {
+		names, err := nodeset.Expand(part)
+		if err != nil || len(out)+len(names) > nodeset.MaxNames {
+			names = []string{part} // it matches nothing, and is named as that
+		}
+		out = append(out, names...)
+	}
+	return out
 }

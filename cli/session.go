@@ -89,25 +89,28 @@ func (s *masterSession) ask(ctx context.Context, req *wire.Map, got func(*wire.M
 var errMasterEnded = errors.New("the master ended before it had answered")
 
 // explain prints why the master gave no answer, and returns the exit code.
-func (s *masterSession) explain(err error) int {
+func (s *masterSession) explain(err error) int { return s.tellProblem(err).Code(s.strict) }
+
+// tellProblem prints why the master gave no answer.
+func (s *masterSession) tellProblem(err error) Outcome {
 	var e *wire.Error
 	switch {
 	case control.NotRunning(err):
 		fmt.Fprintf(s.io.Err, "%s: error: no master is running here: nothing listens on %s\n", s.io.Prog, s.cfg.ControlSocket)
 		s.io.Hint("start it with: gosalt-master -d -c %s; or name another configuration with -c", s.opts.ConfigDir)
-		return MasterDown.Code(s.strict)
+		return MasterDown
 	case errors.Is(err, fs.ErrPermission):
 		fmt.Fprintf(s.io.Err, "%s: error: this user may not speak to the master: %v\n", s.io.Prog, err)
 		s.io.Hint("run it as root or as the master's user, or allow the user in publisher_acl")
-		return NotPermitted.Code(s.strict)
+		return NotPermitted
 	case errors.Is(err, errMasterEnded):
 		fmt.Fprintf(s.io.Err, "%s: error: %v: it was stopped or restarted\n", s.io.Prog, err)
-		return MasterDown.Code(s.strict)
+		return MasterDown
 	case errors.As(err, &e) && e.Kind == wire.Forbidden:
 		fmt.Fprintln(s.io.Out, "Authorization error occurred.")
 		fmt.Fprintf(s.io.Err, "%s: error: %v\n", s.io.Prog, e)
-		return NotAuthorized.Code(s.strict)
+		return NotAuthorized
 	}
 	fmt.Fprintf(s.io.Err, "%s: error: %v\n", s.io.Prog, err)
-	return MinionFailed.Code(s.strict)
+	return MinionFailed
 }

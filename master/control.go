@@ -23,6 +23,10 @@ import (
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
+// clientPatience is how long a client may leave its answer unread. Its output may be
+// in a pager in front of a person; when it ends, so does the connection.
+const clientPatience = 8 * time.Hour
+
 // caller is who sits at the other end of the control socket.
 type caller struct {
 	uid  int
@@ -80,7 +84,7 @@ func (m *Master) controlConn(ctx context.Context, nc net.Conn) {
 		cancel()
 	}()
 	send := func(f *wire.Map) error {
-		c.SetWriteDeadline(time.Now().Add(60 * time.Second))
+		c.SetWriteDeadline(time.Now().Add(clientPatience))
 		return c.Send(f)
 	}
 	if err := m.controlRequest(ctx, who, req, send); err != nil {
@@ -164,6 +168,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		return err
 	}
 	job.User = who.user
+	job.Live = req.Bool("follow") && req.Bool("live")
 	if err := m.mayPublish(who, job, ids); err != nil {
 		return err
 	}
@@ -216,7 +221,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 
 // followOptions says how long a request wants its returns to be waited for.
 func (m *Master) followOptions(req *wire.Map) followOptions {
-	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout, Counter: req.Bool("counter")}
+	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout, Counter: req.Bool("counter"), Live: req.Bool("live")}
 	if t := seconds(req, "timeout"); t > 0 {
 		o.Timeout = t
 	}

@@ -16,6 +16,7 @@ type followOptions struct {
 	Timeout time.Duration // before the missing are asked whether they still run the job
 	Gather  time.Duration // for the answers to that question
 	Counter bool          // the caller shows how many have returned so far
+	Live    bool          // the caller shows what minions report while they work
 }
 
 // follower waits for the returns of one job on behalf of one caller and tells what
@@ -102,6 +103,9 @@ func (f *follower) drain() error {
 	events := f.watch.take()
 	for _, e := range events {
 		if e.progress {
+			if !f.opts.Live {
+				continue
+			}
 			if err := f.emit(wire.NewMap("kind", control.KindProgress, "id", string(e.id), "data", e.load)); err != nil {
 				return err
 			}

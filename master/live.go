@@ -57,6 +57,10 @@ type watcher struct {
 	job   *liveJob
 	ready chan struct{} // holds a token when there is something new
 	queue []liveEvent   // under job.mu
+	// Reports of progress that wait, in bytes; and the lines that did not fit, which
+	// the next report of their minion tells.
+	progress int
+	dropped  map[wire.MinionID]int
 }
 
 // take returns what has come since the last call.
@@ -64,7 +68,7 @@ func (w *watcher) take() []liveEvent {
 	w.job.mu.Lock()
 	defer w.job.mu.Unlock()
 	q := w.queue
-	w.queue = nil
+	w.queue, w.progress = nil, 0
 	return q
 }
 
@@ -90,9 +94,9 @@ func (w *watcher) feed(e liveEvent) {
 // watchers in the job store rather than in memory.
 const largeReturn = 64 << 10
 
-// maxProgress is how many reports of progress wait for one watcher; a command
-// that prints faster than it is read loses lines, never its result.
-const maxProgress = 4096
+// maxProgress is how many bytes of progress wait for one watcher. Who reads more
+// slowly than is printed loses lines, and is told how many; never a result.
+const maxProgress = 16 << 20
 
 func newLiveJob(jid wire.JobID, publish *wire.Map, targets []jobs.Target) *liveJob {
 	j := &liveJob{
@@ -167,23 +171,48 @@ func (j *liveJob) addReturn(id wire.MinionID, load *wire.Map, size int) {
 		load = nil
 	}
 	for w := range j.watchers {
+		w.queue = append(w.queue, w.tellDropped(id)...)
 		w.queue = append(w.queue, liveEvent{id: id, load: load})
 	}
 	j.wake()
 }
 
+// addProgress hands a report to those who watch. Nobody waits for them.
 func (j *liveJob) addProgress(id wire.MinionID, load *wire.Map) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.targets[id] == nil || len(j.watchers) == 0 {
 		return
 	}
+	report := wire.ProgressFromMap(load)
+	if len(report.Items) == 0 {
+		return
+	}
+	lines, size := report.Lines()
 	for w := range j.watchers {
-		if len(w.queue) < maxProgress {
-			w.queue = append(w.queue, liveEvent{id: id, load: load, progress: true})
+		if w.progress+size > maxProgress {
+			if w.dropped == nil {
+				w.dropped = map[wire.MinionID]int{}
+			}
+			w.dropped[id] += lines
+			continue
 		}
+		w.progress += size
+		w.queue = append(w.queue, w.tellDropped(id)...)
+		w.queue = append(w.queue, liveEvent{id: id, load: report.ToMap(), progress: true})
 	}
 	j.wake()
+}
+
+// tellDropped is the event that tells how many lines of a minion were dropped, if any
+// were. The lock of the job is held.
+func (w *watcher) tellDropped(id wire.MinionID) []liveEvent {
+	n := w.dropped[id]
+	if n == 0 {
+		return nil
+	}
+	delete(w.dropped, id)
+	return []liveEvent{{id: id, load: (&wire.Progress{Items: []any{wire.NewMap("dropped", int64(n))}}).ToMap(), progress: true}}
 }
 
 // outstanding are the targets that have not returned, in the order of the targets.

@@ -24,8 +24,10 @@ type dispatcher struct {
 	log      *slog.Logger
 	call     func(job *module.Job) *module.Call // everything of a call but its Job and Jobs
 	finished func()                             // a result waits in the journal
-	max      int                                // jobs at once; below 1 without limit
-	maxRet   int64                              // bytes of a result
+	// watched starts to report the output of a job to who asked for it; may be nil.
+	watched func(job *wire.Job, from source) (add func(any), stop func())
+	max     int   // jobs at once; below 1 without limit
+	maxRet  int64 // bytes of a result
 
 	mu      sync.Mutex
 	running map[wire.JobID]*runningJob
@@ -86,7 +88,7 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 		defer d.wg.Done()
 		defer cancel(nil)
 		if d.slot(jctx, job) {
-			d.run(jctx, job)
+			d.run(jctx, job, from)
 		}
 		d.mu.Lock()
 		delete(d.running, job.JID)
@@ -141,34 +143,44 @@ func (d *dispatcher) ended(ctx context.Context, job *wire.Job) bool {
 
 // run runs the functions of a job and puts the result into the journal. A minion
 // that is being stopped leaves the job as begun: it will be told as interrupted.
-func (d *dispatcher) run(ctx context.Context, job *wire.Job) {
+func (d *dispatcher) run(ctx context.Context, job *wire.Job, from source) {
 	started := time.Now()
+	var progress func(any)
+	reported := func() {}
+	if d.watched != nil {
+		progress, reported = d.watched(job, from)
+	}
+	reported = sync.OnceFunc(reported)
+	defer reported()
 	log := d.log.With("jid", job.JID)
 	log.Info("job started", "fun", funNames(job), "user", job.User)
 	if job.Multi == nil {
-		res := d.function(ctx, job, job.Fun, job.Arg)
+		res := d.function(ctx, job, job.Fun, job.Arg, progress)
 		if ctx.Err() != nil && module.EndSignal(ctx) == 0 {
 			log.Warn("job interrupted: the minion is stopping", "fun", job.Fun)
 			return
 		}
+		reported() // the result comes after the last lines
 		d.done(job, res)
 	} else {
 		var all []module.Result
 		for _, c := range job.Multi {
-			all = append(all, d.function(ctx, job, c.Fun, c.Args))
+			all = append(all, d.function(ctx, job, c.Fun, c.Args, progress))
 			if ctx.Err() != nil && module.EndSignal(ctx) == 0 {
 				log.Warn("job interrupted: the minion is stopping", "fun", c.Fun)
 				return
 			}
 		}
+		reported()
 		d.doneMulti(job, all)
 	}
 	log.Info("job done", "took", time.Since(started).Round(time.Millisecond))
 }
 
-func (d *dispatcher) function(ctx context.Context, job *wire.Job, fun string, args []any) module.Result {
+func (d *dispatcher) function(ctx context.Context, job *wire.Job, fun string, args []any, progress func(any)) module.Result {
 	c := d.call(&module.Job{ID: job.JID, Fun: fun, User: job.User, Pub: pub(job)})
 	c.Jobs = d
+	c.OnProgress = progress
 	res := d.reg.Run(ctx, c, fun, args, nil)
 	if sig := module.EndSignal(ctx); sig != 0 && res.Err != nil {
 		res.Return = "ERROR: " + context.Cause(ctx).Error()
@@ -176,10 +188,11 @@ func (d *dispatcher) function(ctx context.Context, job *wire.Job, fun string, ar
 	return d.bound(fun, res)
 }
 
-// pub is what a function sees of the publish as __pub_*: all but the number.
+// pub is what a function sees of the publish as __pub_*: all but the number and gosalt's own.
 func pub(job *wire.Job) *wire.Map {
 	m := job.ToMap()
 	m.Delete("serial")
+	m.Delete(wire.FieldLive)
 	return m
 }
 

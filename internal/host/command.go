@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -43,10 +42,10 @@ type Command struct {
 
 	Timeout   time.Duration // 0 is none
 	MaxOutput int64         // bytes of output that end it; 0 is DefaultMaxOutput
-	// Line, when set, is given each line as it is printed, without its newline.
-	// stream is "stdout" or "stderr". It is called from several goroutines, for
-	// each stream in order.
-	Line func(stream string, line []byte)
+	// Output, when set, is given what is printed as it is read. stream is "stdout" or
+	// "stderr". It is called from several goroutines, for each stream in order; what
+	// it is given is valid until it returns, and the command waits for it.
+	Output func(stream string, chunk []byte)
 }
 
 // Exit is how a command ended.
@@ -74,7 +73,7 @@ func (h *Host) Run(ctx context.Context, c Command) (Exit, error) {
 	if err != nil {
 		return Exit{}, err
 	}
-	out := &collector{limit: c.MaxOutput, line: c.Line, full: make(chan struct{})}
+	out := &collector{limit: c.MaxOutput, output: c.Output, full: make(chan struct{})}
 	if out.limit == 0 {
 		out.limit = DefaultMaxOutput
 	}
@@ -156,7 +155,7 @@ func supervise(ctx context.Context, timeout time.Duration, g *group, full, ended
 
 // Start starts a command that goes on by itself: its output goes nowhere and its
 // end is awaited in the background only so that the system can forget it. Timeout,
-// Stdin, Merge and Line are without effect.
+// Stdin, Merge and Output are without effect.
 func (h *Host) Start(c Command) (pid int, err error) {
 	cmd, err := c.build()
 	if err != nil {
@@ -309,9 +308,9 @@ func (p *pipes) expire() {
 
 // collector reads both streams of a command.
 type collector struct {
-	limit int64
-	line  func(stream string, line []byte)
-	full  chan struct{} // closed when the limit is passed
+	limit  int64
+	output func(stream string, chunk []byte)
+	full   chan struct{} // closed when the limit is passed
 
 	mu             sync.Mutex
 	total          int64
@@ -320,19 +319,17 @@ type collector struct {
 
 func (c *collector) read(stream string, r io.Reader, into *[]byte) {
 	buf := make([]byte, 32<<10)
-	var begun []byte // the line that is not complete yet
 	for {
 		n, err := r.Read(buf)
 		if n > 0 && c.take(n) {
 			*into = append(*into, buf[:n]...)
-			begun = c.lines(stream, append(begun, buf[:n]...))
+			if c.output != nil {
+				c.output(stream, buf[:n])
+			}
 		}
 		if err != nil {
-			break
+			return
 		}
-	}
-	if len(begun) > 0 && c.line != nil {
-		c.line(stream, begun)
 	}
 }
 
@@ -346,27 +343,4 @@ func (c *collector) take(n int) bool {
 		close(c.full)
 	}
 	return c.total <= c.limit
-}
-
-// maxLine is where a line without an end is passed on all the same.
-const maxLine = 64 << 10
-
-// lines passes on what is complete and returns the rest.
-func (c *collector) lines(stream string, b []byte) []byte {
-	if c.line == nil {
-		return nil
-	}
-	for {
-		i := bytes.IndexByte(b, '\n')
-		switch {
-		case i >= 0:
-			c.line(stream, bytes.TrimSuffix(b[:i], []byte("\r")))
-			b = b[i+1:]
-		case len(b) > maxLine:
-			c.line(stream, b)
-			b = nil
-		default:
-			return bytes.Clone(b)
-		}
-	}
 }

@@ -103,8 +103,8 @@ func TestCancelEndsTheGroup(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	c := sh("sleep 600 & echo $!; wait")
 	pid := make(chan int, 1)
-	c.Line = func(_ string, line []byte) {
-		n, _ := strconv.Atoi(string(line))
+	c.Output = func(_ string, line []byte) {
+		n, _ := strconv.Atoi(strings.TrimSpace(string(line)))
 		pid <- n
 	}
 	done := make(chan error)
@@ -129,22 +129,20 @@ func TestOutputLimit(t *testing.T) {
 	}
 }
 
-func TestLines(t *testing.T) {
+func TestOutput(t *testing.T) {
 	var mu sync.Mutex
-	var got []string
+	got := map[string]string{}
 	c := sh(`printf 'a\nb'; sleep 0.05; printf 'c\r\nlast'; echo e >&2`)
-	c.Line = func(stream string, line []byte) {
+	c.Output = func(stream string, chunk []byte) {
 		mu.Lock()
 		defer mu.Unlock()
-		got = append(got, stream+" "+string(line))
+		got[stream] += string(chunk)
 	}
 	if _, err := new(Host).Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	slices.Sort(got)
-	want := []string{"stderr e", "stdout a", "stdout bc", "stdout last"}
-	if !slices.Equal(got, want) {
-		t.Errorf("got %q, want %q", got, want)
+	if got["stdout"] != "a\nbc\r\nlast" || got["stderr"] != "e\n" {
+		t.Errorf("got %q", got)
 	}
 }
 

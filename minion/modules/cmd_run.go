@@ -73,12 +73,10 @@ func runCommand(ctx context.Context, c *module.Call, cmd any, o cmdOptions, merg
 	}
 	command.Timeout = timeout
 	command.MaxOutput = c.Opts.Int("max_return")
-	if c.Watched() && !o.HideOutput && !log.quiet {
-		command.Line = func(stream string, line []byte) {
-			if s, _, err := host.Text(line, o.OutputEncoding); err == nil {
-				c.Progress(wire.NewMap(stream, s))
-			}
-		}
+	if c.Watched() && !o.HideOutput && !log.quiet && !o.Bg {
+		live := newLiveOutput(o.OutputEncoding, func(stream, text string) { c.Progress(wire.NewMap(stream, text)) })
+		defer live.close()
+		command.Output = live.write
 	}
 	log.start(shown, &command, &o)
 

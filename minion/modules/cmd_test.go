@@ -126,7 +126,13 @@ func TestCmdProgress(t *testing.T) {
 	c.OnProgress = func(v any) {
 		mu.Lock()
 		defer mu.Unlock()
-		got = append(got, pytext.Repr(v))
+		for _, stream := range []string{"stdout", "stderr"} {
+			if m := v.(*wire.Map); m.Has(stream) { // lines that were read together come together
+				for line := range strings.SplitSeq(m.Text(stream), "\n") {
+					got = append(got, pytext.Repr(wire.NewMap(stream, line)))
+				}
+			}
+		}
 	}
 	runText(t, c, "cmd.run_all", []any{"echo one; echo two; echo bad >&2"})
 	slices.Sort(got)

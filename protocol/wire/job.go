@@ -32,6 +32,10 @@ type Job struct {
 	ModuleExecutors []any
 	ExecutorOpts    *Map
 
+	// Live asks a gosalt minion to report output while the job runs; see Progress.
+	// Salt's minions know nothing of it.
+	Live bool
+
 	Raw *Map // As received, with the fields that are not above.
 }
 
@@ -58,6 +62,7 @@ func JobFromMap(m *Map) (*Job, error) {
 		RetConfig:    f.text("ret_config"),
 		RetKwargs:    f.mapping("ret_kwargs"),
 		ExecutorOpts: f.mapping("executor_opts"),
+		Live:         f.bool(FieldLive),
 		Raw:          m,
 	}
 	if f.get("id") != nil {
@@ -156,7 +161,10 @@ func (j *Job) ToMap() *Map {
 	b.mapping("ret_kwargs", j.RetKwargs)
 	b.text("user", j.User)
 	b.int("serial", j.Serial)
-	return b.onto(j.Raw, "id", "to", "delimiter", "metadata", "module_executors", "executor_opts", "ret_config", "ret_kwargs",
+	if j.Live {
+		m.Set(FieldLive, true)
+	}
+	return b.onto(j.Raw, FieldLive, "id", "to", "delimiter", "metadata", "module_executors", "executor_opts", "ret_config", "ret_kwargs",
 		"user", "serial")
 }
 
