@@ -18,6 +18,7 @@ var layers = map[string]struct {
 }{
 	"protocol":          {[]string{"protocol"}, "the wire can be read, and used by others, alone"},
 	"internal":          {[]string{"internal", "protocol"}, "tools that every part shares know none of the parts"},
+	"internal/render":   {[]string{"internal", "protocol", "jinja"}, "Salt's files are templates"},
 	"internal/bench":    {[]string{"internal", "protocol"}, "measures the programs from outside"},
 	"internal/swarm":    {[]string{"internal", "protocol"}, "plays minions by the protocol alone"},
 	"internal/gendocs":  {[]string{"cli", "internal", "master/runners", "minion/modules", "master/events", "master/jobs"}, "prints the reference of everything"},
