@@ -30,6 +30,7 @@ var layers = map[string]struct {
 	"master/jobs":       {[]string{"master/jobs", "internal", "protocol"}, "likewise"},
 	"master/audit":      {[]string{"internal", "protocol"}, "likewise"},
 	"master/events":     {[]string{"internal", "protocol"}, "likewise"},
+	"master/files":      {[]string{"master/files", "internal", "protocol"}, "likewise"},
 	"master/runners":    {[]string{"master/jobs", "master/events", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
 	"minion/modules":    {[]string{"internal", "protocol", "minion/grains"}, "functions get what they may touch in their Call"},

@@ -24,6 +24,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/master/audit"
 	"github.com/gosalt/gosalt/master/events"
+	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/master/runners"
@@ -66,6 +67,8 @@ type Master struct {
 	sessions    *sessions
 	presence    *presence
 	minions     *minionData
+	files       *files.Files
+	opts        func() *wire.Map // the configuration by Salt's names; read only
 	replays     *replayGuard
 	limits      limits
 	refusedLog  *limiter[netip.Addr]
@@ -133,6 +136,10 @@ func New(cfg Config) (m *Master, err error) {
 		return nil, err
 	}
 	m.minions = &minionData{store: m.store, keys: m.keys, off: !cfg.MinionDataCache, mineLocks: newMineLocks()}
+	m.opts = sync.OnceValue(cfg.Opts)
+	if m.files, err = files.New(files.Config{Master: cfg.Master, Log: cfg.Log.With("part", "files"), Event: m.fileEvent}); err != nil {
+		return nil, err
+	}
 	m.replays = newReplayGuard(max(cfg.RequestServerTTL, time.Minute))
 	if err := m.openPresence(); err != nil {
 		return nil, err
@@ -263,6 +270,7 @@ func (m *Master) Run(ctx context.Context) error {
 	part("publish port", func(ctx context.Context) error { return m.pub.Serve(ctx, subscribers{m}) })
 	part("control socket", func(ctx context.Context) error { return m.serveControl(ctx, ctl) })
 	part("maintenance", m.maintain)
+	part("file server", m.files.Run)
 	m.log.Info("master is ready", "requests", m.requests.Addr(), "publishes", m.pub.Addr(), "control", m.cfg.ControlSocket)
 	if m.cfg.Ready != nil {
 		m.cfg.Ready()

@@ -173,33 +173,6 @@ func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, er
 	return nil, err
 }
 
-// handleMasterOpts tells a minion what of the master's configuration its states depend on.
-func (m *Master) handleMasterOpts(_ context.Context, from *minionRequest) (any, error) {
-	roots := wire.NewMap()
-	for env := range m.cfg.FileRoots {
-		roots.Set(env, []any{})
-	}
-	opts := wire.NewMap("file_roots", roots, "top_file_merging_strategy", "merge", "env_order", []any{}, "default_top", "base")
-	if from.Load.Bool("env_only") {
-		return opts, nil
-	}
-	groups := m.cfg.Nodegroups
-	if groups == nil {
-		groups = wire.NewMap()
-	}
-	for _, kv := range []struct {
-		k string
-		v any
-	}{
-		{"renderer", "jinja|yaml"}, {"failhard", false}, {"state_top", "salt://top.sls"}, {"state_top_saltenv", nil},
-		{"nodegroups", groups}, {"state_auto_order", true}, {"state_events", false}, {"state_aggregate", false},
-		{"jinja_env", wire.NewMap()}, {"jinja_sls_env", wire.NewMap()}, {"jinja_lstrip_blocks", false}, {"jinja_trim_blocks", false},
-	} {
-		opts.Set(kv.k, kv.v)
-	}
-	return opts, nil
-}
-
 func (m *Master) handleEmptyMap(context.Context, *minionRequest) (any, error) {
 	return wire.NewMap(), nil
 }

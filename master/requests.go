@@ -29,8 +29,8 @@ var minionCommands = map[string]minionCommand{
 	wire.CmdReturn:      {handle: (*Master).handleReturn},     // an accepted minion; its result of a job
 	wire.CmdMinionEvent: {handle: (*Master).handleEvent},      // an accepted minion; events under its own tags
 	wire.CmdPillar:      {handle: (*Master).handlePillar},     // an accepted minion; its own pillar
-	"_master_opts":      {handle: (*Master).handleMasterOpts}, // an accepted minion
-	"_master_tops":      {handle: (*Master).handleEmptyMap},   // an accepted minion; no master_tops are configured
+	wire.CmdMasterOpts:  {handle: (*Master).handleMasterOpts}, // an accepted minion
+	wire.CmdMasterTops:  {handle: (*Master).handleEmptyMap},   // an accepted minion; no master_tops are configured
 	"_ext_nodes":        {handle: (*Master).handleEmptyMap},   // an accepted minion; the old name of the same
 	"revoke_auth":       {handle: (*Master).handleRevoke},     // an accepted minion; its own key
 	wire.CmdMine:        {handle: (*Master).handleMine},       // an accepted minion; its own values
@@ -41,6 +41,19 @@ var minionCommands = map[string]minionCommand{
 	wire.CmdMissed:      {handle: (*Master).handleMissed},     // an accepted minion; its own jobs
 	wire.CmdAlive:       {handle: (*Master).handleAlive},      // an accepted minion; its own jobs
 	wire.CmdSharedKey:   {handle: (*Master).handleSharedKey},  // an accepted minion
+
+	wire.CmdServeFile:       {handle: (*Master).handleFiles, files: true},    // an accepted minion, as all that follow
+	wire.CmdFileHash:        {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdFileHashAndStat: {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdFileFind:        {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdFileList:        {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdFileEmptyDirs:   {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdDirList:         {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdSymlinkList:     {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdFileEnvs:        {handle: (*Master).handleFiles, files: true},    //
+	wire.CmdFileTree:        {handle: (*Master).handleFileTree, files: true}, //
+	wire.CmdFileRead:        {handle: (*Master).handleFileRead, files: true}, //
+	wire.CmdFileRecv:        {handle: (*Master).handleFileRecv, files: true}, // under file_recv; into a directory of its own
 }
 
 // clearCommand answers a load that nothing proves the sender of. A nil answer
@@ -52,6 +65,7 @@ type clearCommand struct {
 // minionCommand answers a minion whose identity is proved.
 type minionCommand struct {
 	handle func(m *Master, ctx context.Context, from *minionRequest) (any, error)
+	files  bool // request_rate does not count it: a state run asks for hundreds of files
 }
 
 // minionRequest is one opened request.
@@ -179,7 +193,9 @@ func (m *Master) minionRequest(ctx context.Context, p transport.Peer, c *connect
 		m.log.Info("command is not served", "minion", id, "cmd", fmt.Sprintf("%.60q", req.Cmd))
 		return m.sealed(session, from, wire.NewMap(), nil)
 	}
-	if wait := m.limits.requests.wait(id); wait > 0 {
+	if cmd.files {
+		// A connection has one request at a time, and large answers wait for their turn.
+	} else if wait := m.limits.requests.wait(id); wait > 0 {
 		m.log.Debug("minion is slowed down", "minion", id, "cmd", req.Cmd, "wait", wait)
 		select {
 		case <-ctx.Done():

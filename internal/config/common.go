@@ -182,6 +182,27 @@ type Common struct {
 	// FileRoots are the directories of each environment's files, first match wins.
 	FileRoots map[string][]string `yaml:"file_roots"` // base: [/srv/salt, /srv/spm/salt]
 
+	// FileIgnoreGlob hides files of the file server whose path matches one of these globs.
+	FileIgnoreGlob []string `yaml:"file_ignore_glob" opt:"text"` // none
+
+	// FileIgnoreRegex hides those in whose path one of these regular expressions is found.
+	FileIgnoreRegex []string `yaml:"file_ignore_regex" opt:"text"` // none
+
+	// FileserverFollowsymlinks serves what symbolic links in file_roots point to, even
+	// outside of them. Without it nothing outside of a root is served.
+	FileserverFollowsymlinks bool `yaml:"fileserver_followsymlinks"` // True
+
+	// FileserverIgnoresymlinks leaves symbolic links out of the lists of files.
+	FileserverIgnoresymlinks bool `yaml:"fileserver_ignoresymlinks"` // False
+
+	// FileserverListCacheTime is how long a list of files is answered from memory, in
+	// seconds.
+	FileserverListCacheTime time.Duration `yaml:"fileserver_list_cache_time" unit:"s"` // 1: a file that was just put there is found; Salt has 20
+
+	// FileBufferSize is the size of the pieces in which files go between Salt peers, in
+	// bytes.
+	FileBufferSize Bytes `yaml:"file_buffer_size"` // 1048576, 262144
+
 	// PillarRoots are the directories of each environment's pillar.
 	PillarRoots map[string][]string `yaml:"pillar_roots"` // base: [/srv/pillar, /srv/spm/pillar]
 

@@ -14,6 +14,7 @@ func DefaultMaster() *Master {
 	return &Master{
 		Common: common("master", "local", func(c *Common) {
 			c.LogFile, c.PIDFile = "/var/log/salt/master", "/var/run/salt-master.pid"
+			c.FileBufferSize = 1 << 20
 		}),
 		PublishPort: 4505, RetPort: 4506, WorkerThreads: 5, ZMQBacklog: 1000, PubHWM: 1000,
 		MaxOpenFiles: 100000, MaxConnections: 24000, MaxUnauthenticated: 1024,
@@ -31,7 +32,7 @@ func DefaultMaster() *Master {
 		MinimumAuthVersion: 3, AuditLog: "/var/log/salt/audit",
 		ClientACLVerify: true, ExternalAuth: wire.NewMap(), TokenExpire: 12 * time.Hour,
 		Nodegroups: wire.NewMap(), Peer: wire.NewMap(), PeerRun: wire.NewMap(),
-		FileRecvMaxSize: 100, FileserverBackend: []string{"roots"}, RunnerReturns: true,
+		FileRecvMaxSize: 100, FileserverBackend: []string{"roots"}, FileserverInterval: time.Hour, RunnerReturns: true,
 	}
 }
 
@@ -41,6 +42,7 @@ func DefaultMinion() *Minion {
 	return &Minion{
 		Common: common("minion", "remote", func(c *Common) {
 			c.LogFile, c.PIDFile = "/var/log/salt/minion", "/var/run/salt-minion.pid"
+			c.FileBufferSize = 256 << 10
 		}),
 		Master: []string{"salt"}, MasterType: "str", MasterPort: 4506, MasterURIFormat: "default",
 		MasterTries: 1, RetryDNS: 30 * time.Second, ResolveDNSFallback: true,
@@ -74,7 +76,8 @@ func common(side, fileClient string, more func(*Common)) Common {
 		Heartbeat: 15 * time.Second, KeySize: 2048, MasterSignKeyName: "master_sign",
 		SignPubMessages: true, HashType: "sha256", MaxEventSize: 1 << 20,
 		PublisherACL: wire.NewMap(), PublisherACLBlacklist: wire.NewMap(), FileClient: fileClient,
-		FileRoots:   map[string][]string{"base": {"/srv/salt", "/srv/spm/salt"}},
+		FileRoots:                map[string][]string{"base": {"/srv/salt", "/srv/spm/salt"}},
+		FileserverFollowsymlinks: true, FileserverListCacheTime: time.Second,
 		PillarRoots: map[string][]string{"base": {"/srv/pillar", "/srv/spm/pillar"}},
 		Schedule:    wire.NewMap(), Raw: wire.NewMap(),
 	}

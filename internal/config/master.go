@@ -279,6 +279,13 @@ type Master struct {
 	// FileserverBackend are the sources of files, in their order.
 	FileserverBackend []string `yaml:"fileserver_backend"` // [roots]
 
+	// FileserverInterval is the time between two updates of the backends that have no
+	// interval of their own, in seconds.
+	FileserverInterval time.Duration `yaml:"fileserver_interval" unit:"s"` // 3600
+
+	// FileserverEvents sends salt/fileserver/<backend>/update when files have changed.
+	FileserverEvents bool `yaml:"fileserver_events"` // False
+
 	// RunnerReturns keeps the results of runners as jobs.
 	RunnerReturns bool `yaml:"runner_returns"` // True
 

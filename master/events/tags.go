@@ -59,3 +59,6 @@ func WheelNew(jid wire.JobID) string { return "salt/wheel/" + string(jid) + "/ne
 
 // WheelReturn tags the end of a wheel function; data as WheelNew, with return and success.
 func WheelReturn(jid wire.JobID) string { return "salt/wheel/" + string(jid) + "/ret" }
+
+// FileserverUpdate is the tag of the event that a backend's files have changed.
+func FileserverUpdate(backend string) string { return "salt/fileserver/" + backend + "/update" }

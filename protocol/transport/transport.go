@@ -28,6 +28,15 @@ type Peer interface {
 	Kick(why string)
 }
 
+// Reserver is a Peer whose port bounds the memory of large answers. A handler that is
+// about to make one asks for room first, and waits for it; the room is given back when
+// the answer has been sent, or the connection has ended.
+type Reserver interface {
+	// Reserve waits until an answer of n bytes may be made. It is called by the request's
+	// handler, at most once for a request.
+	Reserve(ctx context.Context, n int) error
+}
+
 // Handler answers the requests that reach a Requests port.
 type Handler interface {
 	// Request answers one message. It is called in the goroutine of its connection,

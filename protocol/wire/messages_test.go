@@ -46,7 +46,13 @@ func exampleMessages() map[string]*Map {
 		"alive":         NewMap("cmd", "_gosalt_alive", "running", []any{testJID, testJID + "_17"}),
 		"alive reply":   NewMap("max_return", 104857600),
 		"shared key":    NewMap("aes", "AAAA"),
-		"error":         NewMap("kind", 5, "op", "_return", "msg", "retry after 3 s"),
+		"file tree":     NewMap("cmd", "_gosalt_file_tree", "saltenv", "base", "prefix", "web/", "hashes", true, "after", "web/a"),
+		"file tree reply": NewMap("hash_type", "sha256", "files", []any{[]any{"web/b", 3, 420, "ab"}, []any{raw, 0, 0, ""}},
+			"empty_dirs", []any{"e", raw}, "more", true),
+		"file read":       NewMap("cmd", "_gosalt_file_read", "saltenv", "base", "pieces", []any{[]any{"a", 0, 10}, []any{raw, 5, 0}}),
+		"file read reply": NewMap("parts", []any{[]any{10, 20, "x"}, []any{0, -1, ""}}),
+		"file recv":       NewMap("cmd", "_file_recv", "path", []any{"etc", "fstab"}, "loc", 0, "data", raw, "size", 2),
+		"error":           NewMap("kind", 5, "op", "_return", "msg", "retry after 3 s"),
 	}
 }
 
@@ -90,6 +96,11 @@ var parsers = map[string]func(*Map) (any, error){
 	"alive":             func(m *Map) (any, error) { return AliveFromMap(m) },
 	"alive reply":       func(m *Map) (any, error) { return AliveReplyFromValue(m) },
 	"shared key":        func(m *Map) (any, error) { return SharedKeyReplyFromValue(m) },
+	"file tree":         func(m *Map) (any, error) { return FileTreeFromMap(m) },
+	"file tree reply":   func(m *Map) (any, error) { return FileTreeReplyFromMap(m) },
+	"file read":         func(m *Map) (any, error) { return FileReadFromMap(m) },
+	"file read reply":   func(m *Map) (any, error) { return FileReadReplyFromMap(m) },
+	"file recv":         func(m *Map) (any, error) { return FileRecvFromMap(m) },
 	"error":             func(m *Map) (any, error) { return ErrorFromMap(m) },
 }
 
@@ -116,7 +127,7 @@ func TestMessagesAreStrict(t *testing.T) {
 	anything := map[string]bool{ // fields that may hold any value
 		"job to": true, "job tgt": true, "job metadata": true, "job auth_list": true, "return return": true, "return of several return": true, "return _stamp": true,
 		"event data": true, "event cmd": true, "pillar request cmd": true, "pillar request ext": true, "return cmd": true,
-		"mine cmd": true, "mine get cmd": true, "mine get tgt": true, "mine get fun": true, "ack cmd": true, "alive cmd": true, "clear envelope load": true, "job of several fun": true, "return of several fun": true,
+		"mine cmd": true, "mine get cmd": true, "mine get tgt": true, "mine get fun": true, "file tree cmd": true, "file read cmd": true, "file recv cmd": true, "ack cmd": true, "alive cmd": true, "clear envelope load": true, "job of several fun": true, "return of several fun": true,
 	}
 	for name, m := range exampleMessages() {
 		for field := range m.Strings() {
@@ -184,6 +195,14 @@ func TestMessageFaults(t *testing.T) {
 		{with("pillar data", "pillar", nil), `field "pillar": is missing`},
 		{without("event", "tag"), `field "tag": is missing`},
 		{with("events", "events", []any{NewMap("data", 1)}), `item of "events": field "tag": is missing`},
+		{with("file recv", "path", []any{"..", "x"}), `field "path": has the part ".."`},
+		{with("file recv", "path", []any{"a/b"}), `field "path": has the part "a/b"`},
+		{with("file recv", "path", []any{}), `field "path": is empty`},
+		{with("file recv", "loc", -1), `field "loc": -1`},
+		{with("file read", "pieces", []any{[]any{"a", -1, 1}}), `field "pieces": item 0`},
+		{with("file read", "pieces", []any{"a"}), `field "pieces": item 0 is text`},
+		{with("file tree reply", "files", []any{[]any{"a", -1, 0, ""}}), `field "files": item 0`},
+		{with("file read reply", "parts", []any{[]any{0, -2, ""}}), `field "parts": item 0`},
 		{with("alive", "running", []any{"1"}), `field "running": item 0: job id "1"`},
 	} {
 		name, m := c.make()

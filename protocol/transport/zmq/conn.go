@@ -44,6 +44,7 @@ type env struct {
 	inBytes  *semaphore.Weighted // big frames received and not yet handled
 	outBytes *semaphore.Weighted // answers that wait for their peers
 	guests   *semaphore.Weighted // big frames of peers not authenticated yet
+	bulk     *semaphore.Weighted // answers for which room was reserved
 	ids      *atomic.Uint64
 }
 
@@ -53,7 +54,7 @@ var ids atomic.Uint64
 func newEnv(o Options) *env {
 	o = o.withDefaults()
 	return &env{o: o, inBytes: semaphore.NewWeighted(o.MaxBytes), outBytes: semaphore.NewWeighted(o.MaxBytes),
-		guests: semaphore.NewWeighted(maxGuests), ids: &ids}
+		guests: semaphore.NewWeighted(maxGuests), bulk: semaphore.NewWeighted(o.MaxBytes / 2), ids: &ids}
 }
 
 // conn is one guarded connection. It is the net.Conn that the library reads whole,
@@ -79,6 +80,7 @@ type conn struct {
 	size    int    // bytes of them
 	held    int64  // taken from env.inBytes
 	guest   bool   // sends a big frame before it has authenticated
+	granted int64  // taken from env.bulk for the answer that is being made
 	changes int    // of subscriptions
 	err     error  // what ended reading
 	readFn  func(uintptr) bool
@@ -157,6 +159,33 @@ func (c *conn) Authenticate() {
 	if !c.authenticated.Swap(true) && c.onAuth != nil {
 		c.onAuth()
 	}
+}
+
+// Reserve implements transport.Reserver.
+func (c *conn) Reserve(ctx context.Context, n int) error {
+	k := min(int64(n), c.env.o.MaxBytes/2) - c.granted
+	if k <= 0 {
+		return nil
+	}
+	if err := c.env.bulk.Acquire(ctx, k); err != nil {
+		return fmt.Errorf("wait for room for an answer of %d bytes: %w", n, err)
+	}
+	c.granted += k
+	return nil
+}
+
+// settle gives back what was reserved for an answer, when that has left.
+func (c *conn) settle() {
+	if c.granted == 0 {
+		return
+	}
+	if d := c.draining(); d != nil {
+		c.lend()
+		<-d
+		c.reclaim()
+	}
+	c.env.bulk.Release(c.granted)
+	c.granted = 0
 }
 
 // Kick implements transport.Peer.

@@ -64,6 +64,7 @@ func (r *Router) Serve(ctx context.Context, h transport.Handler) error {
 // life reads a connection's requests and answers them, one after another.
 func (r *Router) life(ctx context.Context, c *conn) {
 	defer func() {
+		c.settle()
 		if c.requests.Load() > 0 {
 			r.h.Gone(c, c.evicted.Load())
 		}
@@ -88,7 +89,9 @@ func (r *Router) life(ctx context.Context, c *conn) {
 			c.fail(nil, errors.New("request not answered"))
 			return
 		}
-		if err := c.sendMsg(nil, answer); err != nil {
+		err = c.sendMsg(nil, answer)
+		c.settle()
+		if err != nil {
 			return
 		}
 	}

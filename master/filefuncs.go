@@ -1,0 +1,109 @@
+package master
+
+import (
+	"context"
+	"errors"
+
+	"github.com/gosalt/gosalt/master/events"
+	"github.com/gosalt/gosalt/master/files"
+	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/transport"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// handleFiles answers Salt's commands about files.
+func (m *Master) handleFiles(ctx context.Context, from *minionRequest) (any, error) {
+	cmd := from.Load.Text("cmd")
+	if cmd == wire.CmdServeFile {
+		if err := reserve(ctx, from.Peer, m.files.ChunkSize()); err != nil {
+			return nil, err
+		}
+	}
+	return m.files.Serve(ctx, cmd, from.Load)
+}
+
+// reserve waits until there is room for an answer of n bytes, so that a thousand minions
+// that fetch one large file wait in line rather than fill the memory.
+func reserve(ctx context.Context, p transport.Peer, n int) error {
+	if r, ok := p.(transport.Reserver); ok {
+		return r.Reserve(ctx, n)
+	}
+	return nil
+}
+
+// handleFileTree lists files with their hashes, for gosalt minions.
+func (m *Master) handleFileTree(ctx context.Context, from *minionRequest) (any, error) {
+	q, err := wire.FileTreeFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	r, err := m.files.Tree(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return r.ToMap(), nil
+}
+
+// handleFileRead answers with pieces of files, for gosalt minions.
+func (m *Master) handleFileRead(ctx context.Context, from *minionRequest) (any, error) {
+	q, err := wire.FileReadFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	session := m.sessions.get(from.ID)
+	if session == nil {
+		return nil, errors.New("the session has ended meanwhile")
+	}
+	n := files.ReadSize(q)
+	if err := reserve(ctx, from.Peer, n); err != nil {
+		return nil, err
+	}
+	buf, reply, err := m.files.Read(ctx, q, seal.BulkBuffer(n))
+	if err != nil {
+		return nil, err
+	}
+	from.reply, err = session.SealBulk(buf, reply.ToMap(), from.Nonce)
+	return nil, err
+}
+
+// handleFileRecv takes a file that a minion pushes. A Salt minion expects a bool.
+func (m *Master) handleFileRecv(_ context.Context, from *minionRequest) (any, error) {
+	ok, err := m.files.Recv(from.ID, from.Load)
+	if err != nil {
+		m.log.Warn("file of a minion refused", "minion", from.ID, "error", err)
+		m.audit("file refused", "minion", string(from.ID), "why", err.Error())
+		if from.Gosalt {
+			return nil, err
+		}
+	}
+	return ok, nil
+}
+
+// handleMasterOpts tells a minion what of the master's configuration its states depend on.
+func (m *Master) handleMasterOpts(ctx context.Context, from *minionRequest) (any, error) {
+	envs, err := m.files.Server().Envs(ctx, nil)
+	if err != nil {
+		m.log.Error("a backend of the file server cannot be asked for its environments", "error", err)
+	}
+	roots := wire.NewMap()
+	for _, env := range envs {
+		roots.Set(env, []any{})
+	}
+	opts := wire.NewMap("file_roots", roots)
+	all := m.opts()
+	names := []string{"top_file_merging_strategy", "env_order", "default_top"}
+	if !from.Load.Bool("env_only") {
+		names = append(names, "renderer", "failhard", "state_top", "state_top_saltenv", "nodegroups", "state_auto_order",
+			"state_events", "state_aggregate", "jinja_env", "jinja_sls_env", "jinja_lstrip_blocks", "jinja_trim_blocks")
+	}
+	for _, name := range names {
+		v, _ := all.Get(name)
+		opts.Set(name, v)
+	}
+	return opts, nil
+}
+
+// fileEvent tells on the bus that a backend's files have changed.
+func (m *Master) fileEvent(backend string, data *wire.Map) {
+	m.bus.Publish(events.FileserverUpdate(backend), data)
+}
