@@ -141,12 +141,15 @@ func (c *callCommand) refused(e *module.Error, res CallResult) (code int, done b
 		}
 		fmt.Fprintln(c.io.Err, res.Return)
 		return UnknownFunction.Code(c.o.Strict), true
-	case module.Arguments:
+	case module.Keywords:
+		fmt.Fprintln(c.io.Err, e)
+		return MinionFailed.Code(c.o.Strict), true
+	case module.Arguments, module.Invocation: // to salt-call, Salt's SaltInvocationError is a TypeError
 		doc := c.env.Docs(c.o.Fun).Text(c.o.Fun)
 		fmt.Fprintln(c.io.Out, strings.TrimRight(doc, " \n"))
 		fmt.Fprintf(c.io.Err, "Passed invalid arguments: %v.\n\nUsage:\n", e)
 		return MinionFailed.Code(c.o.Strict), true
-	case module.Failed, module.Invocation:
+	case module.Failed:
 		fmt.Fprintf(c.io.Err, "Error running '%s': %v\n", c.o.Fun, e)
 		return MinionFailed.Code(c.o.Strict), true
 	case module.NoCommand:

@@ -91,7 +91,7 @@ type Result struct {
 // Run runs a function and tells the master, where there is one, what came out.
 func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
 	job := &module.Job{ID: wire.NewJobID(time.Now()), Fun: call.Fun, User: userName()}
-	job.Pub = wire.NewMap("jid", string(job.ID), "fun", call.Fun, "arg", call.Args, "tgt", "gosalt-call", "tgt_type", "glob", "ret", call.Returner, "user", job.User)
+	job.Pub = wire.NewMap("fun", call.Fun, "pid", int64(os.Getpid()), "jid", string(job.ID), "tgt", "salt-call")
 	mc := c.m.call(job)
 	res := Result{Result: c.m.reg.Run(ctx, mc, call.Fun, call.Args, nil), JID: job.ID}
 	if c.link == nil || call.Quiet || ctx.Err() != nil {

@@ -13,6 +13,7 @@ const (
 	Arguments                    // the arguments do not fit its signature: TypeError
 	NoCommand                    // a program it needs is not installed: CommandNotFoundError
 	NotAvailable                 // there is no such function
+	Keywords                     // it has no arguments of these names: SaltInvocationError too, before the call
 )
 
 // Error is an error whose text is meant for whoever called the function. Any other

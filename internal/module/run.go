@@ -141,7 +141,7 @@ func (p *params) split(args []any, kwargs *wire.Map) ([]any, *wire.Map, error) {
 		take(k, v)
 	}
 	if len(invalid) > 0 {
-		return nil, nil, Invalidf("The following keyword arguments are not valid: %s%s", strings.Join(invalid, ", "), hint)
+		return nil, nil, newError(Keywords, "The following keyword arguments are not valid: %s%s", []any{strings.Join(invalid, ", "), hint})
 	}
 	return plain, kw, nil
 }
@@ -221,7 +221,7 @@ func (r *Registry) failed(c *Call, f *Function, err error) Result {
 	switch e.Kind {
 	case Failed:
 		res.Return = "ERROR: " + err.Error()
-	case Invocation:
+	case Invocation, Keywords:
 		res.Return = fmt.Sprintf("ERROR executing '%s': %s", f.Name, err)
 	case Arguments:
 		res.Return = fmt.Sprintf("Passed invalid arguments to %s: %s\n%s", f.Name, err, r.DocText(f.Name))

@@ -124,7 +124,7 @@ func (r *Runners) answer(q Request, ran module.Result) (out Result, called bool)
 	var e *module.Error
 	errors.As(ran.Err, &e)
 	switch {
-	case !out.Known, e != nil && e.Kind == module.Invocation && strings.HasPrefix(out.Err, "The following keyword arguments"):
+	case !out.Known, e != nil && e.Kind == module.Keywords:
 		// Salt answers with the documentation of what has a name like it.
 		out.Return, out.Out = r.near(q.Fun, out.Err), "nested"
 		return out, false

@@ -76,7 +76,10 @@ func Collect(ctx context.Context, o Options) *wire.Map {
 	c.identity()
 	names(c.g)
 	c.merge(c.static())
-	c.merge(o.Opts.Map("grains"))
+	// Measured: those of the configuration replace, grains_deep_merge or not.
+	for k, v := range o.Opts.Map("grains").All() {
+		c.g.SetAny(k, v)
+	}
 	return c.g
 }
 

@@ -165,7 +165,8 @@ func TestStaticAndConfigured(t *testing.T) {
 		{"static", "roles: [web, db]\napp: {a: 1}\n", nil, "['web', 'db'], {'a': 1}", ""},
 		{"configured over static", "roles: [web]\napp: {a: 1}\n", wire.NewMap("grains", wire.NewMap("app", wire.NewMap("b", int64(2)))), "['web'], {'b': 2}", ""},
 		{"merged", "app: {a: 1, c: {d: 1}}\n", wire.NewMap("grains_deep_merge", true, "grains", wire.NewMap("app", wire.NewMap("c", wire.NewMap("e", int64(2))))),
-			"None, {'a': 1, 'c': {'d': 1, 'e': 2}}", ""},
+			"None, {'c': {'e': 2}}", ""},
+		{"merged into a core grain", "app: {a: 1}\nsystemd: {x: 1}\n", wire.NewMap("grains_deep_merge", true), "None, {'a': 1}", ""},
 		{"bad", "roles: [web\n", nil, "None, None", "static grains not read"},
 		{"no map", "- web\n", nil, "None, None", "a YAML map of names and values expected"},
 	}

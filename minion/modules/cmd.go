@@ -15,7 +15,7 @@ func init() {
 	register("cmd.retcode", cmdRetcode)
 	register("cmd.shell", cmdShell)
 	register("cmd.run_bg", cmdRunBg)
-	planned("", "cmd.powershell", "cmd.powershell_all")
+	planned("PowerShell is for Windows: cmd.run with shell=pwsh, or cmd.exec_code pwsh, runs it where it is installed.", "cmd.powershell", "cmd.powershell_all")
 }
 
 // cmdEnviron is what surrounds a command, whatever is done with its output. The

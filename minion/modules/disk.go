@@ -246,9 +246,7 @@ func diskBlkid(ctx context.Context, c *module.Call, a diskBlkidArgs) (*wire.Map,
 	}
 	ret := wire.NewMap()
 	if code := out.Int("retcode"); code != 0 {
-		if code != 2 || a.Device == "" { // 2: nothing found
-			c.SetRetcode(int(code))
-		}
+		c.SetRetcode(int(code))
 		return ret, nil
 	}
 	for line := range strings.Lines(out.Text("stdout")) {

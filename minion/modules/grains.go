@@ -15,6 +15,7 @@ func init() {
 	register("grains.items", grainsItems, module.Outputter("nested"))
 	register("grains.item", grainsItem, module.Outputter("nested"))
 	register("grains.get", grainsGet)
+	alias("grains.fetch", "grains.get")
 	register("grains.ls", grainsLs)
 	register("grains.has_value", grainsHasValue)
 	register("grains.equals", grainsEquals)

@@ -294,11 +294,11 @@ func networkPing(ctx context.Context, c *module.Call, a networkPingArgs) (any, e
 	if err != nil {
 		return nil, err
 	}
-	if a.ReturnBoolean {
-		return out.Int("retcode") == 0, nil
-	}
 	if out.Int("retcode") != 0 {
 		c.SetRetcode(1)
+	}
+	if a.ReturnBoolean {
+		return out.Int("retcode") == 0, nil
 	}
 	return strings.TrimSpace(out.Text("stdout") + "\n" + out.Text("stderr")), nil
 }

@@ -279,7 +279,7 @@ func psStatus(ctx context.Context, c *module.Call, a psStatusArgs) ([]any, error
 	out := []any{}
 	for _, p := range all {
 		if p.stateName() == a.Status {
-			out = append(out, wire.NewMap("pid", int64(p.pid), "name", p.name()))
+			out = append(out, wire.NewMap("name", p.name(), "pid", int64(p.pid)))
 		}
 	}
 	return out, err
