@@ -29,6 +29,7 @@ const (
 	Unavailable              // a resource of this machine cannot be had, as a log file
 	NotPermitted             // this user may not do that on this machine
 	Internal                 // a mistake in gosalt itself
+	Queued                   // --queue-until: minions are away and run the job when they are back
 	StaticFailed             // --static: a minion returned a non-zero code
 	HiddenFailure            // minions failed, and --progress showed only how many
 )
@@ -66,6 +67,7 @@ var exitCodes = []ExitCode{
 	{Unavailable, 69, 69, "unavailable", "something of this machine cannot be had, as its log file"},
 	{NotPermitted, 77, 77, "not-permitted", "this user may not do that on this machine"},
 	{Internal, 70, 70, "internal", "a mistake in gosalt itself; please report it"},
+	{Queued, 0, 76, "queued", "--queue-until: minions are away and run the job when they are back"},
 	{StaticFailed, 0, 1, "static-failed", "--static: a minion returned a non-zero code"},
 	{HiddenFailure, 0, 1, "hidden-failure", "--progress: minions failed or did not return, and only their number was shown"},
 }

@@ -46,6 +46,9 @@ func Gosalt(io IO, args []string) int {
 	if exit := g.batches(); exit >= 0 {
 		return exit
 	}
+	if err := g.readQueueUntil(time.Now()); err != nil {
+		return io.Fail(err)
+	}
 	return g.run()
 }
 
@@ -80,21 +83,23 @@ type gosaltRun struct {
 	out    output.Options
 	status *term.Status
 
-	jid      string
-	all      *wire.Map // id to what was returned, in the order of coming
-	began    time.Time // when the job was made
-	expected int
-	summary  summary
-	failed   bool      // some minion returned a code that is not zero
-	silent   int       // minions that did not return
-	nothing  bool      // no minion matched
-	batch    *batchRun // set where the job runs in batches
-	lacking  bool      // minions match, but none that answered has the function
-	keyHints []string
-	view     view         // other than Salt's; may be nil
-	live     *livePrinter // of --live; may be nil
-	problem  string       // why there are no results
-	pending  int64        // keys that wait to be accepted, where no minion matched
+	jid       string
+	all       *wire.Map // id to what was returned, in the order of coming
+	began     time.Time // when the job was made
+	expected  int
+	summary   summary
+	failed    bool      // some minion returned a code that is not zero
+	silent    int       // minions that did not return
+	nothing   bool      // no minion matched
+	until     time.Time // of --queue-until, or zero
+	queuedIDs int       // minions that run the job when they are back
+	batch     *batchRun // set where the job runs in batches
+	lacking   bool      // minions match, but none that answered has the function
+	keyHints  []string
+	view      view         // other than Salt's; may be nil
+	live      *livePrinter // of --live; may be nil
+	problem   string       // why there are no results
+	pending   int64        // keys that wait to be accepted, where no minion matched
 }
 
 // request is the job as the control socket takes it.
@@ -119,6 +124,9 @@ func (g *gosaltRun) request() *wire.Map {
 	}
 	if g.batch != nil {
 		req.Set("batch", g.batch.request(o))
+	}
+	if !g.until.IsZero() {
+		req.Set("until", g.until.UnixMicro())
 	}
 	if o.Subset > 0 {
 		req.Set("subset", int64(o.Subset))
@@ -364,6 +372,9 @@ func retcode(load *wire.Map) int {
 func (g *gosaltRun) absent(id, why, text string) error {
 	g.silent++
 	state := "No response"
+	if why == "queued" {
+		return g.queued(id, text)
+	}
 	if why == "disconnected" || why == "never" {
 		state = "Not connected"
 		g.summary.notConnected = append(g.summary.notConnected, id)
@@ -449,6 +460,8 @@ func (g *gosaltRun) outcome() Outcome {
 		return MinionFailed
 	case g.silent > 0:
 		return HiddenSilence
+	case g.queuedIDs > 0:
+		return Queued
 	}
 	return OK
 }

@@ -45,6 +45,7 @@ type GosaltOptions struct {
 	BatchWait       float64 // --batch-wait, seconds
 	BatchSafeLimit  int     // --batch-safe-limit; 0 is off
 	BatchSafeSize   string  // --batch-safe-size
+	QueueUntil      string  // --queue-until, as given: "2h", "18:00"
 	Returner        string  // --return
 	ReturnConfig    string  // --return_config
 	ReturnKwargs    any     // --return_kwargs as YAML
@@ -124,6 +125,8 @@ func newGosalt(io IO) *GosaltOptions {
 			Help("Use batches when this many minions or more match."),
 		optparse.Text(&o.BatchSafeSize, "batch_safe_size", "--batch-safe-size").
 			Help("Size of the batches that --batch-safe-limit makes. Default: %default."),
+		optparse.Text(&o.QueueUntil, "queue_until", "--queue-until").Metavar("TIME").
+			Help("Minions that are away run the job when they are back before then: 2h, 1d12h, 18:00 or '2026-11-27 08:00'."),
 		optparse.Text(&o.Returner, "return", "--return").Metavar("RETURNER").
 			Help("Returner, or several with commas, that the minions also send their results to."),
 		optparse.Text(&o.ReturnConfig, "return_config", "--return_config").Metavar("RETURNER_CONF").

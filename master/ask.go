@@ -55,7 +55,7 @@ func (r runnerMaster) Explain(ctx context.Context, jid wire.JobID, id wire.Minio
 		job = newLiveJob(jid, nil, []jobs.Target{t})
 		job.targets[id].acked = t.AckedAt
 		if j, err := r.m.store.Job(ctx, jid); err == nil {
-			job.Expiry = j.Expiry
+			job.Expiry, job.Until = j.Expiry, t.QueuedUntil
 		}
 	}
 	_, text := r.m.explain(job, id, nil)

@@ -193,7 +193,11 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		return m.controlBatch(ctx, req, job, ids, missing, send)
 	}
 	follow := req.Bool("follow")
-	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow})
+	until, err := queueUntil(req)
+	if err != nil {
+		return err
+	}
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow, Until: until})
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -231,7 +232,7 @@ func (f *follower) giveUp(ctx context.Context, ids []wire.MinionID) error {
 }
 
 // explain says in one sentence why a minion's return is missing. why is a word for
-// programs: unknown, pending, rejected, denied, never, disconnected, running, lost, silent.
+// programs: unknown, pending, rejected, denied, queued, never, disconnected, running, lost, silent.
 func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text string) {
 	if why, text = m.explainKey(id); why != "" {
 		return why, text
@@ -240,6 +241,9 @@ func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text
 	t, _ := job.target(id)
 	later := ""
 	if until := t.until(job); time.Now().Before(until) {
+		if t.state == jobs.Queued && !job.Until.IsZero() && t.acked.IsZero() && !c.Connected {
+			return "queued", explainQueued(c, until)
+		}
 		later = fmt.Sprintf(" It still gets this job if it is back before %s.", clock(until))
 	}
 	switch {

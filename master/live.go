@@ -15,6 +15,7 @@ type liveJob struct {
 	Publish *wire.Map // what was published
 	Made    time.Time
 	Expiry  time.Time // until when a minion may fetch it
+	Until   time.Time // by --queue-until: until when those away may; zero without
 	// Internal is a question of the master's own: its returns are not stored.
 	Internal bool
 

@@ -86,6 +86,7 @@ type Master struct {
 	keysLookedAt broadcast    // wakes held minions
 	held         atomic.Int64 // pending minions that are kept waiting
 	lost         chan jobs.Presence
+	queued       queuedJobs
 
 	panics   atomic.Int64
 	refusals atomic.Int64
@@ -95,7 +96,8 @@ type Master struct {
 // closed again when a later step fails. Run must follow.
 func New(cfg Config) (m *Master, err error) {
 	m = &Master{cfg: cfg, log: cfg.Log, bus: events.New(), limits: newLimits(cfg.Master), refusedLog: newLimiter[netip.Addr](1, 5),
-		lookAtKeys: make(chan struct{}, 1), lost: make(chan jobs.Presence, 1024), started: time.Now()}
+		lookAtKeys: make(chan struct{}, 1), lost: make(chan jobs.Presence, 1024),
+		queued: queuedJobs{came: map[wire.MinionID]bool{}, wake: make(chan struct{}, 1)}, started: time.Now()}
 	half := m // m is nil again where an error is returned
 	defer func() {
 		if err != nil {
@@ -230,6 +232,7 @@ func (m *Master) presenceChanged(id wire.MinionID, connected bool) {
 	if connected {
 		p.ConnectedSince = now
 		m.log.Info("minion connected", "minion", id)
+		m.queued.back(id)
 	} else {
 		p.Lost = "connection ended"
 		m.log.Info("minion disconnected", "minion", id)
@@ -269,6 +272,7 @@ func (m *Master) Run(ctx context.Context) error {
 	part("request port", func(ctx context.Context) error { return m.requests.Serve(ctx, m) })
 	part("publish port", func(ctx context.Context) error { return m.pub.Serve(ctx, subscribers{m}) })
 	part("control socket", func(ctx context.Context) error { return m.serveControl(ctx, ctl) })
+	part("queued jobs", m.serveQueued)
 	part("maintenance", m.maintain)
 	part("file server", m.files.Run)
 	m.log.Info("master is ready", "requests", m.requests.Addr(), "publishes", m.pub.Addr(), "control", m.cfg.ControlSocket)

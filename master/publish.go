@@ -137,7 +137,7 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 			return nil, nil, fmt.Errorf("store job: %w", err)
 		}
 		live = newLiveJob(job.JID, load, targets)
-		live.Expiry = now.Add(m.cfg.JobExpiry)
+		live.Expiry, live.Until = now.Add(m.cfg.JobExpiry), o.Until
 		break
 	}
 	var w *watcher
@@ -165,7 +165,7 @@ func (m *Master) targetOf(o order, id wire.MinionID) jobs.Target {
 	t := jobs.Target{Minion: id, State: jobs.Absent}
 	switch {
 	case o.Held:
-	case !o.Until.IsZero():
+	case !o.Until.IsZero() && !m.takesUnasked(id):
 		t.State, t.QueuedUntil = jobs.Queued, o.Until
 	case m.expected(id):
 		t.State = jobs.Expected

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/master/jobs"
@@ -185,14 +186,20 @@ func wholeJob(ctx context.Context, jid string) (*wire.Map, error) {
 			if err != nil {
 				return nil, err
 			}
-			minions := []any{}
+			minions, queued := []any{}, wire.NewMap()
 			for _, t := range targets {
+				if queuedNow(t) {
+					queued.Set(string(t.Minion), "until "+t.QueuedUntil.UTC().Format(timeLayout))
+				}
 				if string(t.Minion) != callOf(ctx).r.master.ID() { // who runs runners is no minion
 					minions = append(minions, string(t.Minion))
 				}
 			}
 			if len(minions) > 0 {
 				out.Set("Minions", minions)
+			}
+			if queued.Len() > 0 {
+				out.Set("Queued", queued)
 			}
 			end = endTime(job)
 		}
@@ -210,6 +217,11 @@ func wholeJob(ctx context.Context, jid string) (*wire.Map, error) {
 		out.Set("EndTime", end)
 	}
 	return out, nil
+}
+
+// queuedNow tells whether a minion was away, and runs the job when it is back.
+func queuedNow(t jobs.Target) bool {
+	return t.State == jobs.Queued && !t.Returned && t.AckedAt.IsZero() && time.Now().Before(t.QueuedUntil)
 }
 
 // jobsExitSuccess tells for each minion of a job whether it returned something that
