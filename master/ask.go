@@ -73,6 +73,10 @@ func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, e
 	if a.Args == nil {
 		req.Set("arg", []any{})
 	}
+	if a.Like != nil {
+		req.Set("fun", "test.ping") // takes the place of a function until the target is known
+		req.Set("delimiter", a.Like.Delimiter)
+	}
 	ids, missing, narrow, err := m.resolve(ctx, req)
 	if err != nil {
 		return runners.Answer{}, err
@@ -85,6 +89,9 @@ func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, e
 	if err != nil {
 		return ans, err
 	}
+	if a.Like != nil {
+		job = a.Like.Again(job)
+	}
 	job.User = a.User
 	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: true})
 	if err != nil {
@@ -92,6 +99,9 @@ func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, e
 	}
 	defer w.close()
 	ans.JID = live.JID
+	if a.Begun != nil {
+		a.Begun(live.JID)
+	}
 	o := followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout}
 	if a.Timeout > 0 {
 		o.Timeout = a.Timeout

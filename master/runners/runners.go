@@ -58,6 +58,8 @@ type Ask struct {
 	User    string
 	Timeout time.Duration
 	Gather  time.Duration
+	Like    *wire.Job        // run this again in place of Fun and Args: with its returners, metadata and so on; or nil
+	Begun   func(wire.JobID) // is told the job's id when it is published; may be nil
 }
 
 // Answer is what came back: the return loads, and who was asked, sorted.
@@ -86,6 +88,8 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	r := &Runners{master: m, bus: bus, log: log, reg: module.NewRegistry(), active: map[wire.JobID]*wire.Map{}}
 	r.reg.Sources("github.com/gosalt/gosalt/master/runners", sources)
 	registerJobs(r.reg)
+	module.Register(r.reg, "jobs.rerun", jobsRerun)
+	module.Register(r.reg, "jobs.diff", jobsDiff)
 	registerManage(r.reg)
 	registerDoc(r.reg)
 	registerMine(r.reg)

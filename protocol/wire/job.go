@@ -47,6 +47,14 @@ func (j *Job) Calls() []Call {
 	return []Call{{j.Fun, j.Arg}}
 }
 
+// Again is the same job for the target of another: what was asked, with its
+// returners, metadata and executors, but not who asked.
+func (j *Job) Again(at *Job) *Job {
+	return &Job{JID: at.JID, Fun: j.Fun, Arg: j.Arg, Multi: j.Multi, Tgt: at.Tgt, TgtType: at.TgtType, Delimiter: at.Delimiter,
+		Ret: j.Ret, RetConfig: j.RetConfig, RetKwargs: j.RetKwargs, Metadata: j.Metadata,
+		ModuleExecutors: j.ModuleExecutors, ExecutorOpts: j.ExecutorOpts}
+}
+
 // JobFromMap checks the load of a publish.
 func JobFromMap(m *Map) (*Job, error) {
 	f := fields{m: m, what: "publish load"}
