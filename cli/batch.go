@@ -151,37 +151,44 @@ func (g *gosaltRun) failedToRespond(id, text string) error {
 	return err
 }
 
-// finishBatch gives the exit code of batches: the highest that a minion returned.
+// finishBatch shows what is shown in the end, and gives the exit code of batches: the
+// highest that a minion returned.
 func (g *gosaltRun) finishBatch() int {
-	if g.nothing {
-		g.problem = noMinions
-	}
-	if g.view != nil {
-		if err := g.view.end(g.outcome()); err != nil {
+	outcome, code := g.batchOutcome()
+	switch {
+	case g.view != nil:
+		if g.nothing {
+			g.problem = noMinions
+		}
+		if err := g.view.end(outcome); err != nil {
 			return g.io.Fail(err)
 		}
-	}
-	switch {
-	case g.nothing && g.view != nil:
-		g.hintKeys()
-		return BatchNoMatch.Code(g.strict)
 	case g.nothing:
 		fmt.Fprintf(g.io.Out, "%s\nNo minions matched the target.\n", noMinions)
-		g.hintKeys()
-		return BatchNoMatch.Code(g.strict)
-	case g.o.Static && g.view == nil:
+	case g.o.Static:
 		if err := output.Display(g.io.Out, g.all, "", g.out); err != nil {
 			return g.io.Fail(err)
 		}
 		return g.finishStatic()
-	case g.batch.highest > 0:
-		return min(g.batch.highest, 255)
-	case g.failed && g.strict: // ended by a signal, which is a code below 0
-		return MinionFailed.Code(g.strict)
-	case g.silent > 0:
-		return HiddenSilence.Code(g.strict)
 	}
-	return OK.Code(g.strict)
+	if g.nothing {
+		g.hintKeys()
+	}
+	return code
+}
+
+func (g *gosaltRun) batchOutcome() (o Outcome, code int) {
+	switch {
+	case g.nothing:
+		o = BatchNoMatch
+	case g.batch.highest > 0:
+		return MinionFailed, min(g.batch.highest, 255)
+	case g.failed && g.strict: // ended by a signal, which is a code below 0
+		o = MinionFailed
+	case g.silent > 0:
+		o = HiddenSilence
+	}
+	return o, o.Code(g.strict)
 }
 
 // finishStatic is the exit code of --static, which for Salt is about nothing but
@@ -192,7 +199,7 @@ func (g *gosaltRun) finishStatic() int {
 		fmt.Fprintln(g.io.Err, "ERROR: No return received")
 		return NoReturn.Code(g.strict)
 	case g.failed:
-		return StaticFailed.Code(g.strict)
+		return HiddenFailure.Code(g.strict)
 	case g.silent > 0:
 		return HiddenSilence.Code(g.strict)
 	}

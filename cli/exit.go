@@ -30,8 +30,7 @@ const (
 	NotPermitted             // this user may not do that on this machine
 	Internal                 // a mistake in gosalt itself
 	Queued                   // --queue-until: minions are away and run the job when they are back
-	StaticFailed             // --static: a minion returned a non-zero code
-	HiddenFailure            // minions failed, and --progress showed only how many
+	HiddenFailure            // minions failed, and --progress or --static did not tell
 )
 
 // ExitCode is one line of the table of exit codes.
@@ -68,8 +67,7 @@ var exitCodes = []ExitCode{
 	{NotPermitted, 77, 77, "not-permitted", "this user may not do that on this machine"},
 	{Internal, 70, 70, "internal", "a mistake in gosalt itself; please report it"},
 	{Queued, 0, 76, "queued", "--queue-until: minions are away and run the job when they are back"},
-	{StaticFailed, 0, 1, "static-failed", "--static: a minion returned a non-zero code"},
-	{HiddenFailure, 0, 1, "hidden-failure", "--progress: minions failed or did not return, and only their number was shown"},
+	{HiddenFailure, 0, 1, "hidden-failure", "--progress, --static: minions failed (--progress: or did not return), and the exit code says nothing of it"},
 }
 
 // ExitCodes is the table of exit codes, for documents.

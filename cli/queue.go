@@ -81,8 +81,11 @@ func (g *gosaltRun) queued(id, text string) error {
 	g.silent--
 	g.queuedIDs++
 	g.summary.noResponse = append(g.summary.noResponse, id)
-	if !g.o.ShowTimeout || g.isDoc() || g.o.Static {
+	if !g.o.ShowTimeout || g.isDoc() || g.o.Static && g.view == nil {
 		return nil
+	}
+	if g.view != nil {
+		return g.view.absence(absence{id: id, state: "Queued", why: "queued", text: text})
 	}
 	return g.show(id, fmt.Sprintf("Minion did not return. [Queued]\n%s\nTo look up what it returns then, run the following command:\n\ngosalt-run jobs.lookup_jid %s", text, g.jid), "no_return", 0)
 }
