@@ -315,3 +315,14 @@ func (f *Function) Spec() Spec {
 	}
 	return s
 }
+
+// Bind makes the arguments of a struct type of keywords, as a call of a function of
+// that name would. Its error says what does not fit.
+func Bind[A any](name string, kwargs *wire.Map) (A, error) {
+	var a A
+	v, err := readParams(name, reflect.TypeFor[A]()).bind(nil, kwargs)
+	if err != nil {
+		return a, err
+	}
+	return v.Interface().(A), nil
+}

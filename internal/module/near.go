@@ -1,5 +1,8 @@
 package module
 
+// Nearest returns the candidate that a mistyped name most likely meant, or "".
+func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
+
 // nearest returns the candidate that a mistyped name most likely meant: the one
 // with the fewest single-letter edits, at most a third of the name's length.
 func nearest(name string, candidates []string) string {

@@ -55,6 +55,10 @@ type Option func(*Function)
 // Outputter makes the function's result be shown by the named outputter.
 func Outputter(name string) Option { return func(f *Function) { f.Outputter = name } }
 
+// Written tells which Go function was written for this name, where what is registered
+// only wraps it: its comment is the documentation.
+func Written(fn any) Option { return func(f *Function) { f.impl = reflect.ValueOf(fn) } }
+
 // Register adds a function under a name such as "cmd.run".
 //
 // A is a struct whose exported fields are the arguments, positional in their order
@@ -148,6 +152,10 @@ func (r *Registry) lookup(name string) (*Function, error) {
 	}
 	return nil, &Error{Kind: NotAvailable, Msg: r.missing(name)}
 }
+
+// Missing is the text for a name without a function: Salt's sentence, and the nearest
+// right name where one is near.
+func (r *Registry) Missing(name string) string { return r.missing(name) }
 
 // missing is the text for a name without a function: Salt's sentence, and the
 // nearest right name where one is near.

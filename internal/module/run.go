@@ -55,6 +55,24 @@ func (r *Registry) Run(ctx context.Context, c *Call, fun string, args []any, kwa
 	return res
 }
 
+// Invoke runs a function with keywords alone and returns its value, of the wire's value
+// model, or its error as it came: *Error for a call that does not fit, *Panic. c is
+// handed on as it is, but for its name and its registry; what Run fills in is not.
+func (r *Registry) Invoke(ctx context.Context, c *Call, fun string, kwargs *wire.Map) (v any, err error) {
+	f, err := r.lookup(fun)
+	if err != nil {
+		return nil, err
+	}
+	next := *c
+	next.fun, next.reg = fun, r
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = nil, &Panic{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return f.invoke(ctx, &next, nil, kwargs)
+}
+
 // prepare copies the caller's Call and fills in what it left out.
 func (r *Registry) prepare(c *Call, fun string) *Call {
 	var call Call

@@ -1,0 +1,117 @@
+package states
+
+import (
+	"context"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// A Call is what a state function may touch. Its Call method runs execution functions.
+type Call struct {
+	*module.Call
+
+	Test bool      // nothing is changed; states seldom need to know
+	Low  *wire.Map // the low chunk, with the requisites and what the compiler added; read only
+	SLS  string    // the SLS file that the chunk is from: "web.nginx"
+	ID   string    // the state's id
+	Env  string    // the environment: "base"
+	// Running are the results so far by tag; read only.
+	Running *wire.Map
+	// Chunks are all chunks of the run; read only.
+	Chunks []*wire.Map
+	// Required are the chunks that each requisite of this one means, by its kind: "watch".
+	Required map[string][]*wire.Map
+	// Shared is kept for the whole run: Salt's __context__ of states.
+	Shared *Shared
+	// Umask is that of the state, or -1.
+	Umask int
+}
+
+// Tag is the key of a chunk's result: "file_|-/etc/motd_|-/etc/motd_|-managed".
+func Tag(low *wire.Map) string {
+	return strings.Join([]string{low.Text("state"), low.Text("__id__"), low.Text("name"), low.Text("fun")}, "_|-")
+}
+
+// Hooks are what a state module has beside its functions, each may be nil.
+type Hooks struct {
+	// Init is called once in a run, before the module's first state. It is called again
+	// before the next one while it returns false.
+	Init func(ctx context.Context, c *Call) bool
+	// Aggregate joins what later chunks ask for into this one and returns the chunk to
+	// run, for chunks with aggregate: True.
+	Aggregate func(ctx context.Context, c *Call, chunks []*wire.Map, running *wire.Map) *wire.Map
+	// Checks says that the module's functions look at onlyif, unless and creates themselves.
+	Checks bool
+	// CheckCmd names the functions that look at check_cmd themselves.
+	CheckCmd []string
+}
+
+// A Registry holds state functions by name: "file.managed".
+type Registry struct {
+	*module.Registry
+	hooks map[string]Hooks
+}
+
+// NewRegistry makes an empty registry.
+func NewRegistry() *Registry {
+	return &Registry{Registry: module.NewRegistry(), hooks: map[string]Hooks{}}
+}
+
+// Hook sets the hooks of a module: "pkg".
+func (r *Registry) Hook(mod string, h Hooks) { r.hooks[mod] = h }
+
+// Hooks returns the hooks of a module.
+func (r *Registry) Hooks(mod string) Hooks { return r.hooks[mod] }
+
+// Register adds a state function under a name such as "file.managed". A is a struct of
+// arguments as for package module; the chunk's name is the argument "name".
+func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A) (*Plan, error), opts ...module.Option) {
+	module.Register(r.Registry, name, func(ctx context.Context, _ *module.Call, a A) (*wire.Map, error) {
+		c := callOf(ctx)
+		p, err := fn(ctx, c, a)
+		if err != nil {
+			res := &Result{Result: false, Changes: wire.NewMap(), Comment: failure(err)}
+			var warnings []string
+			if p != nil {
+				warnings = p.Warnings
+			}
+			return res.toMap(c.Low.Text("name"), warnings), nil
+		}
+		shown := c.Low.Text("name")
+		if p.Name != "" {
+			shown = p.Name
+		}
+		return p.settle(ctx, c.Test).toMap(shown, p.Warnings), nil
+	}, append(opts, module.Written(fn))...)
+}
+
+type callKey struct{}
+
+func callOf(ctx context.Context) *Call { return ctx.Value(callKey{}).(*Call) }
+
+// Run runs a state function with the arguments of a chunk and returns its result in
+// Salt's form. Its error is that of a call that does not fit, or a panic: what the
+// function itself has against the machine is a result.
+func (r *Registry) Run(ctx context.Context, c *Call, fun string, kwargs *wire.Map) (*wire.Map, error) {
+	v, err := r.Invoke(context.WithValue(ctx, callKey{}, c), c.Call, fun, kwargs)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*wire.Map), nil
+}
+
+// Hand calls another state function in place of this one, with a name and arguments as
+// in an SLS file: for the mod_watch of a module.
+func Hand[A any](ctx context.Context, c *Call, fn func(context.Context, *Call, A) (*Plan, error), name string, kwargs *wire.Map) (*Plan, error) {
+	all := wire.NewMap("name", name)
+	for k, v := range kwargs.Strings() {
+		all.Set(k, v)
+	}
+	a, err := module.Bind[A](c.Low.Text("state")+"."+c.Low.Text("sfun"), all)
+	if err != nil {
+		return nil, err
+	}
+	return fn(ctx, c, a)
+}

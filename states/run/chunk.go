@@ -1,0 +1,360 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/target"
+	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/states"
+)
+
+// runtimeKeys are those of a chunk that are for the runner, not for the function.
+var runtimeKeys = []string{"fun", "state", "check_cmd", "cmd_opts_exclude", "failhard", "onlyif", "unless", "creates", "retry", "order",
+	"parallel", "prereq", "prereq_in", "prerequired", "reload_modules", "reload_grains", "reload_pillar", "runas", "runas_password",
+	"fire_event", "saltenv", "umask", "use", "use_in", "aggregate", "provider", "force_reload_modules"}
+
+// internal tells whether a key of a chunk is not an argument of its function, unless
+// that names it.
+func internal(key string) bool {
+	return strings.HasPrefix(key, "__") || isRequisite(key) || slices.Contains(runtimeKeys, key)
+}
+
+// stateCall is what the function of a chunk may touch.
+func (r *Runner) stateCall(low, running *wire.Map, chunks []*wire.Map, found reqs) *states.Call {
+	c := &states.Call{Call: r.call, Low: low, SLS: low.Text("__sls__"), ID: low.Text("__id__"), Env: "base",
+		Running: running, Chunks: chunks, Required: found, Shared: &r.shared, Umask: -1}
+	c.Test = r.opt.Test || truth(low, "__prereq__")
+	if env := get(low, "__env__"); env != nil {
+		c.Env = pytext.Str(env)
+	}
+	if env := get(low, "saltenv"); env != nil && !r.call.Opts.Bool("lock_saltenv") {
+		c.Env = pytext.Str(env)
+	}
+	if mask, ok := get(low, "__umask__").(int64); ok {
+		c.Umask = int(mask)
+	}
+	return c
+}
+
+// state runs one chunk, again where its retry says so, and returns its result.
+func (r *Runner) state(ctx context.Context, low, running *wire.Map, chunks []*wire.Map, found reqs) *wire.Map {
+	return r.attempt(ctx, low, running, chunks, found, 1)
+}
+
+func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*wire.Map, found reqs, try int) *wire.Map {
+	start := r.opt.Now()
+	r.log.Debug("running state", "state", low.Text("state")+"."+low.Text("fun"), "name", low.Text("name"), "sls", low.Text("__sls__"))
+	if wrong := r.verify(low); len(wrong) > 0 {
+		return wire.NewMap("result", false, "name", get(low, "name"), "changes", wire.NewMap(),
+			"comment", strings.Join(wrong, "\n")+"\n", "__run_num__", r.next())
+	}
+	c := r.stateCall(low, running, chunks, found)
+	pre := truth(low, "__prereq__")
+	parallel := truth(low, "parallel") && !pre
+	var res *wire.Map
+	if parallel {
+		res = r.parallel(ctx, c, running)
+	} else {
+		res = r.carryOut(ctx, c)
+	}
+	if pre {
+		low.Set("__prereq__", false)
+		return res
+	}
+	res.Set("__sls__", get(low, "__sls__"))
+	res.Set("__run_num__", r.next())
+	r.refresh(ctx, low, res)
+	res.Set("start_time", clock(start))
+	res.Set("duration", millis(r.opt.Now().Sub(start)))
+	res.Set("__id__", get(low, "__id__"))
+	if !low.Has("retry") || parallel {
+		return res
+	}
+	again := retryOf(get(low, "retry"))
+	if r.opt.Test {
+		res.Set("comment", res.Text("comment")+"  "+again.promise())
+		return res
+	}
+	if result, ok := get(res, "result").(bool); ok && result == again.until || again.attempts <= try || ctx.Err() != nil {
+		return res
+	}
+	wait := again.wait()
+	r.log.Info("the state is run again", "id", low.Text("__id__"), "in", wait, "attempt", try+1)
+	r.opt.Sleep(ctx, wait)
+	if ctx.Err() != nil {
+		return res
+	}
+	next := r.attempt(ctx, low, running, chunks, found, try+1)
+	next.Set("comment", fmt.Sprintf("Attempt %d: Returned a result of \"%s\", with the following comment: \"%s\"\n%s",
+		try, pytext.Str(get(res, "result")), pytext.Str(get(res, "comment")), next.Text("comment")))
+	next.Set("duration", number(next, "duration")+number(res, "duration")+float64(wait.Milliseconds()))
+	if try == 1 {
+		next.Set("start_time", res.Text("start_time"))
+	}
+	return next
+}
+
+func number(m *wire.Map, key string) float64 {
+	f, _ := get(m, key).(float64)
+	return f
+}
+
+// retry is how often a state is tried, and how long between.
+type retry struct {
+	until           bool
+	attempts        int
+	interval, splay int // seconds
+}
+
+// retryOf reads a chunk's retry: True, False or a map; what it does not say, or says
+// wrongly, is Salt's default.
+func retryOf(v any) retry {
+	d := retry{until: true, attempts: 2, interval: 30}
+	switch v := v.(type) {
+	case bool:
+		if !v {
+			d.attempts = 0
+		}
+	case *wire.Map:
+		if b, ok := get(v, "until").(bool); ok {
+			d.until = b
+		}
+		for key, to := range map[string]*int{"attempts": &d.attempts, "interval": &d.interval, "splay": &d.splay} {
+			if n, ok := get(v, key).(int64); ok {
+				*to = int(n)
+			}
+		}
+	}
+	return d
+}
+
+func (d retry) wait() time.Duration {
+	n := d.interval
+	if d.splay > 0 {
+		n += rand.IntN(d.splay + 1)
+	}
+	return time.Duration(n) * time.Second
+}
+
+// promise is what a dry run says of the retries.
+func (d retry) promise() string {
+	return fmt.Sprintf("The state would be retried every %d seconds (with a splay of up to %d seconds) a maximum of %d times or until a result of %s is returned",
+		d.interval, d.splay, d.attempts, pytext.Str(d.until))
+}
+
+// parallel starts a chunk beside the others and returns what stands for its result
+// until it is awaited.
+func (r *Runner) parallel(ctx context.Context, c *states.Call, running *wire.Map) *wire.Map {
+	tag := states.Tag(c.Low)
+	own := *c
+	own.Low = c.Low.Clone()
+	own.Running = wire.NewMap()
+	for k, v := range running.All() {
+		if m, ok := v.(*wire.Map); ok {
+			v = m.Clone()
+		}
+		own.Running.SetAny(k, v)
+	}
+	p := &proc{done: make(chan struct{})}
+	r.procs[tag] = p
+	go func() {
+		defer close(p.done)
+		start := r.opt.Now()
+		p.result = r.carryOut(ctx, &own)
+		p.result.Set("start_time", clock(start))
+		if own.Low.Has("retry") {
+			r.retryParallel(ctx, &own, p)
+		}
+		p.result.Set("duration", millis(r.opt.Now().Sub(start)))
+		p.result.Set("__parallel__", true)
+	}()
+	return wire.NewMap("name", get(c.Low, "name"), "result", nil, "changes", wire.NewMap(), "comment", "Started in a separate process")
+}
+
+func (r *Runner) retryParallel(ctx context.Context, c *states.Call, p *proc) {
+	again := retryOf(get(c.Low, "retry"))
+	if c.Test {
+		p.result.Set("comment", p.result.Text("comment")+"  "+again.promise())
+		return
+	}
+	start := p.result.Text("start_time")
+	for try := 1; try <= again.attempts && ctx.Err() == nil; try++ {
+		if result, ok := get(p.result, "result").(bool); ok && result == again.until {
+			return
+		}
+		r.opt.Sleep(ctx, again.wait())
+		next := r.carryOut(ctx, c)
+		comment := ""
+		if text := next.Text("comment"); text != "" {
+			comment = fmt.Sprintf(`Attempt %d: Returned a result of "%s", with the following comment: "%s"`, try, pytext.Str(get(next, "result")), text)
+		}
+		next.Set("comment", p.result.Text("comment")+"\n"+comment)
+		next.Set("start_time", start)
+		p.result = next
+	}
+}
+
+// carryOut looks at a chunk's conditions and runs its function.
+func (r *Runner) carryOut(ctx context.Context, c *states.Call) *wire.Map {
+	low := c.Low
+	res, err := r.conditions(ctx, c)
+	if err == nil && res == nil {
+		res = r.global(ctx, c)
+	}
+	fun := low.Text("state") + "." + low.Text("fun")
+	if err == nil && res == nil {
+		res, err = r.function(ctx, c, fun)
+	}
+	if err == nil && low.Has("check_cmd") && !slices.Contains(r.reg.Hooks(low.Text("state")).CheckCmd, low.Text("fun")) {
+		err = r.checkCmd(ctx, c, res)
+	}
+	if err != nil {
+		var p *module.Panic
+		comment := err.Error()
+		if errors.As(err, &p) {
+			r.log.Error("state panicked", "state", fun, "panic", fmt.Sprint(p.Value), "stack", string(p.Stack))
+			comment = "An exception occurred in this state: " + comment
+		}
+		res = wire.NewMap("name", get(low, "name"), "changes", wire.NewMap(), "result", false, "comment", comment)
+	}
+	if v := get(res, "result"); v != nil {
+		res.Set("result", module.Truth(v))
+	}
+	return res
+}
+
+// function runs the function with the chunk's arguments.
+func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wire.Map, error) {
+	spec := r.reg.Lookup(fun).Spec()
+	kwargs := wire.NewMap()
+	var wrong []string
+	for k, v := range c.Low.Strings() {
+		switch {
+		case slices.Contains(spec.Args, k):
+		case internal(k):
+			continue
+		case !spec.Kwargs:
+			wrong = append(wrong, k)
+			continue
+		}
+		v, err := r.slots(ctx, c, v)
+		if err != nil {
+			return nil, err
+		}
+		kwargs.Set(k, v)
+	}
+	if len(wrong) > 0 {
+		return nil, errors.New(invalidKeywords(wrong, fun, spec.Args))
+	}
+	return r.reg.Run(ctx, c, fun, kwargs)
+}
+
+// invalidKeywords is Salt's sentence, with the argument that was probably meant.
+func invalidKeywords(wrong []string, fun string, args []string) string {
+	quoted := make([]string, len(wrong))
+	hint := ""
+	for i, k := range wrong {
+		quoted[i] = "'" + k + "'"
+		if near := module.Nearest(k, args); near != "" && hint == "" {
+			hint = fmt.Sprintf(". Did you mean '%s'?", near)
+		}
+	}
+	if n := len(quoted); n > 1 {
+		return fmt.Sprintf("%s and %s are invalid keyword arguments for '%s'%s", strings.Join(quoted[:n-1], ", "), quoted[n-1], fun, hint)
+	}
+	return fmt.Sprintf("%s is an invalid keyword argument for '%s'%s", quoted[0], fun, hint)
+}
+
+// verify says what is wrong with a chunk before it is run.
+func (r *Runner) verify(low *wire.Map) []string {
+	var wrong []string
+	for _, key := range []string{"state", "fun", "name"} {
+		if !low.Has(key) {
+			wrong = append(wrong, fmt.Sprintf("Missing %q data", key))
+		}
+	}
+	in := ""
+	if low.Has("__sls__") {
+		in = "in SLS '" + pytext.Str(get(low, "__sls__")) + "' "
+	}
+	if name := get(low, "name"); module.Truth(name) {
+		if _, ok := name.(string); !ok {
+			wrong = append(wrong, fmt.Sprintf("ID '%s' %sis not formed as a string, but is a %s", pytext.Str(name), in, pytext.TypeName(name)))
+		}
+	}
+	if mask, ok := low.Get("umask"); ok {
+		low.Delete("umask")
+		if n, err := strconv.ParseInt(strings.TrimPrefix(pytext.Str(mask), "0o"), 8, 32); err == nil {
+			low.Set("__umask__", n)
+		} else {
+			wrong = append(wrong, "Invalid umask: "+pytext.Str(mask))
+		}
+	}
+	if len(wrong) > 0 {
+		return wrong
+	}
+	full := low.Text("state") + "." + low.Text("fun")
+	f := r.reg.Lookup(full)
+	switch {
+	case f == nil && low.Has("__sls__"):
+		wrong = append(wrong, fmt.Sprintf("State '%s' was not found in SLS '%s'", full, pytext.Str(get(low, "__sls__"))), "Reason: "+r.reg.Missing(full))
+	case f == nil:
+		wrong = append(wrong, fmt.Sprintf("Specified state '%s' was not found", full))
+	default:
+		spec := f.Spec()
+		for _, a := range spec.Args[:len(spec.Args)-len(spec.Defaults)] {
+			if !low.Has(a) {
+				wrong = append(wrong, fmt.Sprintf("Missing parameter %s for state %s", a, full))
+			}
+		}
+	}
+	return append(wrong, r.recursion(low)...)
+}
+
+// recursion finds requisites by which a chunk requires itself.
+func (r *Runner) recursion(low *wire.Map) (wrong []string) {
+	r.watchless(low)
+	kind := "require"
+	if low.Has("watch") {
+		kind = "watch"
+	}
+	for _, entry := range entries(low, kind) {
+		e, ok := entry.(*wire.Map)
+		if !ok {
+			continue
+		}
+		for mod, v := range e.Strings() {
+			pattern, ok := v.(string)
+			if ok && mod == low.Text("state") && (target.Fnmatch(pattern, low.Text("name")) || target.Fnmatch(pattern, low.Text("__id__"))) {
+				wrong = append(wrong, fmt.Sprintf("Recursive require detected in SLS %s for require %s in ID %s",
+					pytext.Str(get(low, "__sls__")), pytext.Repr(e), low.Text("__id__")))
+			}
+			break
+		}
+	}
+	return wrong
+}
+
+// refresh reads anew what a state says it has changed.
+func (r *Runner) refresh(ctx context.Context, low, res *wire.Map) {
+	if r.opt.Refresh == nil || r.opt.Test {
+		return
+	}
+	for _, what := range []string{"grains", "pillar", "modules"} {
+		if !truth(low, "reload_"+what) || what == "modules" && !hasChanges(res) {
+			continue
+		}
+		if err := r.opt.Refresh(ctx, what); err != nil {
+			r.log.Error("cannot reload", "what", what, "id", low.Text("__id__"), "error", err)
+		}
+	}
+}
