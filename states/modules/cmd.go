@@ -130,7 +130,7 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 		v, err := c.Call.Call(ctx, "cmd.script", nil, kwargs)
 		m, _ := v.(*wire.Map)
 		if err == nil && m.Has("cache_error") {
-			return m, fmt.Errorf("Unable to cache script %s from saltenv '%s'", source, c.Env)
+			return m, module.Failf("Unable to cache script %s from saltenv '%s'", source, c.Env)
 		}
 		return m, err
 	})

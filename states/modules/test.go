@@ -93,7 +93,7 @@ func either(v any, what string) (bool, error) {
 	if strings.EqualFold(pytext.Str(v), "random") {
 		return rand.IntN(2) == 0, nil
 	}
-	return false, fmt.Errorf("You have specified the state option '%s' with invalid arguments. It must be either True, False, or 'Random'", what)
+	return false, module.Invalidf("You have specified the state option '%s' with invalid arguments. It must be either True, False, or 'Random'", what)
 }
 
 // testConfigurable has the result and the changes that are asked for.
