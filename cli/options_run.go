@@ -18,6 +18,8 @@ type RunnerOptions struct {
 	Async         bool       // --async
 	SkipGrains    bool       // --skip-grains
 	Quiet         bool       // --quiet
+	Follow        bool       // --follow
+	Tags          []string   // the arguments of --follow
 	ProfilingPath string     // --profiling-path
 	Profiling     bool       // --enable-profiling
 	Fun           string     // "" shows the documentation of all runners
@@ -43,6 +45,13 @@ func ParseRun(io IO, args []string) (*RunnerOptions, error) {
 	}
 	if o.Doc && len(rest) > 1 {
 		return nil, o.Errorf("You can only get documentation for one method at one time")
+	}
+	if o.Follow {
+		if o.Doc || o.Async || o.Quiet {
+			return nil, o.Errorf("--follow watches events: --doc, --async and --quiet are for functions")
+		}
+		o.Tags = rest
+		return o, nil
 	}
 	if len(rest) > 0 {
 		o.Fun, o.Args = rest[0], ParseInput(rest[1:], o.NoParse)
@@ -73,6 +82,9 @@ func newRun(io IO) *RunnerOptions {
 	o.Out.declare(p)
 	p.Add(groupOutput, optparse.Flag(&o.Quiet, "quiet", "--quiet").
 		Help("Do not show the result."))
+	p.Add(groupView, optparse.Flag(&o.Follow, "follow", "--follow").
+		Help("Run no function, but watch the master's event bus until Ctrl-C. Arguments are the tags to show, as globs or regular expressions; without any, all are shown. To a pipe or file, each event is a line of JSON with tag and data.")).
+		Description = "What Salt's command does not have."
 	declareProfiling(p, &o.ProfilingPath, &o.Profiling)
 	o.declareLogging(true, "log_file", "/var/log/salt/master")
 	return o

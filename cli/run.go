@@ -30,6 +30,9 @@ func Run(io IO, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if o.Follow {
+		return s.follow(ctx, o.Tags, o.Out.Settings(io, s.cfg.Raw))
+	}
 	fun, fargs := o.Fun, o.Args
 	doc := o.Doc || fun == ""
 	if doc {

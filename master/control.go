@@ -11,12 +11,14 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/protocol/control"
@@ -151,9 +153,27 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 			return m.forbidden(who, op)
 		}
 		m.keysChanged()
+		m.fireKeyEvents(who, req.List("events"))
 		return send(wire.NewMap("kind", control.KindResult, "return", true))
 	default:
 		return &wire.Error{Kind: wire.Unknown, Op: "control", Msg: fmt.Sprintf("the master does not know the request %.40q: it may be older than this command", op)}
+	}
+}
+
+// fireKeyEvents puts on the bus, and into the audit log, what gosalt-key has done.
+func (m *Master) fireKeyEvents(who caller, list []any) {
+	for _, e := range list {
+		data, ok := e.(*wire.Map)
+		if !ok {
+			continue
+		}
+		id, err := wire.ParseMinionID(data.Text("id"))
+		act := data.Text("act")
+		if err != nil || !slices.Contains([]string{"accept", "reject", "delete"}, act) {
+			continue
+		}
+		m.audit("key "+act, "user", who.user, "uid", who.uid, "minion", string(id))
+		m.bus.Publish(events.Key, wire.NewMap("result", true, "act", act, "id", string(id)))
 	}
 }
 

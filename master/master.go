@@ -275,6 +275,9 @@ func (m *Master) Run(ctx context.Context) error {
 	part("queued jobs", m.serveQueued)
 	part("maintenance", m.maintain)
 	part("file server", m.files.Run)
+	if m.cfg.PresenceEvents {
+		part("presence events", m.tellPresence)
+	}
 	m.log.Info("master is ready", "requests", m.requests.Addr(), "publishes", m.pub.Addr(), "control", m.cfg.ControlSocket)
 	if m.cfg.Ready != nil {
 		m.cfg.Ready()

@@ -200,23 +200,29 @@ func (m *Master) handleEvent(_ context.Context, from *minionRequest) (any, error
 	if ev.ID != from.ID {
 		return nil, &wire.Error{Kind: wire.Forbidden, Op: wire.CmdMinionEvent, Msg: fmt.Sprintf("%s may not send events of %s", from.ID, ev.ID)}
 	}
-	for _, e := range ev.Events {
-		if !m.mayFire(from.ID, e.Tag) {
-			continue
+	refused := ""
+	fire := func(tag string, data *wire.Map) {
+		if m.mayFire(from.ID, tag) {
+			m.fire(from.ID, tag, data)
+		} else if refused == "" {
+			refused = tag
 		}
+	}
+	for _, e := range ev.Events {
 		data, ok := e.Data.(*wire.Map)
 		if !ok {
 			data = wire.NewMap("data", e.Data)
 		}
-		m.fire(from.ID, e.Tag, data)
+		fire(e.Tag, data)
 		if ev.Pretag != "" {
-			if tag := ev.Pretag + "/" + e.Tag; m.mayFire(from.ID, tag) {
-				m.fire(from.ID, tag, data)
-			}
+			fire(ev.Pretag+"/"+e.Tag, data)
 		}
 	}
-	if ev.Events == nil && m.mayFire(from.ID, ev.Tag) {
-		m.fire(from.ID, ev.Tag, from.Load)
+	if ev.Events == nil {
+		fire(ev.Tag, from.Load)
+	}
+	if refused != "" && from.Gosalt { // a Salt minion would take it for a failed handler
+		return nil, &wire.Error{Kind: wire.Forbidden, Op: wire.CmdMinionEvent, Msg: fmt.Sprintf("%s may not fire events under %.200q: use a tag outside of salt/, or one that begins with salt/minion/%s/", from.ID, refused, from.ID)}
 	}
 	return nil, nil
 }

@@ -46,15 +46,17 @@ func keyMain(name string, args []string) int {
 			return notPermitted(io, o, err)
 		}
 	}
-	store, err := keys.Open(keys.Config{PKIDir: cfg.PKIDir, CacheDir: cfg.CacheDir, MasterID: cfg.ID, RotateAES: o.RotateAESKey})
+	ks := &keyStore{cfg: cfg}
+	store, err := keys.Open(keys.Config{PKIDir: cfg.PKIDir, CacheDir: cfg.CacheDir, MasterID: cfg.ID, RotateAES: o.RotateAESKey,
+		OnEvent: func(e keys.Event) { ks.events = append(ks.events, e.Data()) }})
 	if err != nil {
 		return notPermitted(io, o, err)
 	}
-	ks := &keyStore{Store: store, cfg: cfg}
+	ks.Store = store
 	env.Store = ks
 	code := cli.RunKey(ctx, io, o, env)
 	if ks.changed {
-		ks.tell()
+		ks.tell(io.Getenv("SUDO_USER"))
 	}
 	return code
 }
@@ -73,6 +75,7 @@ type keyStore struct {
 	*keys.Store
 	cfg     *config.Master
 	changed bool
+	events  []any // of what was done, for the bus of a running master
 }
 
 func (k *keyStore) List(s cli.KeyState) ([]wire.MinionID, error) {
@@ -140,8 +143,9 @@ func (k *keyStore) Forget(keep []wire.MinionID) error {
 	return nil
 }
 
-// tell makes a running master look at its keys now, and says whether there is one.
-func (k *keyStore) tell() bool {
+// tell makes a running master look at its keys now and fire the events of what was done
+// to them, and says whether there is one.
+func (k *keyStore) tell(sudoUser string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	c, err := control.Dial(ctx, k.cfg.ControlSocket)
@@ -150,7 +154,7 @@ func (k *keyStore) tell() bool {
 	}
 	defer c.Close()
 	c.SetReadDeadline(time.Now().Add(2 * time.Second))
-	if c.Send(wire.NewMap("op", control.OpKeys)) != nil {
+	if c.Send(wire.NewMap("op", control.OpKeys, "events", k.events, "sudo_user", sudoUser)) != nil {
 		return false
 	}
 	_, err = c.Recv()

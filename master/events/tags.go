@@ -48,6 +48,9 @@ func MinionStart(id wire.MinionID) string { return "salt/minion/" + string(id) +
 // "Minion data cache refresh": id.
 func MinionRefresh(id wire.MinionID) string { return "minion/refresh/" + string(id) }
 
+// Run is the prefix of all events of a runner: "salt/run/<jid>/".
+func Run(jid wire.JobID) string { return "salt/run/" + string(jid) + "/" }
+
 // RunNew tags the start of a runner; data: fun ("runner.<name>"), jid, user, fun_args.
 func RunNew(jid wire.JobID) string { return "salt/run/" + string(jid) + "/new" }
 

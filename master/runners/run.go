@@ -1,6 +1,7 @@
 package runners
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -33,6 +34,8 @@ type Result struct {
 	// Err is why the function did not do what it was asked for; "" where it did.
 	// Salt shows documentation for some mistakes, and nothing of the mistake.
 	Err string
+
+	eventCode int // what the event of its end says where Retcode is 0
 }
 
 // call is the runner that a function runs in.
@@ -87,20 +90,23 @@ func (r *Runners) Wait() { r.started.Wait() }
 func (r *Runners) run(ctx context.Context, q Request, async bool) Result {
 	begun := time.Now()
 	started := wire.NewMap("fun", "runner."+q.Fun, "jid", string(q.JID), "user", q.User, "fun_args", shown(q.Args))
+	if !r.reg.Has(q.Fun) {
+		started = wire.NewMap("fun", q.Fun, "fun_args", shown(q.Args), "jid", string(q.JID))
+	}
 	if r.reg.Has(q.Fun) {
 		r.bus.Publish(events.RunNew(q.JID), started)
 	}
 	r.begin(q.JID, started)
 	defer r.end(q.JID)
 	ctx = context.WithValue(ctx, callKey{}, &call{r: r, jid: q.JID, user: q.User, timeout: q.Timeout})
-	ran := r.reg.Run(ctx, &module.Call{Log: r.log.With("jid", q.JID), OnProgress: q.Progress}, q.Fun, q.Args, nil)
+	ran := r.reg.Run(ctx, &module.Call{Log: r.log.With("jid", q.JID), OnProgress: r.progress(q)}, q.Fun, q.Args, nil)
 	out, called := r.answer(q, ran)
 	ended := started.Clone()
 	ended.Set("_stamp", events.Stamp(time.Now()))
 	ended.Set("return", out.Return)
 	ended.Set("success", out.Success)
-	if out.Retcode != 0 {
-		ended.Set("retcode", int64(out.Retcode))
+	if code := cmp.Or(out.Retcode, out.eventCode); code != 0 {
+		ended.Set("retcode", int64(code))
 	}
 	r.bus.Publish(events.RunReturn(q.JID), ended)
 	if called && (async || keep(q.Fun)) {
@@ -110,6 +116,19 @@ func (r *Runners) run(ctx context.Context, q Request, async bool) Result {
 		out.Return, out.Out = data, name
 	}
 	return out
+}
+
+// progress passes on what a function reports: to who waits for it and, where it has the
+// form of an event ({suffix, event}), to the bus.
+func (r *Runners) progress(q Request) func(any) {
+	return func(v any) {
+		if m, ok := v.(*wire.Map); ok && m.Text("suffix") != "" && m.Map("event") != nil {
+			r.bus.Publish(events.Run(q.JID)+m.Text("suffix"), m.Map("event"))
+		}
+		if q.Progress != nil {
+			q.Progress(v)
+		}
+	}
 }
 
 // answer words what a function did as Salt's salt-run does. called is false where it
@@ -124,7 +143,10 @@ func (r *Runners) answer(q Request, ran module.Result) (out Result, called bool)
 	var e *module.Error
 	errors.As(ran.Err, &e)
 	switch {
-	case !out.Known, e != nil && e.Kind == module.Keywords:
+	case !out.Known:
+		out.Return, out.Out, out.eventCode = r.near(q.Fun, out.Err), "nested", 254
+		return out, false
+	case e != nil && e.Kind == module.Keywords:
 		// Salt answers with the documentation of what has a name like it.
 		out.Return, out.Out = r.near(q.Fun, out.Err), "nested"
 		return out, false

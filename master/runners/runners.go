@@ -94,6 +94,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerDoc(r.reg)
 	registerMine(r.reg)
 	registerCache(r.reg)
+	registerEvents(r.reg)
 	planned(r.reg)
 	return r
 }
