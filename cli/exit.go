@@ -31,6 +31,7 @@ const (
 	Internal                 // a mistake in gosalt itself
 	Queued                   // --queue-until: minions are away and run the job when they are back
 	HiddenFailure            // minions failed, and --progress or --static did not tell
+	Unhealthy                // gosalt-run doctor: something is wrong
 )
 
 // ExitCode is one line of the table of exit codes.
@@ -68,6 +69,7 @@ var exitCodes = []ExitCode{
 	{Internal, 70, 70, "internal", "a mistake in gosalt itself; please report it"},
 	{Queued, 0, 76, "queued", "--queue-until: minions are away and run the job when they are back"},
 	{HiddenFailure, 0, 1, "hidden-failure", "--progress, --static: minions failed (--progress: or did not return), and the exit code says nothing of it"},
+	{Unhealthy, 1, 1, "unhealthy", "gosalt-run doctor: something is wrong"},
 }
 
 // ExitCodes is the table of exit codes, for documents.

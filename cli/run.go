@@ -24,6 +24,9 @@ func Run(io IO, args []string) int {
 	if err := o.AuthOptions.unserved(&o.CommonOptions); err != nil {
 		return io.Fail(err)
 	}
+	if o.Fun == "doctor" && !o.Doc {
+		return runDoctor(io, o)
+	}
 	s, code := openMaster(io, &o.CommonOptions)
 	if s == nil {
 		return code

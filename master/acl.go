@@ -252,5 +252,6 @@ func (m *Master) keyGone(id wire.MinionID) {
 		return true
 	})
 	m.presence.forget(id)
+	m.troubles.forget(id)
 	m.log.Info("key is no longer accepted: minion cut off", "minion", id)
 }

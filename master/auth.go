@@ -38,6 +38,9 @@ func (m *Master) handleAuth(p transport.Peer, _ int64, load *wire.Map) []byte {
 	}
 	if !limit.allow(p.Addr().Addr()) {
 		m.refused(p, "too many sign-ins from one address", fmt.Errorf("more than %g a second", limit.rate), "minion", req.ID)
+		if known {
+			m.troubles.note(req.ID, fmt.Sprintf("more than %g sign-ins a second came from its address (auth_rate)", limit.rate))
+		}
 		return nil
 	}
 	if !known && m.full(req.ID) {

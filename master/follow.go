@@ -232,13 +232,15 @@ func (f *follower) giveUp(ctx context.Context, ids []wire.MinionID) error {
 }
 
 // explain says in one sentence why a minion's return is missing. why is a word for
-// programs: unknown, pending, rejected, denied, queued, never, disconnected, running, lost, silent.
+// programs: unknown, pending, rejected, denied, queued, never, disconnected, refused,
+// running, lost, silent.
 func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text string) {
 	if why, text = m.explainKey(id); why != "" {
 		return why, text
 	}
 	c := m.presence.contact(id)
 	t, _ := job.target(id)
+	trouble, hasTrouble := m.troubles.of(id)
 	later := ""
 	if until := t.until(job); time.Now().Before(until) {
 		if t.state == jobs.Queued && !job.Until.IsZero() && t.acked.IsZero() && !c.Connected {
@@ -251,9 +253,13 @@ func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text
 		if at, ok := m.presence.saysRunning(id, job.JID); ok {
 			return "running", fmt.Sprintf("It took the job at %s and is still running it (it said so at %s).", clock(t.acked), clock(at))
 		}
-		return "running", fmt.Sprintf("It took the job at %s, is connected, and has not returned.", clock(t.acked))
+		return "running", fmt.Sprintf("It took the job at %s and is still running it.", clock(t.acked))
 	case !t.acked.IsZero():
 		return "lost", fmt.Sprintf("It took the job at %s; the connection to it ended at %s. Its result is delivered when it is back.", clock(t.acked), clock(c.Lost))
+	case !c.Connected && m.otherKey(id):
+		return "denied", fmt.Sprintf("Another key than the accepted one came under its name, and was refused. If the machine was set up anew, delete the old key: gosalt-key -d %s; then accept the new one.", id)
+	case hasTrouble && !c.Connected:
+		return "refused", fmt.Sprintf("Its last message, at %s, was refused: %s", clock(trouble.at), trouble.text)
 	case !c.Known && c.Settling:
 		return "never", fmt.Sprintf("It has not connected since the master started at %s.", clock(m.started)) + later
 	case !c.Known || c.Seen.IsZero():

@@ -173,6 +173,7 @@ func (m *Master) minionRequest(ctx context.Context, p transport.Peer, c *connect
 		Nonce: req.Nonce, Gosalt: gosalt, Peer: p}
 	if err := m.checkTime(id, req.TS); err != nil {
 		m.refused(p, "message has a wrong time", err, "minion", id)
+		m.troubles.note(id, causeText(err))
 		if gosalt {
 			return m.sealed(session, from, nil, err)
 		}
@@ -184,6 +185,7 @@ func (m *Master) minionRequest(ctx context.Context, p transport.Peer, c *connect
 	}
 	p.Authenticate()
 	m.presence.authenticated(id, p.Addr().Addr(), gosalt, c.prove(id))
+	m.troubles.well(id, req.TS)
 	load.Delete("tok")
 	load.Delete("nonce")
 	load.Delete("gosalt")
@@ -238,6 +240,15 @@ func nonceKey(id wire.MinionID, nonce string) (k [16]byte) {
 	h := sha256.Sum256([]byte(string(id) + "\x00" + nonce))
 	copy(k[:], h[:])
 	return k
+}
+
+// causeText is an error for people: the message of ours without what we were doing.
+func causeText(err error) string {
+	var e *wire.Error
+	if errors.As(err, &e) {
+		return e.Msg
+	}
+	return err.Error()
 }
 
 // checkTime refuses a message that was made too long ago, or that claims to come

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/doctor"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
@@ -44,6 +45,10 @@ func (m *fakeMaster) Explain(_ context.Context, _ wire.JobID, id wire.MinionID) 
 func (m *fakeMaster) DeleteKey(id wire.MinionID, user string) error {
 	m.deleted = append(m.deleted, string(id)+" for "+user)
 	return nil
+}
+
+func (m *fakeMaster) Doctor(context.Context, any, string, time.Duration) ([]doctor.Finding, error) {
+	return nil, errors.New("nobody is ill")
 }
 
 func (m *fakeMaster) Ask(ctx context.Context, a Ask) (Answer, error) {

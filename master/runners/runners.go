@@ -4,7 +4,7 @@
 //
 // Start with run.go, which is what a call goes through. jobs.go, list.go and
 // active.go are jobs.*; manage.go, presence.go and versions.go are manage.*; doc.go
-// is doc.*; planned.go names what Salt has and gosalt has not yet.
+// is doc.*, doctor.go doctor.*; planned.go names what Salt has and gosalt has not yet.
 package runners
 
 import (
@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/doctor"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
@@ -42,6 +43,8 @@ type Master interface {
 	Ask(ctx context.Context, a Ask) (Answer, error)
 	// Explain says in a sentence why a minion's return of a job is missing.
 	Explain(ctx context.Context, jid wire.JobID, id wire.MinionID) string
+	// Doctor looks for what is wrong with the master and with the minions of a target.
+	Doctor(ctx context.Context, tgt any, kind string, timeout time.Duration) ([]doctor.Finding, error)
 	// DeleteKey deletes a minion's accepted key, on behalf of that user, and ends
 	// what it had by it.
 	DeleteKey(id wire.MinionID, user string) error
@@ -92,6 +95,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	module.Register(r.reg, "jobs.diff", jobsDiff)
 	registerManage(r.reg)
 	registerDoc(r.reg)
+	registerDoctor(r.reg)
 	registerMine(r.reg)
 	registerCache(r.reg)
 	registerEvents(r.reg)
