@@ -1,0 +1,299 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Stat is what is known of a file.
+type Stat struct {
+	fs.FileInfo
+	UID, GID int // -1 on systems without
+}
+
+// Octal is the file's permissions as Salt writes them: "0644", "4755".
+func (s *Stat) Octal() string { return octal(s.Mode()) }
+
+func octal(m fs.FileMode) string { return NormalMode(fmt.Sprintf("%o", unixMode(m))) }
+
+// unixMode is a mode with the bits that Unix knows: 0o4755.
+func unixMode(m fs.FileMode) uint32 {
+	n := uint32(m.Perm())
+	for bit, unix := range map[fs.FileMode]uint32{fs.ModeSetuid: 0o4000, fs.ModeSetgid: 0o2000, fs.ModeSticky: 0o1000} {
+		if m&bit != 0 {
+			n |= unix
+		}
+	}
+	return n
+}
+
+// NormalMode writes an octal mode as Salt does, four digits at least: "644" and "0o644"
+// become "0644".
+func NormalMode(mode string) string {
+	mode = strings.ReplaceAll(mode, "0o", "0")
+	mode = strings.TrimLeft(strings.Trim(strings.Trim(mode, `"`), "'"), "0")
+	for len(mode) < 4 {
+		mode = "0" + mode
+	}
+	return mode
+}
+
+// ParseMode reads an octal mode: "0644".
+func ParseMode(mode string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(NormalMode(mode), 8, 32)
+	if err != nil || n > 0o7777 {
+		return 0, fmt.Errorf("mode %q: an octal number such as 0644 is expected", mode)
+	}
+	m := fs.FileMode(n & 0o777)
+	for unix, bit := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+		if n&unix != 0 {
+			m |= bit
+		}
+	}
+	return m, nil
+}
+
+// Stat describes a file, that which a symbolic link points to. The error is
+// fs.ErrNotExist where there is none.
+func (h *Host) Stat(name string) (*Stat, error) {
+	fi, err := os.Stat(h.Path(name))
+	if err != nil {
+		return nil, err
+	}
+	return newStat(fi), nil
+}
+
+// Lstat describes a file, a symbolic link itself.
+func (h *Host) Lstat(name string) (*Stat, error) {
+	fi, err := os.Lstat(h.Path(name))
+	if err != nil {
+		return nil, err
+	}
+	return newStat(fi), nil
+}
+
+func newStat(fi fs.FileInfo) *Stat {
+	s := &Stat{FileInfo: fi}
+	s.UID, s.GID = owner(fi)
+	return s
+}
+
+// IsDir, IsFile and IsLink tell what is there; links are followed, but for IsLink.
+func (h *Host) IsDir(name string) bool {
+	s, err := h.Stat(name)
+	return err == nil && s.IsDir()
+}
+
+// IsFile tells whether a regular file is there, or a link to one.
+func (h *Host) IsFile(name string) bool {
+	s, err := h.Stat(name)
+	return err == nil && s.Mode().IsRegular()
+}
+
+// IsLink tells whether a symbolic link is there.
+func (h *Host) IsLink(name string) bool {
+	s, err := h.Lstat(name)
+	return err == nil && s.Mode()&fs.ModeSymlink != 0
+}
+
+// Exists tells whether anything is there; a link counts by what it points to.
+func (h *Host) Exists(name string) bool {
+	_, err := h.Stat(name)
+	return err == nil
+}
+
+// Real is the path of a file with its symbolic links resolved: what writing to name
+// would write to. What is not there yet is resolved as far as it is.
+func (h *Host) Real(name string) string {
+	for range 40 {
+		to, err := os.Readlink(h.Path(name))
+		if err != nil {
+			return name
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Join(filepath.Dir(name), to)
+		}
+		name = to
+	}
+	return name
+}
+
+// Open opens a file for reading.
+func (h *Host) Open(name string) (*os.File, error) { return os.Open(h.Path(name)) }
+
+// Owner are the user and the group of a file, and its mode. Nil and -1 leave them as
+// they are, or as the system makes them for a new file.
+type Owner struct {
+	UID, GID int
+	Mode     *fs.FileMode
+}
+
+// Keep leaves everything as it is.
+var Keep = Owner{UID: -1, GID: -1}
+
+// Replace puts new contents in the place of a file: they are written beside it, under a
+// name that nobody can guess, and renamed when they are complete, so that at any moment
+// the name is the old file or the new one. A file that was there hands on its owner,
+// mode and extended attributes; what owner says goes before. A new file has the mode
+// 0666 without the umask's bits. A symbolic link is replaced itself: resolve it with
+// Real before, where it is to stay.
+func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) error) (err error) {
+	path := h.Path(name)
+	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".gosalt-")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			tmp.Close()
+			os.Remove(tmp.Name())
+		}
+	}()
+	mode := fs.FileMode(0o666)
+	if umask < 0 {
+		umask = currentUmask()
+	}
+	mode &^= fs.FileMode(umask)
+	old, oerr := h.Lstat(name)
+	if oerr == nil && old.Mode().IsRegular() {
+		mode = old.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
+		if o.UID < 0 {
+			o.UID = old.UID
+		}
+		if o.GID < 0 {
+			o.GID = old.GID
+		}
+		if err := copyAttributes(path, tmp); err != nil {
+			return fmt.Errorf("extended attributes of %s: %w", name, err)
+		}
+	}
+	if o.Mode != nil {
+		mode = *o.Mode
+	}
+	if err := write(tmp); err != nil {
+		return err
+	}
+	if o.UID >= 0 || o.GID >= 0 {
+		if uid, gid := owner(mustStat(tmp)); uid != o.UID && o.UID >= 0 || gid != o.GID && o.GID >= 0 {
+			if err := tmp.Chown(o.UID, o.GID); err != nil {
+				return err
+			}
+		}
+	}
+	if err := tmp.Chmod(mode); err != nil { // after the owner, whose change takes setuid away
+		return err
+	}
+	if err := tmp.Close(); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), path)
+}
+
+func mustStat(f *os.File) fs.FileInfo {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	return fi
+}
+
+// SetOwner changes a file's owner and group; -1 leaves one as it is. follow is whether a
+// symbolic link is followed. The mode stays, where the system would take setuid away.
+func (h *Host) SetOwner(name string, uid, gid int, follow bool) error {
+	path := h.Path(name)
+	if !follow {
+		return os.Lchown(path, uid, gid)
+	}
+	fi, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if err := os.Chown(path, uid, gid); err != nil {
+		return err
+	}
+	if special := fs.ModeSetuid | fs.ModeSetgid; fi.Mode()&special != 0 && !fi.IsDir() {
+		return os.Chmod(path, fi.Mode()&(fs.ModePerm|special|fs.ModeSticky))
+	}
+	return nil
+}
+
+// SetMode changes a file's mode.
+func (h *Host) SetMode(name string, mode fs.FileMode) error { return os.Chmod(h.Path(name), mode) }
+
+// MakeDir makes one directory of this owner. It is made closed and opened when it is
+// theirs. One that is there already is an error.
+func (h *Host) MakeDir(name string, o Owner, umask int) error {
+	path := h.Path(name)
+	mode := fs.FileMode(0o777)
+	if umask < 0 {
+		umask = currentUmask()
+	}
+	mode &^= fs.FileMode(umask)
+	if o.Mode != nil {
+		mode = *o.Mode
+	}
+	if err := os.Mkdir(path, 0o700); err != nil {
+		return err
+	}
+	if o.UID >= 0 || o.GID >= 0 {
+		if err := os.Lchown(path, o.UID, o.GID); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(path, mode)
+}
+
+// MakeDirs makes a directory and those above it that are missing, as MakeDir does.
+func (h *Host) MakeDirs(name string, o Owner, umask int) error {
+	name = filepath.Clean(name)
+	if h.IsDir(name) {
+		return nil
+	}
+	if up := filepath.Dir(name); up != name {
+		if err := h.MakeDirs(up, o, umask); err != nil {
+			return err
+		}
+	}
+	err := h.MakeDir(name, o, umask)
+	if errors.Is(err, fs.ErrExist) && h.IsDir(name) {
+		return nil
+	}
+	return err
+}
+
+// Remove removes a file, a link or a whole directory tree. What is not there is no error.
+func (h *Host) Remove(name string) error { return os.RemoveAll(h.Path(name)) }
+
+// Symlink makes a symbolic link, in the place of what is under that name if replace is
+// set; at any moment the name is the old or the new.
+func (h *Host) Symlink(target, name string, replace bool) error {
+	path := h.Path(name)
+	if !replace {
+		return os.Symlink(target, path)
+	}
+	for i := range 100 {
+		tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.gosalt-%d-%d", filepath.Base(path), os.Getpid(), i))
+		err := os.Symlink(target, tmp)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := os.Rename(tmp, path); err != nil {
+			os.Remove(tmp)
+			return err
+		}
+		return nil
+	}
+	return fmt.Errorf("link %s: no name is free for it", name)
+}
+
+// Readlink returns where a symbolic link points, as it is written.
+func (h *Host) Readlink(name string) (string, error) { return os.Readlink(h.Path(name)) }
