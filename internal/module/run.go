@@ -73,6 +73,14 @@ func (r *Registry) Invoke(ctx context.Context, c *Call, fun string, kwargs *wire
 	return f.invoke(ctx, &next, nil, kwargs)
 }
 
+// Open makes a Call of the caller's whose method Call runs functions that no job asked
+// for: those that templates of a pillar call.
+func (r *Registry) Open(c *Call) *Call {
+	call := r.prepare(c, "")
+	call.crossed = true
+	return call
+}
+
 // prepare copies the caller's Call and fills in what it left out.
 func (r *Registry) prepare(c *Call, fun string) *Call {
 	var call Call

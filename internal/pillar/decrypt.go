@@ -1,0 +1,143 @@
+package pillar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/decrypt"
+	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/render"
+	"github.com/gosalt/gosalt/internal/target"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// decrypters are the renderers gpg and age.
+func (run *compilation) decrypters() map[string]render.Extra {
+	out := map[string]render.Extra{}
+	for _, kind := range decrypt.Names {
+		out[kind] = func(ctx context.Context, s render.Source, _ string, in any) (any, error) {
+			v, err := run.cfg.Decrypt.Value(ctx, in, decrypt.Request{Kind: kind, Secrets: run.secrets, Name: s.Path})
+			if _, text := in.(string); text && err == nil && v != in {
+				run.decoding = true
+			}
+			return v, err
+		}
+	}
+	return out
+}
+
+// decryptKeys opens the parts of the pillar that the option decrypt_pillar names.
+func (run *compilation) decryptKeys(pillar *wire.Map) []string {
+	option, _ := run.opts.Get("decrypt_pillar")
+	if !isTrue(option) {
+		return nil
+	}
+	keys, ok := decryptOption(option)
+	if !ok || len(keys) == 0 {
+		return []string{"decrypt_pillar config option is malformed"}
+	}
+	delimiter := run.opts.Text("decrypt_pillar_delimiter")
+	if delimiter == "" {
+		delimiter = ":"
+	}
+	var errs []string
+	for _, k := range keys {
+		if err := run.decryptKey(pillar, k, delimiter); err != nil {
+			msg := fmt.Sprintf("Failed to decrypt pillar key '%s': %v", k.key, err)
+			errs = append(errs, msg)
+			run.log.Error("pillar error", "error", msg)
+		}
+	}
+	return errs
+}
+
+// decryptEntry is one entry of decrypt_pillar.
+type decryptEntry struct {
+	key  string
+	kind string // "" is the default
+}
+
+// decryptOption reads decrypt_pillar: a map, or a list of keys and of maps of one.
+func decryptOption(v any) ([]decryptEntry, bool) {
+	var out []decryptEntry
+	add := func(m *wire.Map) bool {
+		for k, e := range m.All() {
+			kind, ok := e.(string)
+			if !ok && e != nil {
+				return false
+			}
+			out = append(out, decryptEntry{pytext.Str(k), kind})
+		}
+		return true
+	}
+	switch x := v.(type) {
+	case *wire.Map:
+		return out, add(x) && len(out) > 0
+	case []any:
+		for _, e := range x {
+			switch y := e.(type) {
+			case *wire.Map:
+				if y.Len() != 1 || !add(y) {
+					return nil, false
+				}
+			case string:
+				out = append(out, decryptEntry{key: y})
+			default:
+				return nil, false
+			}
+		}
+		return out, true
+	}
+	return nil, false
+}
+
+func (run *compilation) decryptKey(pillar *wire.Map, k decryptEntry, delimiter string) error {
+	v, ok := target.Traverse(pillar, k.key, delimiter)
+	if !ok || v == nil {
+		run.log.Debug("a key of decrypt_pillar is not in the pillar", "key", k.key)
+		return nil
+	}
+	kind := k.kind
+	if kind == "" {
+		if kind = run.opts.Text("decrypt_pillar_default"); kind == "" {
+			kind = "gpg"
+		}
+	}
+	var valid []string
+	for _, r := range run.opts.List("decrypt_pillar_renderers") {
+		valid = append(valid, pytext.Str(r))
+	}
+	if len(valid) > 0 && !slices.Contains(valid, kind) {
+		return fmt.Errorf("'%s' is not a valid decryption renderer. Valid choices are: %s", kind, strings.Join(valid, ", "))
+	}
+	if !slices.Contains(decrypt.Names, kind) {
+		return fmt.Errorf("there is no decryption renderer '%s'", kind)
+	}
+	opened, err := run.cfg.Decrypt.Value(run.ctx, v, decrypt.Request{Kind: kind, Secrets: run.secrets, Name: k.key})
+	if err != nil {
+		var de *decrypt.Error
+		if errors.As(err, &de) && len(de.Path) == 0 {
+			return de.Err
+		}
+		return err
+	}
+	switch v.(type) {
+	case string, []byte:
+	default:
+		return nil // opened where it is
+	}
+	parent, child := any(pillar), k.key
+	if i := strings.LastIndex(k.key, delimiter); i >= 0 {
+		child = k.key[i+len(delimiter):]
+		if parent, ok = target.Traverse(pillar, k.key[:i], delimiter); !ok {
+			return nil
+		}
+	}
+	if m, ok := parent.(*wire.Map); ok {
+		m.Set(child, opened)
+	}
+	return nil
+}
