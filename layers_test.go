@@ -33,7 +33,8 @@ var layers = map[string]struct {
 	"master/files":      {[]string{"master/files", "internal", "protocol"}, "likewise"},
 	"master/runners":    {[]string{"master/jobs", "master/events", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
-	"minion/modules":    {[]string{"internal", "protocol", "minion/grains"}, "functions get what they may touch in their Call"},
+	"minion/modules":    {[]string{"internal", "protocol", "minion/grains", "minion/schedule"}, "functions get what they may touch in their Call; of grains and schedule they know the forms"},
+	"minion/schedule":   {[]string{"internal", "protocol"}, "knows the clock, and not what a minion does"},
 	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol"}, "wires the control side"},
 	"cmd/gosalt-minion": {[]string{"cli", "minion", "internal", "protocol"}, "wires the machine side"},
 }

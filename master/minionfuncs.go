@@ -31,6 +31,10 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 		ret.JID = wire.NewJobID(time.Now())
 		from.Load.Set("jid", string(ret.JID))
 	}
+	if ret.JID == wire.JobIDNoCache {
+		m.bus.Publish(events.JobReturn(ret.JID, ret.ID), from.Load)
+		return nil, nil
+	}
 	live := m.live.get(ret.JID)
 	fun := ret.Fun
 	if ret.Multi != nil {

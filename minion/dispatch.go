@@ -39,6 +39,7 @@ type dispatcher struct {
 type runningJob struct {
 	load   *wire.Map
 	cancel context.CancelCauseFunc
+	finish func(ret *wire.Map) bool // see source
 }
 
 // init makes a dispatcher of its settings.
@@ -53,6 +54,9 @@ type source struct {
 	master string // journal's name of the master
 	keyID  string // of the key of the publish, "" for a job that came as an answer
 	taken  func() // is called when the job is on the disk, before it runs; may be nil
+	// finish completes the result of a job, and tells whether the master is to have it;
+	// may be nil.
+	finish func(ret *wire.Map) bool
 }
 
 // take runs a job that targets this minion, in a goroutine of its own. It returns
@@ -78,7 +82,7 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 		cancel(nil)
 		return nil // it is in the journal, and comes back as interrupted
 	}
-	d.running[job.JID] = &runningJob{load: load, cancel: cancel}
+	d.running[job.JID] = &runningJob{load: load, cancel: cancel, finish: from.finish}
 	d.wg.Add(1)
 	d.mu.Unlock()
 	if from.taken != nil {
@@ -263,6 +267,9 @@ func (d *dispatcher) keep(job *wire.Job, ret *wire.Map) {
 	if job.Metadata != nil {
 		ret.Set("metadata", job.Metadata)
 	}
+	if r := d.runningJob(job.JID); r != nil && r.finish != nil && !r.finish(ret) {
+		defer d.journal.Acked(job.JID) // nobody waits for it
+	}
 	if err := d.journal.Done(job.JID, ret); err != nil {
 		d.log.Error("result cannot be kept", "jid", job.JID, "error", err)
 		ret = ret.Clone()
@@ -289,10 +296,12 @@ func (d *dispatcher) Running() []*wire.Map {
 	return out
 }
 
-func (d *dispatcher) isRunning(jid wire.JobID) bool {
+func (d *dispatcher) isRunning(jid wire.JobID) bool { return d.runningJob(jid) != nil }
+
+func (d *dispatcher) runningJob(jid wire.JobID) *runningJob {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.running[jid] != nil
+	return d.running[jid]
 }
 
 // ids are the jobs that run, in their order.
@@ -334,7 +343,7 @@ func interrupted(id wire.MinionID) func(*wire.Map) *wire.Map {
 		ret := wire.NewMap("cmd", wire.CmdReturn, "id", string(id), "success", false,
 			"return", "ERROR: interrupted: the minion stopped while it ran this job, and does not run it again",
 			"retcode", int64(1), "jid", load.Text("jid"))
-		for _, k := range []string{"fun", "user", "metadata"} {
+		for _, k := range []string{"fun", "user", "metadata", "schedule"} {
 			if v, ok := load.Get(k); ok {
 				ret.Set(k, v)
 			}

@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/journal"
 	"github.com/gosalt/gosalt/minion/modules"
+	"github.com/gosalt/gosalt/minion/schedule"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/transport/zmq"
@@ -54,6 +56,8 @@ type Minion struct {
 	greeted chan struct{} // closed when the first master is connected and the pillar is there
 	deliver chan struct{} // there may be results to return
 	opts    func() *wire.Map
+
+	schedule *schedule.Scheduler
 
 	ctx        context.Context // Run's: jobs outlive a connection
 	background sync.WaitGroup  // what was started on the side
@@ -95,6 +99,7 @@ func New(cfg Config) (*Minion, error) {
 	}
 	m.jobs = (&dispatcher{id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, finished: m.wakeDelivery, watched: m.watched,
 		max: cfg.ProcessCountMax, maxRet: int64(cfg.MaxReturn)}).init()
+	m.schedule = m.newScheduler()
 	return m, nil
 }
 
@@ -135,6 +140,9 @@ func (m *Minion) setPillar(p *wire.Map) {
 	m.mu.Lock()
 	m.pillar = p
 	m.mu.Unlock()
+	if m.schedule != nil {
+		m.schedule.SetPillar(p.Map("schedule"))
+	}
 }
 
 // refresh carries out what a function asks of the minion.
@@ -173,8 +181,14 @@ func (m *Minion) fetchPillar(ctx context.Context, l *link) error {
 
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
-	return &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
+	c := &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
 		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, Master: m.masters(), Refresh: m.refresh}
+	if m.schedule != nil {
+		c.Schedule = m.manageHere
+	} else if strings.HasPrefix(job.Fun, "schedule.") && m.minionRuns(m.ctx) {
+		c.Schedule = m.manageThere
+	}
+	return c
 }
 
 func (m *Minion) wakeDelivery() {
@@ -205,6 +219,8 @@ func (m *Minion) Run(ctx context.Context) error {
 	wg.Go(func() { m.deliverResults(ctx) })
 	wg.Go(func() { m.tellAlive(ctx) })
 	wg.Go(func() { m.keepMine(ctx) })
+	wg.Go(func() { m.runSchedule(ctx) })
+	wg.Go(func() { m.serveLocal(ctx) })
 	if m.cfg.MasterType == "disable" {
 		m.log.Info("master_type is disable: working without a master")
 		<-ctx.Done()

@@ -187,6 +187,10 @@ type Minion struct {
 	// seconds.
 	LoopInterval time.Duration `yaml:"loop_interval" unit:"s"` // 1
 
+	// SchedulerBeforeConnect starts scheduled jobs before the first connection to a
+	// master, without its pillar.
+	SchedulerBeforeConnect bool `yaml:"scheduler_before_connect"` // False
+
 	// Grains are grains given here.
 	Grains *wire.Map `yaml:"grains"` // none
 

@@ -37,6 +37,10 @@ type Call struct {
 	Jobs Jobs
 	// Master is the way to the minion's masters; nil without one.
 	Master Master
+	// Schedule asks the minion's scheduler for something, with the fields of Salt's
+	// event manage_schedule; the answer has "error" where it could not be done. Nil
+	// where no minion runs.
+	Schedule func(ctx context.Context, req *wire.Map) (*wire.Map, error)
 	// CacheDir is the minion's cachedir: below it functions keep what may be lost.
 	CacheDir string
 	// OnProgress is told of output while the function still runs; nil drops it.

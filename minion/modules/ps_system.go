@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pydate"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -300,7 +301,7 @@ func psNumCpus(ctx context.Context, c *module.Call, a noArgs) (int, error) {
 }
 
 type psBootTimeArgs struct {
-	TimeFormat string `default:"None"` // How it is written, as strftime(3) reads it; else seconds since 1970.
+	TimeFormat string `default:"None"` // How it is written, as pydate.Strftime(3) reads it; else seconds since 1970.
 }
 
 // psBootTime returns when the system started.
@@ -315,7 +316,7 @@ func psBootTime(ctx context.Context, c *module.Call, a psBootTimeArgs) (any, err
 	if a.TimeFormat == "" {
 		return int64(boot), nil
 	}
-	return strftime(time.Unix(int64(boot), 0), a.TimeFormat), nil
+	return pydate.Strftime(time.Unix(int64(boot), 0), a.TimeFormat), nil
 }
 
 type psNetworkIOCountersArgs struct {

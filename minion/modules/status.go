@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pydate"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -478,7 +479,7 @@ func statusMaster(ctx context.Context, c *module.Call, a statusMasterArgs) (any,
 }
 
 type statusTimeArgs struct {
-	Format string `default:"%A, %d. %B %Y %I:%M%p"` // How it is written, as strftime(3) reads it.
+	Format string `default:"%A, %d. %B %Y %I:%M%p"` // How it is written, as pydate.Strftime(3) reads it.
 }
 
 // statusTime returns the machine's date and time.
@@ -486,7 +487,7 @@ type statusTimeArgs struct {
 //	gosalt '*' status.time
 //	gosalt '*' status.time '%s'
 func statusTime(ctx context.Context, c *module.Call, a statusTimeArgs) (string, error) {
-	return strftime(time.Now(), a.Format), nil
+	return pydate.Strftime(time.Now(), a.Format), nil
 }
 
 // statusCustom returns the values that the minion's configuration chooses from other

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pydate"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -108,7 +109,7 @@ func TestStrftime(t *testing.T) {
 		"%k%l%P%C%n%t%z%Z":         "15 3pm20\n\t+0000UTC",
 		"no sign 2006 Mon January": "no sign 2006 Mon January",
 	} {
-		if got := strftime(at, format); got != want {
+		if got := pydate.Strftime(at, format); got != want {
 			t.Errorf("%q: got %q, want %q", format, got, want)
 		}
 	}

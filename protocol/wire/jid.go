@@ -10,6 +10,10 @@ import (
 // a schedule or "salt-call" ran.
 const JobIDRequest JobID = "req"
 
+// JobIDNoCache stands in the return of a scheduled job that the master is to announce
+// and not to keep.
+const JobIDNoCache JobID = "nocache"
+
 const jidLayout = "20060102150405.000000"
 
 // lastJobID is the newest id given, in microseconds of Unix time.

@@ -200,8 +200,8 @@ type Return struct {
 func ReturnFromMap(m *Map) (*Return, error) {
 	f := fields{m: m, what: "return"}
 	r := &Return{ID: f.minionID("id"), Out: f.text("out"), User: f.text("user"), Raw: m}
-	if m.Text("jid") == string(JobIDRequest) {
-		r.JID = JobIDRequest
+	if id := JobID(m.Text("jid")); id == JobIDRequest || id == JobIDNoCache {
+		r.JID = id
 	} else {
 		r.JID = f.jobID("jid")
 	}

@@ -1,4 +1,4 @@
-package modules
+package pydate
 
 import (
 	"fmt"
@@ -15,9 +15,9 @@ var strftimeLayouts = map[byte]string{
 	'c': "Mon Jan _2 15:04:05 2006", 'x': "01/02/06", 'X': "15:04:05",
 }
 
-// strftime writes a time as strftime(3) does. Signs that it does not know stay as they
+// Strftime writes a time as strftime(3) does. Signs that it does not know stay as they
 // are.
-func strftime(t time.Time, format string) string {
+func Strftime(t time.Time, format string) string {
 	var b strings.Builder
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' || i+1 == len(format) {
