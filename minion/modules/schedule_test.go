@@ -61,10 +61,7 @@ func TestRecordedSchedule(t *testing.T) {
 		if i == 1 { // the first list came before the first look at the clock
 			s.Eval(now, time.Second)
 		}
-		var args []any
-		for _, a := range fromJSON(t, call.Args).([]any) {
-			args = append(args, a)
-		}
+		args := fromJSON(t, call.Args).([]any)
 		res := reg.Run(t.Context(), c, call.Fun, args, nil)
 		now = now.Add(time.Second)
 		if i > 0 {

@@ -128,7 +128,7 @@ func (c *Cron) item(f *cronField, i int, item string, nth int, six bool) error {
 		c.lastDay = true
 		return nil
 	}
-	lo, hi, step := spec.lo, spec.hi, 1
+	step := 1
 	m := rangeForm.FindStringSubmatch(item)
 	if m == nil {
 		if s := stepForm.FindStringSubmatch(item); s != nil {
@@ -151,14 +151,15 @@ func (c *Cron) item(f *cronField, i int, item string, nth int, six bool) error {
 		add(n)
 		return nil
 	}
-	var err error
-	if lo, err = cronNumber(i, m[1]); err != nil {
+	lo, err := cronNumber(i, m[1])
+	if err != nil {
 		return err
 	}
 	if i == 2 && m[2] == "l" {
 		m[2] = "31"
 	}
-	if hi, err = cronNumber(i, m[2]); err != nil {
+	hi, err := cronNumber(i, m[2])
+	if err != nil {
 		return err
 	}
 	if m[3] != "" {

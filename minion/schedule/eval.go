@@ -2,6 +2,7 @@ package schedule
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -132,7 +133,11 @@ func (e *eval) job(name string, job *wire.Map, st *state) (Job, bool) {
 	name = pytext.Str(value(job, "name"))
 	run, err := e.due(job, st)
 	if err != nil {
-		st.failure = fmt.Sprintf("%s. Ignoring job %s.", err, name)
+		text := err.Error()
+		if !strings.HasPrefix(text, "schedule.") { // Salt's texts begin with a capital
+			text = strings.ToUpper(text[:1]) + text[1:]
+		}
+		st.failure = fmt.Sprintf("%s. Ignoring job %s.", text, name)
 		e.fail(name, err)
 		return Job{}, false
 	}

@@ -61,7 +61,7 @@ func (e *eval) limits(job *wire.Map, st *state) error {
 		}
 		t, err := e.free(v)
 		if err != nil {
-			return fmt.Errorf("Invalid date string %s for %s", pytext.Str(v), l.name)
+			return fmt.Errorf("invalid date string %s for %s", pytext.Str(v), l.name)
 		}
 		if l.passed && !t.After(e.now) || !l.passed && !t.Before(e.now) {
 			skip(l.why, true)
@@ -96,10 +96,10 @@ func (e *eval) bounds(v any, where string) (start, end time.Time, err error) {
 		return start, end, errors.New("schedule.handle_func: Invalid, range must be specified as a dictionary")
 	}
 	if start, err = e.free(value(m, "start")); err != nil {
-		return start, end, fmt.Errorf("Invalid date string for start%s", where)
+		return start, end, fmt.Errorf("invalid date string for start%s", where)
 	}
 	if end, err = e.free(value(m, "end")); err != nil {
-		return start, end, fmt.Errorf("Invalid date string for end%s", where)
+		return start, end, fmt.Errorf("invalid date string for end%s", where)
 	}
 	if !end.After(start) {
 		return start, end, errors.New("schedule.handle_func: Invalid range, end must be larger than start")

@@ -159,7 +159,7 @@ func (e *eval) oneTime(job *wire.Map, st *state, run bool) error {
 		v := value(job, "once")
 		once, err := e.exact(v, format)
 		if err != nil {
-			return fmt.Errorf("Date string could not be parsed: %s, %s", pytext.Str(v), format)
+			return fmt.Errorf("date string could not be parsed: %s, %s", pytext.Str(v), format)
 		}
 		st.next, st.scheduled = once, once
 		st.idle = once.Before(e.now.Add(-e.window))
@@ -273,7 +273,7 @@ func (e *eval) named(v any) (time.Time, error) {
 	}
 	t, err := e.free(v)
 	if err != nil {
-		return t, fmt.Errorf("Invalid date string %s", pytext.Str(written))
+		return t, fmt.Errorf("invalid date string %s", pytext.Str(written))
 	}
 	return t, nil
 }
@@ -289,7 +289,7 @@ func (e *eval) cron(job *wire.Map, st *state) error {
 		st.next, err = c.Next(e.now)
 	}
 	if err != nil {
-		return fmt.Errorf("Invalid cron string: %w", err)
+		return fmt.Errorf("invalid cron string: %w", err)
 	}
 	st.scheduled = st.next
 	return nil
