@@ -13,6 +13,8 @@ import (
 
 	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/cli/term"
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -58,12 +60,17 @@ func (o *GosaltOptions) unserved() error {
 		set    bool
 		option string
 	}{
-		{o.Returner != "", "--return"}, {o.ModuleExecutors != nil, "--module-executors"}, {o.ExecutorOpts != nil, "--executor-opts"},
 		{o.Job.TargetType == "list_hosts", "--hosts"},
 	} {
 		if u.set {
 			return o.Errorf("%s is not available in gosalt yet", u.option)
 		}
+	}
+	if _, err := o.ExecutorOptsMap(); err != nil {
+		return o.Errorf("%v", err)
+	}
+	if _, isMap := o.ReturnKwargs.(*wire.Map); o.ReturnKwargs != nil && !isMap {
+		return o.Errorf("--return_kwargs: a map as {host: db1} expected, not %s", pytext.Repr(o.ReturnKwargs))
 	}
 	return o.AuthOptions.unserved(&o.CommonOptions)
 }
@@ -117,6 +124,7 @@ func (g *gosaltRun) request() *wire.Map {
 	}{
 		{"ret", o.Returner, o.Returner != ""}, {"ret_config", o.ReturnConfig, o.ReturnConfig != ""},
 		{"ret_kwargs", o.ReturnKwargs, o.ReturnKwargs != nil}, {"metadata", o.Metadata, o.Metadata != nil},
+		{"module_executors", o.ModuleExecutors, module.Truth(o.ModuleExecutors)}, {"executor_opts", o.ExecutorOpts, module.Truth(o.ExecutorOpts)},
 	} {
 		if kv.set {
 			req.Set(kv.key, kv.val)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/cli/term"
+	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/version"
@@ -267,6 +268,15 @@ func (e *ExecutorOptions) declare() []*optparse.Option {
 
 func (e *ExecutorOptions) finish() {
 	e.ModuleExecutors, e.ExecutorOpts = yamlOption(e.executors), yamlOption(e.opts)
+}
+
+// ExecutorOptsMap is --executor-opts as the map that it has to be; nil without.
+func (e *ExecutorOptions) ExecutorOptsMap() (*wire.Map, error) {
+	m, ok := e.ExecutorOpts.(*wire.Map)
+	if !ok && module.Truth(e.ExecutorOpts) {
+		return nil, fmt.Errorf("--executor-opts: a map as {splaytime: 30} expected, not %s", pytext.Repr(e.ExecutorOpts))
+	}
+	return m, nil
 }
 
 // yamlOption types the value of an option that takes YAML; "" is nil.

@@ -75,11 +75,13 @@ func (c *Caller) Close() {
 
 // Call is one function to be run.
 type Call struct {
-	Fun      string
-	Args     []any // keywords as a map with __kwarg__
-	Metadata any
-	Returner string
-	Quiet    bool // do not tell the master what came out
+	Fun          string
+	Args         []any // keywords as a map with __kwarg__
+	Metadata     any
+	Returner     string
+	Executors    any // as in module_executors; nil: the configuration's
+	ExecutorOpts *wire.Map
+	Quiet        bool // do not tell the master what came out
 }
 
 // Result is what came out of a call.
@@ -93,7 +95,7 @@ func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
 	job := &module.Job{ID: wire.NewJobID(time.Now()), Fun: call.Fun, User: userName()}
 	job.Pub = wire.NewMap("fun", call.Fun, "pid", int64(os.Getpid()), "jid", string(job.ID), "tgt", "salt-call")
 	mc := c.m.call(job)
-	res := Result{Result: c.m.reg.Run(ctx, mc, call.Fun, call.Args, nil), JID: job.ID}
+	res := Result{Result: c.m.execute(ctx, mc, executorNames(call.Executors), call.ExecutorOpts, call.Fun, call.Args, true), JID: job.ID}
 	if c.link == nil || call.Quiet || ctx.Err() != nil {
 		return res, nil
 	}

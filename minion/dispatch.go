@@ -24,6 +24,7 @@ type dispatcher struct {
 	log      *slog.Logger
 	call     func(job *module.Job) *module.Call // everything of a call but its Job and Jobs
 	finished func()                             // a result waits in the journal
+	execute  func(ctx context.Context, c *module.Call, job *wire.Job, fun string, args []any) module.Result
 	// watched starts to report the output of a job to who asked for it; may be nil.
 	watched func(job *wire.Job, from source) (add func(any), stop func())
 	max     int   // jobs at once; below 1 without limit
@@ -185,7 +186,7 @@ func (d *dispatcher) function(ctx context.Context, job *wire.Job, fun string, ar
 	c := d.call(&module.Job{ID: job.JID, Fun: fun, User: job.User, Pub: pub(job)})
 	c.Jobs = d
 	c.OnProgress = progress
-	res := d.reg.Run(ctx, c, fun, args, nil)
+	res := d.execute(ctx, c, job, fun, args)
 	if sig := module.EndSignal(ctx); sig != 0 && res.Err != nil {
 		res.Return = "ERROR: " + context.Cause(ctx).Error()
 	}

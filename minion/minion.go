@@ -97,7 +97,7 @@ func New(cfg Config) (*Minion, error) {
 		KeepUnack: cfg.SpoolAge, MaxUnack: int64(cfg.SpoolSize), Interrupted: interrupted(id), Dropped: dropped}); err != nil {
 		return nil, err
 	}
-	m.jobs = (&dispatcher{id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, finished: m.wakeDelivery, watched: m.watched,
+	m.jobs = (&dispatcher{id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, execute: m.executeJob, finished: m.wakeDelivery, watched: m.watched,
 		max: cfg.ProcessCountMax, maxRet: int64(cfg.MaxReturn)}).init()
 	m.schedule = m.newScheduler()
 	return m, nil

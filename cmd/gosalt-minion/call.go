@@ -36,6 +36,10 @@ func callMain(name string, args []string) int {
 	if err != nil {
 		return cli.Usage.Code(o.Strict)
 	}
+	executorOpts, err := o.ExecutorOptsMap()
+	if err != nil {
+		return io.Fail(err)
+	}
 	local := o.Local || cfg.FileClient == "local"
 	if o.Master != "" {
 		cfg.Master = strings.Split(o.Master, ",")
@@ -66,7 +70,8 @@ func callMain(name string, args []string) int {
 				return cli.CallResult{}, err
 			}
 			defer c.Close()
-			r, err := c.Run(ctx, minion.Call{Fun: o.Fun, Args: o.Args, Metadata: o.Metadata, Returner: o.Returner, Quiet: o.NoReturnEvent})
+			r, err := c.Run(ctx, minion.Call{Fun: o.Fun, Args: o.Args, Metadata: o.Metadata, Returner: o.Returner, Quiet: o.NoReturnEvent,
+				Executors: o.ModuleExecutors, ExecutorOpts: executorOpts})
 			return cli.CallResult{Result: r.Result, JID: r.JID, ID: cfg.ID, Ran: true}, err
 		},
 		Grains: func() (*wire.Map, error) {

@@ -48,6 +48,7 @@ func DefaultMinion() *Minion {
 		MasterTries: 1, RetryDNS: 30 * time.Second, ResolveDNSFallback: true,
 		AcceptanceWaitTime: 10 * time.Second, RandomReauthDelay: 10 * time.Second,
 		AuthTimeout: 5 * time.Second, AuthTries: 7,
+		ModuleExecutors: []string{"direct_call"}, Splaytime: 300,
 		RequestChannelTimeout: time.Minute, RequestChannelTries: 3,
 		ReconDefault: time.Second, ReconMax: 30 * time.Second, ReconRandomize: true,
 		ReturnRetryTimer: 5 * time.Second, ReturnRetryTimerMax: 10 * time.Second, ReturnRetryTries: 3,

@@ -237,6 +237,13 @@ type Minion struct {
 	// SudoUser is the account that functions run as, through sudo.
 	SudoUser string `yaml:"sudo_user"` // none
 
+	// ModuleExecutors run each function, one after the other until one has run it:
+	// direct_call, splay (waits first, see splaytime) or sudo (see sudo_user).
+	ModuleExecutors []string `yaml:"module_executors"` // [direct_call]
+
+	// Splaytime is over how many seconds the executor splay spreads the minions.
+	Splaytime float64 `yaml:"splaytime"` // 300
+
 	// Test makes states only say what they would do.
 	Test bool `yaml:"test"` // False
 
