@@ -3,7 +3,7 @@
 #   make demo    a master, three minions, keys accepted, gosalt '*' cmd.run uptime, all cleaned up
 #   make test    the tests; make check: format, vet, staticcheck, layers, generated docs, cross-builds
 #   make bench   the figures of docs/performance.md
-#   make install PREFIX=/usr/local
+#   make install PREFIX=/usr/local   programs, manual pages, completion for bash, zsh and fish
 
 GO      ?= go
 PREFIX  ?= /usr/local
@@ -42,6 +42,7 @@ install: build
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 bin/gosalt bin/gosalt-minion $(DESTDIR)$(PREFIX)/bin
 	cd $(DESTDIR)$(PREFIX)/bin && for n in $(CONTROL); do ln -sf gosalt $$n; done && for n in $(MACHINE); do ln -sf gosalt-minion $$n; done
+	GOOS= GOARCH= $(GO) run ./internal/gendocs -install $(DESTDIR)$(PREFIX)/share
 
 clean:
 	rm -rf bin dist

@@ -21,6 +21,9 @@ import (
 
 // Gosalt runs a function on minions and shows what they return: the command gosalt.
 func Gosalt(io IO, args []string) int {
+	if code, done := Completing(io, args, nil); done {
+		return code
+	}
 	o, err := ParseGosalt(io, args)
 	if err != nil {
 		return io.Fail(err)

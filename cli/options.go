@@ -45,8 +45,9 @@ type CommonOptions struct {
 	LogFile      string // --log-file; "" is the configuration's
 	LogFileLevel string // --log-file-level; "" is the configuration's
 
-	versions bool
-	parser   *optparse.Parser
+	versions   bool
+	completion string
+	parser     *optparse.Parser
 }
 
 // Explicit tells whether the option for a setting, by Salt's name of it, was given
@@ -76,6 +77,8 @@ func (c *CommonOptions) declare(io IO, usage, description string) {
 		}, "--version").Help("show program's version number and exit"),
 		optparse.Flag(&c.versions, "versions_report", "-V", "--versions-report").
 			Help("Show the versions of the program and of what it is built from, and exit."),
+		optparse.Choice(&c.completion, Shells, "completion", "--completion").Metavar("SHELL").
+			Help("Print a script by which bash, zsh or fish complete the command lines of gosalt, and exit."),
 		optparse.Action(func(p *optparse.Parser) *optparse.Exit { return &optparse.Exit{Out: p.Help()} }, "-h", "--help").
 			Help("show this help message and exit"),
 		optparse.Text(&c.Saltfile, "saltfile", "--saltfile").
@@ -140,6 +143,13 @@ func (c *CommonOptions) parse(io IO, args []string, stdin *bool) ([]string, erro
 			return nil, err
 		}
 		rest = append(rest, more...)
+	}
+	if c.completion != "" {
+		script, err := CompletionScript(c.completion)
+		if err != nil {
+			return nil, err
+		}
+		return nil, &optparse.Exit{Out: script}
 	}
 	if c.versions {
 		return nil, &optparse.Exit{Out: VersionsReport()}

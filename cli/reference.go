@@ -74,12 +74,3 @@ func Man(prog string) (string, error) {
 	}
 	return p.Man(version.Text(), b.String()), nil
 }
-
-// Completion is a bash script that completes a program's options.
-func Completion(prog string) (string, error) {
-	p, err := parserOf(prog)
-	if err != nil {
-		return "", err
-	}
-	return p.Completion(), nil
-}

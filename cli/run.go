@@ -17,6 +17,9 @@ import (
 
 // Run runs a function on the master: the command gosalt-run.
 func Run(io IO, args []string) int {
+	if code, done := Completing(io, args, nil); done {
+		return code
+	}
 	o, err := ParseRun(io, args)
 	if err != nil {
 		return io.Fail(err)

@@ -143,6 +143,8 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 		return send(wire.NewMap("kind", control.KindResult, "return", texts(ids), "missing", texts(missing)))
 	case control.OpRunner:
 		return m.controlRunner(ctx, who, req, send)
+	case control.OpNames:
+		return m.controlNames(ctx, who, req, send)
 	case control.OpEvents:
 		if !who.full {
 			return m.forbidden(who, op)

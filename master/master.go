@@ -91,6 +91,7 @@ type Master struct {
 	panics   atomic.Int64
 	refusals atomic.Int64
 	troubles troubles
+	names    nameCache
 }
 
 // New opens everything that a master needs: keys, stores, ports. What was opened is

@@ -12,6 +12,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/logs"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/minion"
 	"github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -20,6 +21,9 @@ import (
 // callMain is gosalt-call: one function of the minion, here and now.
 func callMain(name string, args []string) int {
 	io := cli.StdIO(name)
+	if code, done := cli.Completing(io, args, candidates); done {
+		return code
+	}
 	o, err := cli.ParseCall(io, args)
 	if err != nil {
 		return io.Fail(err)
@@ -95,4 +99,25 @@ func docsOf(reg *module.Registry, prefix string) *wire.Map {
 		}
 	}
 	return docs
+}
+
+// candidates are the functions of this program, or the arguments of one, for a command
+// line that is being typed.
+func candidates(fun string) []optparse.Candidate {
+	reg := modules.New()
+	var out []optparse.Candidate
+	if fun == "" {
+		for _, name := range reg.Names() {
+			out = append(out, optparse.Candidate{Text: name})
+		}
+		return out
+	}
+	doc, err := reg.Doc(fun)
+	if err != nil {
+		return nil
+	}
+	for _, a := range doc.Args {
+		out = append(out, optparse.Candidate{Text: a.Name, Help: a.Text})
+	}
+	return out
 }

@@ -24,6 +24,9 @@ import (
 func keyMain(name string, args []string) int {
 	syscall.Umask(0o077)
 	io := cli.StdIO(name)
+	if code, done := cli.Completing(io, args, nil); done {
+		return code
+	}
 	o, err := cli.ParseKey(io, args)
 	if err != nil {
 		return io.Fail(err)

@@ -78,9 +78,15 @@ func (o *options) parser(p Program) *optparse.Parser {
 	return ps
 }
 
+// Parser is a daemon's option table, for its documents.
+func Parser(p Program) *optparse.Parser { return new(options).parser(p) }
+
 // Main runs a daemon's command line and returns the exit code.
 func Main(p Program, args []string) int {
 	var o options
+	if len(args) > 1 && args[0] == optparse.CompleteOption {
+		return o.parser(p).AnswerShell(os.Stdout, args[1:], nil)
+	}
 	rest, err := o.parser(p).Parse(args)
 	var exit *optparse.Exit
 	if errors.As(err, &exit) {

@@ -1,5 +1,6 @@
 // Command gendocs writes docs/ref from the same declarations that the programs work
-// by: options, exit codes, configuration, functions. With -check it writes nothing
+// by: options, exit codes, configuration, functions; and, for make install, manual pages
+// and completions (install.go). With -check it writes nothing
 // and fails where a page is not what it should be.
 package main
 
@@ -25,7 +26,15 @@ import (
 func main() {
 	check := flag.Bool("check", false, "compare instead of writing")
 	dir := flag.String("dir", "docs/ref", "where the pages are")
+	share := flag.String("install", "", "write manual pages and the shells' completions below this directory instead")
 	flag.Parse()
+	if *share != "" {
+		if err := install(*share); err != nil {
+			fmt.Fprintln(os.Stderr, "gendocs:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	pages, err := generate()
 	if err == nil {
 		err = write(*dir, pages, *check)

@@ -77,33 +77,3 @@ func roff(s string) string {
 	}
 	return s
 }
-
-// Completion is a bash script that completes the command's options, the choices of
-// those that have some, and file names after the others.
-func (p *Parser) Completion() string {
-	name := "_" + strings.ReplaceAll(p.Prog, "-", "_")
-	var all []string
-	var cases strings.Builder
-	for o := range p.All() {
-		all = append(all, o.Names...)
-		if len(o.Choices) > 0 {
-			fmt.Fprintf(&cases, "    %s) COMPREPLY=($(compgen -W %s -- \"$cur\")); return ;;\n",
-				strings.Join(o.Names, "|"), shellQuote(strings.Join(o.Choices, " ")))
-		} else if !o.NoValue {
-			fmt.Fprintf(&cases, "    %s) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n", strings.Join(o.Names, "|"))
-		}
-	}
-	return fmt.Sprintf(`# bash completion for %s
-%s() {
-  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]}
-  case $prev in
-%s  esac
-  case $cur in
-    -*) COMPREPLY=($(compgen -W %s -- "$cur")) ;;
-  esac
-}
-complete -o default -F %s %s
-`, p.Prog, name, cases.String(), shellQuote(strings.Join(all, " ")), name, p.Prog)
-}
-
-func shellQuote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }

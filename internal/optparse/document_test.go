@@ -1,7 +1,6 @@
 package optparse
 
 import (
-	"os/exec"
 	"strings"
 	"testing"
 )
@@ -26,26 +25,6 @@ func TestMan(t *testing.T) {
 	} {
 		if !strings.Contains(man, want) {
 			t.Errorf("no %q in\n%s", want, man)
-		}
-	}
-}
-
-// TestCompletion runs the script where there is a bash.
-func TestCompletion(t *testing.T) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("needs bash")
-	}
-	script := exampleParser(&example{}).Completion()
-	for _, c := range []struct{ words, want string }{
-		{"tool --st", "--static"},
-		{"tool -l d", "debug"},
-		{"tool --out-in", "--out-indent"},
-	} {
-		out, err := exec.Command(bash, "-c", script+`
-COMP_WORDS=(`+c.words+`); COMP_CWORD=$((${#COMP_WORDS[@]}-1)); _tool; echo "${COMPREPLY[*]}"`).CombinedOutput()
-		if got := strings.TrimSpace(string(out)); err != nil || got != c.want {
-			t.Errorf("%s completes to %q, %v", c.words, got, err)
 		}
 	}
 }

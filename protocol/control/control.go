@@ -32,6 +32,7 @@ const (
 	OpEvents  = "events"  // watch the event bus; answers KindEvent until the client leaves
 	OpTarget  = "target"  // which minions a target means; answers KindResult
 	OpKeys    = "keys"    // the key directories have changed; answers KindResult
+	OpNames   = "names"   // names for a command line that is being typed; answers KindResult
 	OpPing    = "ping"    // is a master there; answers KindResult with its version and pid
 )
 
