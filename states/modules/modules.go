@@ -34,6 +34,11 @@ func alias(name, target string) {
 	all = append(all, func(r *states.Registry) { r.Alias(name, target) })
 }
 
+// hooks is for init: what a module has beside its functions.
+func hooks(mod string, h states.Hooks) {
+	all = append(all, func(r *states.Registry) { r.Hook(mod, h) })
+}
+
 // New makes a registry of all functions of this package.
 func New() *states.Registry {
 	r := states.NewRegistry()
