@@ -206,3 +206,9 @@ func (f *Function) Provider() string {
 	file, _ := runtime.FuncForPC(f.impl.Pointer()).FileLine(f.impl.Pointer())
 	return strings.TrimSuffix(path.Base(file), ".go")
 }
+
+// Borrow makes a function of another registry answer here too, under the same name.
+func (r *Registry) Borrow(from *Registry, name string) {
+	f := from.functions[name]
+	r.add(&Function{Name: name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call})
+}

@@ -55,7 +55,6 @@ func expandUser(c *states.Call, name string) string {
 // perms are the owner, permissions and attributes that a file should have.
 type perms struct {
 	user, group string // as the state names them, "" where it does not
-	byID        bool   // user was given as a number
 	uid, gid    int    // -1 where the state names none
 	mode        *fs.FileMode
 	attrs       string
