@@ -6,6 +6,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/nodeset"
 	"github.com/gosalt/gosalt/internal/optparse"
+	"github.com/gosalt/gosalt/internal/yamlarg"
 )
 
 // TargetOptions say how the target is to be read.
@@ -252,7 +253,7 @@ func SplitTargetList(s string) []string {
 	if strings.Contains(s, ",") {
 		parts = nodeset.Split(strings.ReplaceAll(s, " ", ""))
 	} else {
-		parts = strings.FieldsFunc(s, pySpace)
+		parts = strings.FieldsFunc(s, yamlarg.IsSpace)
 	}
 	if !strings.Contains(s, "[") {
 		return parts

@@ -26,21 +26,25 @@ var clearCommands = map[string]clearCommand{
 }
 
 var minionCommands = map[string]minionCommand{
-	wire.CmdReturn:      {handle: (*Master).handleReturn},     // an accepted minion; its result of a job
-	wire.CmdMinionEvent: {handle: (*Master).handleEvent},      // an accepted minion; events under its own tags
-	wire.CmdPillar:      {handle: (*Master).handlePillar},     // an accepted minion; its own pillar
-	wire.CmdMasterOpts:  {handle: (*Master).handleMasterOpts}, // an accepted minion
-	wire.CmdMasterTops:  {handle: (*Master).handleEmptyMap},   // an accepted minion; no master_tops are configured
-	"_ext_nodes":        {handle: (*Master).handleEmptyMap},   // an accepted minion; the old name of the same
-	"revoke_auth":       {handle: (*Master).handleRevoke},     // an accepted minion; its own key
-	wire.CmdMine:        {handle: (*Master).handleMine},       // an accepted minion; its own values
-	wire.CmdMineGet:     {handle: (*Master).handleMineGet},    // an accepted minion; what mine_get and allow_tgt let it read
-	wire.CmdMineDelete:  {handle: (*Master).handleMineDelete}, // an accepted minion; its own values
-	wire.CmdMineFlush:   {handle: (*Master).handleMineFlush},  // an accepted minion; its own values
-	wire.CmdAck:         {handle: (*Master).handleAck},        // the minion that the job targets
-	wire.CmdMissed:      {handle: (*Master).handleMissed},     // an accepted minion; its own jobs
-	wire.CmdAlive:       {handle: (*Master).handleAlive},      // an accepted minion; its own jobs
-	wire.CmdSharedKey:   {handle: (*Master).handleSharedKey},  // an accepted minion
+	wire.CmdReturn:        {handle: (*Master).handleReturn},        // an accepted minion; its result of a job
+	wire.CmdMinionEvent:   {handle: (*Master).handleEvent},         // an accepted minion; events under its own tags
+	wire.CmdPillar:        {handle: (*Master).handlePillar},        // an accepted minion; its own pillar
+	wire.CmdMasterOpts:    {handle: (*Master).handleMasterOpts},    // an accepted minion
+	wire.CmdMasterTops:    {handle: (*Master).handleEmptyMap},      // an accepted minion; no master_tops are configured
+	"_ext_nodes":          {handle: (*Master).handleEmptyMap},      // an accepted minion; the old name of the same
+	"revoke_auth":         {handle: (*Master).handleRevoke},        // an accepted minion; its own key
+	wire.CmdMine:          {handle: (*Master).handleMine},          // an accepted minion; its own values
+	wire.CmdMineGet:       {handle: (*Master).handleMineGet},       // an accepted minion; what mine_get and allow_tgt let it read
+	wire.CmdMineDelete:    {handle: (*Master).handleMineDelete},    // an accepted minion; its own values
+	wire.CmdMineFlush:     {handle: (*Master).handleMineFlush},     // an accepted minion; its own values
+	wire.CmdMinionPub:     {handle: (*Master).handleMinionPub},     // an accepted minion; what peer lets it run, on whom
+	wire.CmdMinionPublish: {handle: (*Master).handleMinionPublish}, // likewise
+	wire.CmdPubRet:        {handle: (*Master).handlePubRet},        // the minion that began the job
+	wire.CmdMinionRunner:  {handle: (*Master).handleMinionRunner},  // an accepted minion; what peer_run lets it run
+	wire.CmdAck:           {handle: (*Master).handleAck},           // the minion that the job targets
+	wire.CmdMissed:        {handle: (*Master).handleMissed},        // an accepted minion; its own jobs
+	wire.CmdAlive:         {handle: (*Master).handleAlive},         // an accepted minion; its own jobs
+	wire.CmdSharedKey:     {handle: (*Master).handleSharedKey},     // an accepted minion
 
 	wire.CmdServeFile:       {handle: (*Master).handleFiles, files: true},    // an accepted minion, as all that follow
 	wire.CmdFileHash:        {handle: (*Master).handleFiles, files: true},    //

@@ -42,6 +42,7 @@ func exampleMessages() map[string]*Map {
 		"events":        NewMap("id", "m1", "pretag", "salt/syndic/m1", "events", []any{NewMap("tag", "a", "data", NewMap())}),
 		"mine":          NewMap("cmd", "_mine", "id", "m1", "data", NewMap("test.ping", true), "clear", false),
 		"mine get":      NewMap("cmd", "_mine_get", "id", "m1", "tgt", "*", "fun", []any{"test.ping"}, "tgt_type", "glob"),
+		"peer":          NewMap("cmd", "minion_pub", "fun", "test.ping", "arg", []any{"a"}, "tgt", "*", "tgt_type", "glob", "ret", "", "tmo", 5, "form", "full", "id", "m1", "no_parse", []any{"b"}),
 		"ack":           NewMap("cmd", "_gosalt_ack", "jid", testJID),
 		"alive":         NewMap("cmd", "_gosalt_alive", "running", []any{testJID, testJID + "_17"}),
 		"alive reply":   NewMap("max_return", 104857600),
@@ -92,6 +93,7 @@ var parsers = map[string]func(*Map) (any, error){
 	"events":            func(m *Map) (any, error) { return MinionEventFromMap(m) },
 	"mine":              func(m *Map) (any, error) { return MineFromMap(m) },
 	"mine get":          func(m *Map) (any, error) { return MineGetFromMap(m) },
+	"peer":              func(m *Map) (any, error) { return PeerFromMap(m) },
 	"ack":               func(m *Map) (any, error) { return AckFromMap(m) },
 	"alive":             func(m *Map) (any, error) { return AliveFromMap(m) },
 	"alive reply":       func(m *Map) (any, error) { return AliveReplyFromValue(m) },
@@ -127,7 +129,7 @@ func TestMessagesAreStrict(t *testing.T) {
 	anything := map[string]bool{ // fields that may hold any value
 		"job to": true, "job tgt": true, "job metadata": true, "job auth_list": true, "return return": true, "return of several return": true, "return _stamp": true,
 		"event data": true, "event cmd": true, "pillar request cmd": true, "pillar request ext": true, "return cmd": true,
-		"mine cmd": true, "mine get cmd": true, "mine get tgt": true, "mine get fun": true, "file tree cmd": true, "file read cmd": true, "file recv cmd": true, "ack cmd": true, "alive cmd": true, "clear envelope load": true, "job of several fun": true, "return of several fun": true,
+		"peer cmd": true, "peer tgt": true, "peer form": true, "mine cmd": true, "mine get cmd": true, "mine get tgt": true, "mine get fun": true, "file tree cmd": true, "file read cmd": true, "file recv cmd": true, "ack cmd": true, "alive cmd": true, "clear envelope load": true, "job of several fun": true, "return of several fun": true,
 	}
 	for name, m := range exampleMessages() {
 		for field := range m.Strings() {
