@@ -218,7 +218,7 @@ func (re *Regexp) Sub(repl, text string) (string, error) {
 	}
 	if re.fast != nil && printable(text) {
 		all := re.fast.FindAllStringSubmatchIndex(text, -1)
-		empty := false
+		empty := re.fast.MatchString("")
 		for _, m := range all {
 			empty = empty || m[0] == m[1]
 		}
@@ -264,9 +264,9 @@ func (re *Regexp) template(repl string) ([]part, error) {
 			lit.Reset()
 		}
 	}
-	group := func(n int) error {
+	group := func(n, at int) error {
 		if n > re.tr.Groups {
-			return fmt.Errorf("invalid group reference %d", n)
+			return fmt.Errorf("invalid group reference %d at position %d", n, at)
 		}
 		flush()
 		parts = append(parts, part{group: n})
@@ -293,7 +293,7 @@ func (re *Regexp) template(repl string) ([]part, error) {
 			if end < 0 {
 				return nil, fmt.Errorf("missing >, unterminated name at position %d", i+2)
 			}
-			name := repl[i+2 : i+end]
+			name, at := repl[i+2:i+end], i+2
 			i += end
 			n, named := re.tr.Names[name]
 			if !named {
@@ -301,7 +301,7 @@ func (re *Regexp) template(repl string) ([]part, error) {
 					return nil, fmt.Errorf("unknown group name '%s'", name)
 				}
 			}
-			if err := group(n); err != nil {
+			if err := group(n, at); err != nil {
 				return nil, err
 			}
 		case c == '0':
@@ -323,12 +323,12 @@ func (re *Regexp) template(repl string) ([]part, error) {
 				i += 2
 				continue
 			}
-			n := int(c - '0')
+			n, at := int(c-'0'), i
 			if digit(i + 1) {
 				n = n*10 + int(repl[i+1]-'0')
 				i++
 			}
-			if err := group(n); err != nil {
+			if err := group(n, at); err != nil {
 				return nil, err
 			}
 		case strings.IndexByte(`abfnrtv\`, c) >= 0:

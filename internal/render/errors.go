@@ -21,12 +21,17 @@ type Error struct {
 	Trace  []jinja.Place
 	Note   string // what helps beyond what Salt says
 	Err    error
+
+	traceback bool // Salt prints one, which ends the first line
 }
 
 // Error is the message with the line and an excerpt, as Salt prints it.
 func (e *Error) Error() string {
 	s := e.Msg
 	if e.Line > 0 && e.Buffer != "" {
+		if e.traceback {
+			s += "\n"
+		}
 		s += fmt.Sprintf("; line %d\n\n%s", e.Line, excerpt(e.Buffer, e.Line))
 	}
 	if e.Note != "" {
@@ -92,7 +97,7 @@ func jinjaError(err error, s *Source, files map[string]File) error {
 	case je.Type == "SaltInvocationError" || je.Type == "CommandExecutionError":
 		prefix = "Problem running salt function in Jinja template: "
 	}
-	e := &Error{Msg: prefix + je.Msg, Name: s.name(), Err: err}
+	e := &Error{Msg: prefix + je.Msg, Name: s.name(), Err: err, traceback: prefix == "Jinja error: "}
 	// Salt tells the innermost line that is not in a block.
 	places := append([]jinja.Place{{Template: je.Template, Line: je.Line}}, je.Trace...)
 	at := places[len(places)-1]

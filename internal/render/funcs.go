@@ -198,6 +198,9 @@ func (f *function) Call(c *py.Call) (py.Value, error) {
 		}
 		kwargs.Set(k.Name, v)
 	}
+	if f.r.cfg.Functions == nil {
+		return nil, py.Raise("KeyError", "'%s'", f.name)
+	}
 	out, err := f.r.cfg.Functions.Call(ctx, f.name, args, kwargs)
 	if err != nil {
 		return nil, saltError(err)

@@ -196,6 +196,7 @@ func (r *Renderer) variables(ctx context.Context) (map[string]any, error) {
 	}
 	return map[string]any{
 		"salt": r.funcs, "grains": grains, "pillar": pillar, "opts": opts,
+		"ifelse": &function{r: r, name: "match.ifelse"},
 	}, nil
 }
 

@@ -361,3 +361,7 @@ func defaultsUpdate(r *Renderer, c *py.Call) (py.Value, error) {
 	}
 	return d, nil
 }
+
+func traverse(t *py.Thread, data, key, def py.Value) (py.Value, error) {
+	return pydict.Traverse(t, data, key, def, ":")
+}

@@ -75,6 +75,8 @@ type Config struct {
 	Limits        Limits
 	Log           *slog.Logger // nil drops all
 
+	// ReadLocal reads files of this machine for slsutil.renderer; nil: there are none.
+	ReadLocal func(ctx context.Context, path string) ([]byte, error)
 	// ConfigDefaults are what config.get falls back to.
 	ConfigDefaults *wire.Map
 	// Renderers are renderers beside those of this package, as gpg.
@@ -140,6 +142,8 @@ type Source struct {
 	// renderer_whitelist and renderer_blacklist when both are nil.
 	Whitelist, Blacklist []string
 	Vars                 map[string]any // further variables, of the wire's model or of package py
+
+	pathless bool // Path is no path: the text came by itself
 }
 
 // Result is what a pipe made.

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/crypto/blake2s"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pyrandom"
 )
 
 func init() {
@@ -178,7 +179,7 @@ func randomRandInt(ctx context.Context, c *module.Call, a randomRandIntArgs) (in
 		return 0, module.Invalidf("empty range: start is %d, end %d", a.Start, a.End)
 	}
 	if a.Seed != nil {
-		return int64(uint64(a.Start) + newPyRandom(a.Seed).below(size)), nil
+		return int64(uint64(a.Start) + pyrandom.New(a.Seed).Below(size)), nil
 	}
 	n, _ := crand.Int(crand.Reader, new(big.Int).SetUint64(size))
 	return int64(uint64(a.Start) + n.Uint64()), nil
@@ -201,7 +202,7 @@ func randomSeed(ctx context.Context, c *module.Call, a randomSeedArgs) (int64, e
 	if a.Hash == nil {
 		a.Hash = minionID(c)
 	}
-	return int64(newPyRandom(a.Hash).below(uint64(a.Range))), nil
+	return int64(pyrandom.New(a.Hash).Below(uint64(a.Range))), nil
 }
 
 type randomSampleArgs struct {
@@ -226,7 +227,7 @@ func randomSample(ctx context.Context, c *module.Call, a randomSampleArgs) ([]an
 		seed = sum
 	}
 	out := []any{}
-	for _, i := range newPyRandom(seed).sample(len(a.Value), a.Size) {
+	for _, i := range pyrandom.New(seed).Sample(len(a.Value), a.Size) {
 		out = append(out, a.Value[i])
 	}
 	return out, nil

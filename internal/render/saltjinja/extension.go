@@ -77,14 +77,7 @@ func addSerializers(t table) {
 	t.add("load_yaml", "value", func(c *py.Call) (py.Value, error) {
 		text, err := source(c)
 		if errors.Is(err, errNoText) {
-			s, err := py.Str(c.T, c.Args[0])
-			if err != nil {
-				return nil, err
-			}
-			if r := streamless(c.Args[0]); r != nil {
-				return nil, r
-			}
-			return nil, py.Raise("TemplateRuntimeError", "%s", "Unable to load yaml from "+s)
+			return nil, py.Raise("TypeError", "a string or stream input is required")
 		} else if err != nil {
 			return nil, err
 		}
@@ -156,23 +149,27 @@ func addSerializers(t table) {
 	t.add("format_xml/xml", "value", formatXML)
 	t.add("tojson", "val, indent=None, **options", filterToJSON)
 	t.add("yaml_dquote", "text", func(c *py.Call) (py.Value, error) {
-		s, ok := py.AsString(c.Args[0])
-		if !ok {
-			return nil, undefinedOr(c.Args[0], py.Raise("TypeError", "initial_value must be str or None, not %s", py.TypeName(c.Args[0])))
-		}
-		return saltyaml.YAMLDoubleQuote(s), nil
+		s, err := py.Str(c.T, c.Args[0])
+		return saltyaml.YAMLDoubleQuote(s), err
 	})
 	t.add("yaml_squote", "text", func(c *py.Call) (py.Value, error) {
-		s, ok := py.AsString(c.Args[0])
-		if !ok {
-			return nil, undefinedOr(c.Args[0], py.Raise("TypeError", "initial_value must be str or None, not %s", py.TypeName(c.Args[0])))
-		}
-		return saltyaml.YAMLSingleQuote(s), nil
+		s, err := py.Str(c.T, c.Args[0])
+		return saltyaml.YAMLSingleQuote(s), err
 	})
 	t.add("yaml_encode", "data", func(c *py.Call) (py.Value, error) {
+		if t, ok := c.Args[0].(py.Tuple); ok {
+			return nil, py.Raise("TypeError", "yaml_encode() only works with YAML scalar data; failed for <class '%s'>", py.FullTypeName(t))
+		}
 		v, err := value.ToText(c.Args[0])
 		if err != nil {
 			return nil, err
+		}
+		if _, ok := v.(pytext.Opaque); ok {
+			r, err := py.Repr(nil, c.Args[0])
+			if err != nil {
+				return nil, err
+			}
+			return nil, py.Raise("RepresenterError", "('cannot represent an object', %s)", r)
 		}
 		s, err := saltyaml.YAMLEncode(v)
 		var te pytext.TypeError
@@ -183,15 +180,6 @@ func addSerializers(t table) {
 		}
 		return s, nil
 	})
-}
-
-// streamless is what PyYAML says of a value that it cannot read from.
-func streamless(v py.Value) error {
-	switch v.(type) {
-	case nil, bool, int64, float64, *py.List, *py.Dict, py.Tuple, *py.Set:
-		return nil // AttributeError: no attribute "read", which Salt words
-	}
-	return nil
 }
 
 func undefinedOr(v py.Value, err error) error {

@@ -9,6 +9,11 @@ func makeFilters() map[string]py.Callable {
 	t := table{}
 	addSerializers(t)
 	addRegex(t)
+	addData(t)
+	addIter(t)
+	addText(t)
+	addFiles(t)
+	addNet(t)
 	return t
 }
 
@@ -36,7 +41,7 @@ func expression(c *py.Call) (*pyre.Regexp, string, error) {
 	}
 	txt, ok := py.AsString(c.Args[0])
 	if !ok {
-		return nil, "", undefinedOr(c.Args[0], py.Raise("TypeError", "expected string or bytes-like object, got '%s'", py.TypeName(c.Args[0])))
+		return nil, "", py.Raise("TypeError", "expected string or bytes-like object, got '%s'", py.TypeName(c.Args[0]))
 	}
 	return re, txt, c.T.Alive()
 }
@@ -90,7 +95,7 @@ func addRegex(t table) {
 	t.add("regex_escape", "value", func(c *py.Call) (py.Value, error) {
 		s, ok := py.AsString(c.Args[0])
 		if !ok {
-			return nil, undefinedOr(c.Args[0], py.Raise("TypeError", "cannot use a string pattern on a bytes-like object"))
+			return nil, py.Raise("TypeError", "decoding to str: need a bytes-like object, %s found", py.TypeName(c.Args[0]))
 		}
 		return pyre.Escape(s), nil
 	})

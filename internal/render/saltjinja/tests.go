@@ -56,7 +56,7 @@ func (odict) Print(*py.Thread, bool) (string, error) { return "<class 'collectio
 // Call makes an OrderedDict as Python's constructor does.
 func (odict) Call(c *py.Call) (py.Value, error) {
 	if len(c.Args) > 1 {
-		return nil, py.Raise("TypeError", "expected at most 1 argument, got %d", len(c.Args))
+		return nil, py.Raise("TypeError", "expected at most 1 arguments, got %d", len(c.Args))
 	}
 	d := py.NewDict(8)
 	d.Class = py.OrderedDict

@@ -64,11 +64,12 @@ func xmlPairs(t *py.Thread, v py.Value) ([]xmlPair, error) {
 	if len(list) == 0 {
 		return nil, py.Raise("IndexError", "list index out of range")
 	}
-	if _, ok := list[0].(string); ok && len(list) == 2 {
-		// Python takes the list for pairs, and unpacks the texts.
-		return nil, py.Raise("ValueError", "too many values to unpack (expected 2)")
+	first, ok := list[0].(string)
+	if !ok {
+		return nil, nil
 	}
-	return nil, nil
+	// Python takes the texts for pairs.
+	return nil, py.Raise("IndexError", "%s", map[bool]string{true: "string index out of range", false: "list index out of range"}[len(first) < 2])
 }
 
 func xmlTree(t *py.Thread, pairs []xmlPair, in *element, depth int) (*element, error) {

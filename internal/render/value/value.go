@@ -177,9 +177,7 @@ func (c *toWire) value(v py.Value, depth int) (any, error) {
 		return c.mapping(x, depth)
 	}
 	if c.text {
-		if _, ok := v.(*py.Range); !ok {
-			return pytext.Opaque{Type: py.TypeName(v)}, nil
-		}
+		return pytext.Opaque{Type: py.TypeName(v)}, nil
 	}
 	if _, callable := v.(py.Callable); !callable {
 		if items, err := py.Collect(nil, v); err == nil {

@@ -1,21 +1,24 @@
-package modules
+// Package pyrandom is the random.Random of Python: the same seed gives the same numbers.
+package pyrandom
 
 import (
 	"crypto/sha512"
 	"math/big"
 	"math/bits"
+
+	"github.com/gosalt/gosalt/internal/pytext"
 )
 
-// pyRandom is Python's random.Random: the same seed gives the same numbers, so that
+// Random is Python's random.Random: the same seed gives the same numbers, so that
 // what formulas spread by a minion's id stays where it was (Mersenne Twister MT19937,
 // Matsumoto and Nishimura 1998).
-type pyRandom struct {
+type Random struct {
 	state [624]uint32
 	next  int
 }
 
-// newPyRandom seeds with a whole number or a text, as random.seed does.
-func newPyRandom(seed any) *pyRandom {
+// New seeds with a whole number or a text, as random.seed does.
+func New(seed any) *Random {
 	n := new(big.Int)
 	switch s := seed.(type) {
 	case int64:
@@ -25,7 +28,10 @@ func newPyRandom(seed any) *pyRandom {
 			n.SetInt64(1)
 		}
 	default:
-		text := []byte(textOf(s))
+		text := []byte{}
+		if s != nil {
+			text = []byte(pytext.Str(s))
+		}
 		sum := sha512.Sum512(text)
 		n.SetBytes(append(text, sum[:]...))
 	}
@@ -37,13 +43,13 @@ func newPyRandom(seed any) *pyRandom {
 	if len(key) == 0 {
 		key = []uint32{0}
 	}
-	r := &pyRandom{}
+	r := &Random{}
 	r.seed(key)
 	return r
 }
 
 // seed is init_by_array of the generator's authors.
-func (r *pyRandom) seed(key []uint32) {
+func (r *Random) seed(key []uint32) {
 	s, size := &r.state, len(r.state)
 	s[0] = 19650218
 	for i := 1; i < size; i++ {
@@ -71,7 +77,7 @@ func (r *pyRandom) seed(key []uint32) {
 }
 
 // word is the next 32 random bits.
-func (r *pyRandom) word() uint32 {
+func (r *Random) word() uint32 {
 	s, size := &r.state, len(r.state)
 	if r.next >= size {
 		for i := range s {
@@ -89,7 +95,7 @@ func (r *pyRandom) word() uint32 {
 }
 
 // bits are k random bits, at most 64: the first word has the lowest ones.
-func (r *pyRandom) bits(k int) uint64 {
+func (r *Random) bits(k int) uint64 {
 	var out uint64
 	for at := 0; at < k; at += 32 {
 		w := uint64(r.word())
@@ -101,8 +107,8 @@ func (r *pyRandom) bits(k int) uint64 {
 	return out
 }
 
-// below is a random number from 0 to n-1, n being at least 1.
-func (r *pyRandom) below(n uint64) uint64 {
+// Below is a random number from 0 to n-1, n being at least 1.
+func (r *Random) Below(n uint64) uint64 {
 	k := bits.Len64(n)
 	for {
 		if v := r.bits(k); v < n {
@@ -111,9 +117,9 @@ func (r *pyRandom) below(n uint64) uint64 {
 	}
 }
 
-// sample chooses k of n and returns their places, in the order in which random.sample
+// Sample chooses k of n and returns their places, in the order in which random.sample
 // does.
-func (r *pyRandom) sample(n, k int) []int {
+func (r *Random) Sample(n, k int) []int {
 	out := make([]int, k)
 	setSize := 21
 	if k > 5 {
@@ -129,16 +135,16 @@ func (r *pyRandom) sample(n, k int) []int {
 			pool[i] = i
 		}
 		for i := range k {
-			j := int(r.below(uint64(n - i)))
+			j := int(r.Below(uint64(n - i)))
 			out[i], pool[j] = pool[j], pool[n-i-1]
 		}
 		return out
 	}
 	chosen := map[int]bool{}
 	for i := range k {
-		j := int(r.below(uint64(n)))
+		j := int(r.Below(uint64(n)))
 		for chosen[j] {
-			j = int(r.below(uint64(n)))
+			j = int(r.Below(uint64(n)))
 		}
 		chosen[j] = true
 		out[i] = j
