@@ -19,6 +19,7 @@ import (
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/internal/render/value"
+	"github.com/gosalt/gosalt/jinja/py"
 	"github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states/compile"
@@ -73,6 +74,9 @@ type scene struct {
 	files   fileclient.Client
 	verbose bool
 	r       *result
+	// shared is the pillar of all cells: Salt rendered them in one process, in which what
+	// an SLS changes in the pillar stays changed.
+	shared  *py.Dict
 	missing []string // functions that were not there when it was recorded: a KeyError
 }
 
@@ -170,6 +174,11 @@ func (sc *scene) compilePillar(ctx context.Context, dir string) error {
 		return fmt.Errorf("the pillar is no dictionary")
 	}
 	sc.pillar = m
+	v, err := value.FromWire(m, true)
+	if err != nil {
+		return err
+	}
+	sc.shared = v.(*py.Dict)
 	return nil
 }
 
@@ -230,7 +239,7 @@ func (sc *scene) compiler(ctx context.Context) (*compile.Compiler, error) {
 	for _, c := range sc.s.MachineCalls {
 		local[c.Fun] = true
 	}
-	return compile.New(ctx, compile.Config{ID: minionID, Opts: sc.opts, Grains: sc.grains, Pillar: sc.pillar, OrderedPillar: true,
+	return compile.New(ctx, compile.Config{ID: minionID, Opts: sc.opts, Grains: sc.grains, Pillar: sc.pillar, OrderedPillar: true, SharedPillar: sc.shared,
 		Files: sc.files, Functions: sc.functions(), Local: local})
 }
 
@@ -345,6 +354,9 @@ func (sc *scene) managed(ctx context.Context, m *managed) error {
 		return err
 	}
 	vars := map[string]any{"name": m.Name, "source": m.Chosen}
+	for k, v := range sc.keywords(m) {
+		vars[k] = v
+	}
 	for _, from := range []any{m.Defaults, m.Context} {
 		if w, ok := toWire(from).(*wire.Map); ok {
 			for k, v := range w.Strings() {
@@ -364,6 +376,31 @@ func (sc *scene) managed(ctx context.Context, m *managed) error {
 		sc.differs("file", m.SLS, "%s: %d bytes, want %d", m.Chosen, len(text), m.Size)
 	}
 	return nil
+}
+
+// keywords are the arguments of the state that file.managed does not know: a template
+// sees them as variables.
+func (sc *scene) keywords(m *managed) map[string]any {
+	out := map[string]any{}
+	c, err := sc.want(m.SLS)
+	if err != nil {
+		return out
+	}
+	low, _ := c.Low.([]any)
+	for _, ch := range low {
+		d, _ := ch.(map[string]any)
+		if d == nil || d["__id__"] != m.ID || d["name"] != m.Name {
+			continue
+		}
+		for k, v := range d {
+			switch k {
+			case "state", "fun", "name", "order", "source", "template", "context", "defaults", "require", "watch", "__id__", "__sls__", "__env__":
+			default:
+				out[k] = toWire(v)
+			}
+		}
+	}
+	return out
 }
 
 func hash(s string) string {

@@ -69,11 +69,14 @@ type Config struct {
 	// OrderedPillar says that maps of the pillar are of Python's class OrderedDict, as
 	// in a pillar that this process compiled; one that a master sent has none.
 	OrderedPillar bool
-	Files         Files     // nil: no salt://
-	Functions     Functions // nil: only those of natives.go
-	PillarRender  bool      // the files are those of a pillar
-	Limits        Limits
-	Log           *slog.Logger // nil drops all
+	// SharedPillar, when set, is what templates get as the pillar: what one changes in it,
+	// those of other renderers with the same one see.
+	SharedPillar *py.Dict
+	Files        Files     // nil: no salt://
+	Functions    Functions // nil: only those of natives.go
+	PillarRender bool      // the files are those of a pillar
+	Limits       Limits
+	Log          *slog.Logger // nil drops all
 
 	// ReadLocal reads files of this machine for slsutil.renderer; nil: there are none.
 	ReadLocal func(ctx context.Context, path string) ([]byte, error)
@@ -117,6 +120,9 @@ func New(cfg Config) *Renderer {
 		})
 	}
 	r := &Renderer{cfg: cfg, grains: lazy(cfg.Grains, false), pillar: lazy(cfg.Pillar, cfg.OrderedPillar), opts: lazy(cfg.Opts, false)}
+	if p := cfg.SharedPillar; p != nil {
+		r.pillar = func() (py.Value, error) { return p, nil }
+	}
 	r.funcs = &funcs{r: r, made: map[string]*function{}}
 	return r
 }

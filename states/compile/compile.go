@@ -35,8 +35,9 @@ type Config struct {
 	Opts   *wire.Map // the minion's configuration by Salt's names
 	Grains *wire.Map
 	Pillar *wire.Map
-	// OrderedPillar is as in render.Config.
+	// OrderedPillar and SharedPillar are as in render.Config.
 	OrderedPillar  bool
+	SharedPillar   *py.Dict
 	Data           *wire.Map // the minion's own store, for targets of type data
 	Files          fileclient.Client
 	Functions      render.Functions
@@ -76,7 +77,7 @@ func New(ctx context.Context, cfg Config) (*Compiler, error) {
 		return nil, err
 	}
 	c.render = render.New(render.Config{
-		Opts: c.opts, Grains: cfg.Grains, Pillar: cfg.Pillar, OrderedPillar: cfg.OrderedPillar,
+		Opts: c.opts, Grains: cfg.Grains, Pillar: cfg.Pillar, OrderedPillar: cfg.OrderedPillar, SharedPillar: cfg.SharedPillar,
 		Files: &files{cfg.Files}, Functions: cfg.Functions, Limits: cfg.Limits, Log: cfg.Log,
 		ConfigDefaults: cfg.ConfigDefaults, Renderers: cfg.Renderers, Local: cfg.Local,
 	})
