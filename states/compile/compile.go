@@ -17,7 +17,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"slices"
 	"strings"
 
@@ -313,15 +312,6 @@ func (c *Compiler) fetch(ctx context.Context, path, env string) (*file, error) {
 		return nil, fmt.Errorf("read salt://%s: %w", path, err)
 	}
 	return &file{source: "salt://" + path, path: name, text: string(data)}, nil
-}
-
-// local reads a file of this machine.
-func local(path string) (*file, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return &file{source: path, path: path, text: string(data)}, nil
 }
 
 // filter lists the names that match a pattern.
