@@ -36,7 +36,7 @@ var layers = map[string]struct {
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
 	"minion/modules":    {[]string{"internal", "protocol", "minion/grains", "minion/schedule"}, "functions get what they may touch in their Call; of grains and schedule they know the forms"},
 	"minion/schedule":   {[]string{"internal", "protocol"}, "knows the clock, and not what a minion does"},
-	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol"}, "wires the control side"},
+	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol", "minion/modules", "minion/grains"}, "wires the control side, where a runner (salt.cmd) may run a minion's function on the master's machine"},
 	"cmd/gosalt-minion": {[]string{"cli", "minion", "internal", "protocol"}, "wires the machine side"},
 }
 

@@ -73,6 +73,9 @@ func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, e
 	if a.Args == nil {
 		req.Set("arg", []any{})
 	}
+	if a.Ret != "" {
+		req.Set("ret", a.Ret)
+	}
 	if a.Like != nil {
 		req.Set("fun", "test.ping") // takes the place of a function until the target is known
 		req.Set("delimiter", a.Like.Delimiter)

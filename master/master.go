@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/master/audit"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
@@ -47,6 +48,10 @@ type Config struct {
 	// Open makes the ports; nil listens on TCP as the configuration says. trusted and
 	// log are for the ports' limits.
 	Open func(trusted func(netip.Addr) int) (Transport, error)
+	// Functions are those of a minion, for who runs one on the master's own machine; nil:
+	// there are none. Grains are those of this machine.
+	Functions func() *module.Registry
+	Grains    func() *wire.Map
 	// Ready is called when the master answers on its ports and its control socket; may be nil.
 	Ready func()
 }

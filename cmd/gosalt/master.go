@@ -1,11 +1,17 @@
 package main
 
 import (
+	"context"
 	"log/slog"
+	"path/filepath"
+	"sync"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/daemon"
 	"github.com/gosalt/gosalt/master"
+	"github.com/gosalt/gosalt/minion/grains"
+	"github.com/gosalt/gosalt/minion/modules"
+	"github.com/gosalt/gosalt/protocol/wire"
 )
 
 func masterMain(name string, args []string) int {
@@ -22,7 +28,11 @@ func masterMain(name string, args []string) int {
 			return &c.Common, problems, nil
 		},
 		New: func(log *slog.Logger, ready func()) (daemon.Runner, error) {
-			return master.New(master.Config{Master: cfg, Log: log, Ready: ready})
+			return master.New(master.Config{Master: cfg, Log: log, Ready: ready,
+				Functions: sync.OnceValue(modules.New),
+				Grains: sync.OnceValue(func() *wire.Map {
+					return grains.Collect(context.Background(), grains.Options{Opts: cfg.Opts(), ConfDir: filepath.Dir(cfg.ConfFile), Log: log})
+				})})
 		},
 	}, args)
 }

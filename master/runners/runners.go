@@ -50,6 +50,7 @@ type Master interface {
 	DeleteKey(id wire.MinionID, user string) error
 
 	MinionCache
+	Local
 }
 
 // Ask is a question to minions.
@@ -59,6 +60,7 @@ type Ask struct {
 	Target  any    // text, or a list of ids
 	Type    string // "glob", "list", ...
 	User    string
+	Ret     string // a returner for the results, besides the master
 	Timeout time.Duration
 	Gather  time.Duration
 	Like    *wire.Job        // run this again in place of Fun and Args: with its returners, metadata and so on; or nil
@@ -98,7 +100,12 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerDoctor(r.reg)
 	registerMine(r.reg)
 	registerCache(r.reg)
+	registerBanks(r.reg)
 	registerEvents(r.reg)
+	registerSalt(r.reg)
+	registerTest(r.reg)
+	registerSurvey(r.reg)
+	registerNetwork(r.reg)
 	planned(r.reg)
 	return r
 }
