@@ -30,6 +30,7 @@ var layers = map[string]struct {
 	"master/keys":       {[]string{"internal", "protocol"}, "subsystems of the master do not know one another"},
 	"master/jobs":       {[]string{"master/jobs", "internal", "protocol"}, "likewise"},
 	"master/audit":      {[]string{"internal", "protocol"}, "likewise"},
+	"master/eauth":      {[]string{"internal", "protocol"}, "likewise"},
 	"master/events":     {[]string{"internal", "protocol"}, "likewise"},
 	"master/files":      {[]string{"master/files", "internal", "protocol"}, "likewise"},
 	"master/runners":    {[]string{"master/jobs", "master/events", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},

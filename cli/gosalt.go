@@ -44,6 +44,9 @@ func Gosalt(io IO, args []string) int {
 		fmt.Fprintf(io.Out, "Node group %s unavailable in %s\n", o.Job.Target, s.cfg.ConfFile)
 		return NoNodegroup.Code(o.Strict)
 	}
+	if exit := s.login(&o.AuthOptions, false); exit >= 0 {
+		return exit
+	}
 	if o.PreviewTarget {
 		return g.preview()
 	}
@@ -74,14 +77,6 @@ func (o *GosaltOptions) unserved() error {
 	}
 	if _, isMap := o.ReturnKwargs.(*wire.Map); o.ReturnKwargs != nil && !isMap {
 		return o.Errorf("--return_kwargs: a map as {host: db1} expected, not %s", pytext.Repr(o.ReturnKwargs))
-	}
-	return o.AuthOptions.unserved(&o.CommonOptions)
-}
-
-// unserved refuses external authentication, which no master of ours offers yet.
-func (a *AuthOptions) unserved(c *CommonOptions) error {
-	if a.EAuth != "" || a.MakeToken {
-		return c.Errorf("external authentication (--auth, --make-token) is not available in gosalt yet: the master knows its users by the control socket")
 	}
 	return nil
 }

@@ -38,9 +38,6 @@ func (e KeyEnv) setting(name, fallback string) string {
 // RunKey is gosalt-key: it lists, shows, accepts, rejects and deletes the keys of
 // minions, or makes keys. It returns the exit code.
 func RunKey(ctx context.Context, io IO, o *KeyOptions, env KeyEnv) int {
-	if err := o.AuthOptions.unserved(&o.CommonOptions); err != nil {
-		return io.Fail(err)
-	}
 	k := &keyCommand{io: io, o: o, env: env, out: o.Out.Settings(io, env.Conf)}
 	if !o.Explicit("rotate_aes_key") {
 		confBool(env.Conf, "rotate_aes_key", &o.RotateAESKey)
@@ -52,6 +49,9 @@ func RunKey(ctx context.Context, io IO, o *KeyOptions, env KeyEnv) int {
 		o.KeySize = int(n)
 	}
 	outcome, err := k.run(ctx)
+	if outcome, refused := keyRefused(io, err); refused {
+		return outcome.Code(o.Strict)
+	}
 	if err != nil {
 		fmt.Fprintf(io.Err, "Error: %v\n", err)
 		if outcome == OK {

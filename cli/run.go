@@ -24,15 +24,15 @@ func Run(io IO, args []string) int {
 	if err != nil {
 		return io.Fail(err)
 	}
-	if err := o.AuthOptions.unserved(&o.CommonOptions); err != nil {
-		return io.Fail(err)
-	}
 	if o.Fun == "doctor" && !o.Doc {
 		return runDoctor(io, o)
 	}
 	s, code := openMaster(io, &o.CommonOptions)
 	if s == nil {
 		return code
+	}
+	if exit := s.login(&o.AuthOptions, true); exit >= 0 {
+		return exit
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()

@@ -15,10 +15,13 @@ import (
 
 // masterSession is a command's way to the master of this machine.
 type masterSession struct {
-	io     IO
-	opts   *CommonOptions
-	cfg    *config.Master
-	strict bool
+	io      IO
+	opts    *CommonOptions
+	cfg     *config.Master
+	strict  bool
+	eauth   *wire.Map // what to log in with; nil is who the kernel says
+	who     string    // the name that is logged in with, where it was given
+	special bool      // refusals are worded as in gosalt-run and gosalt-key
 }
 
 // openMaster reads the master's configuration, which says where its socket is. A
@@ -54,6 +57,9 @@ func (s *masterSession) ask(ctx context.Context, req *wire.Map, got func(*wire.M
 	defer stop()
 	if u := s.io.env("SUDO_USER"); u != "" {
 		req.Set("sudo_user", u)
+	}
+	if s.eauth != nil {
+		req.Set("eauth", s.eauth)
 	}
 	if err := c.Send(req); err != nil {
 		return err
@@ -106,8 +112,10 @@ func (s *masterSession) tellProblem(err error) Outcome {
 	case errors.Is(err, errMasterEnded):
 		fmt.Fprintf(s.io.Err, "%s: error: %v: it was stopped or restarted\n", s.io.Prog, err)
 		return MasterDown
+	case errors.As(err, &e) && e.Op == "login":
+		return s.notAuthenticated(e)
 	case errors.As(err, &e) && e.Kind == wire.Forbidden:
-		fmt.Fprintln(s.io.Out, "Authorization error occurred.")
+		fmt.Fprintln(s.io.Out, s.forbiddenText())
 		fmt.Fprintf(s.io.Err, "%s: error: %v\n", s.io.Prog, e)
 		return NotAuthorized
 	}

@@ -27,9 +27,28 @@ func (m *Master) mayPublish(who caller, job *wire.Job, ids []wire.MinionID) erro
 			return err
 		}
 	}
+	if who.login != nil {
+		for _, c := range job.Calls() {
+			if c.Fun != "saltutil.find_job" && !m.allowed(who.login.Rules, c, ids) {
+				return m.forbidden(who, fmt.Sprintf("%s on %v", c.Fun, job.Tgt))
+			}
+		}
+		return nil
+	}
 	if who.full && !(m.cfg.SudoACL && strings.HasPrefix(who.user, "sudo_")) {
 		return nil
 	}
+	rules := m.publisherRules(who)
+	for _, c := range job.Calls() {
+		if !m.allowed(rules, c, ids) {
+			return m.forbidden(who, fmt.Sprintf("%s on %v", c.Fun, job.Tgt))
+		}
+	}
+	return nil
+}
+
+// publisherRules are the rules that publisher_acl has for a user.
+func (m *Master) publisherRules(who caller) []any {
 	var rules []any
 	for name, list := range m.cfg.PublisherACL.Strings() {
 		if !who.is(name) {
@@ -41,12 +60,12 @@ func (m *Master) mayPublish(who caller, job *wire.Job, ids []wire.MinionID) erro
 		}
 		rules = append(rules, l...)
 	}
-	for _, c := range job.Calls() {
-		if !m.allowed(rules, c, ids) {
-			return m.forbidden(who, fmt.Sprintf("%s on %v", c.Fun, job.Tgt))
-		}
-	}
-	return nil
+	return rules
+}
+
+// mayAsk tells whether a user may do anything at all, and so may ask who is there.
+func (m *Master) mayAsk(who caller) bool {
+	return who.full || who.login != nil && len(who.login.Rules) > 0 || who.login == nil && len(m.publisherRules(who)) > 0
 }
 
 // is tells whether a name of the configuration means this caller.
@@ -81,7 +100,7 @@ func matches(expr, text string) bool {
 
 func (m *Master) blacklisted(who caller, fun string) error {
 	bl := m.cfg.PublisherACLBlacklist
-	if who.uid == 0 && !strings.HasPrefix(who.user, "sudo_") {
+	if who.login == nil && who.uid == 0 && !strings.HasPrefix(who.user, "sudo_") {
 		return nil
 	}
 	for _, u := range bl.List("users") {
@@ -161,9 +180,14 @@ func allowsCall(funs any, c wire.Call) bool {
 				if !matches(name, c.Fun) {
 					continue
 				}
-				cm, _ := cond.(*wire.Map)
-				if allowsArgs(cm, c.Args) {
-					return true
+				conds, ok := cond.([]any)
+				if !ok {
+					conds = []any{cond}
+				}
+				for _, cond := range conds {
+					if cm, ok := cond.(*wire.Map); ok && allowsArgs(cm, c.Args) {
+						return true
+					}
 				}
 			}
 		}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/master/eauth"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/master/runners"
@@ -35,6 +36,9 @@ type caller struct {
 	name string // of the account: "anna"
 	user string // as jobs show it: "root", "sudo_anna"
 	full bool   // the superuser or the master's own user: may do everything
+
+	login *eauth.Identity // who has logged in by external authentication; then full is false
+	from  string          // where the login comes from, for the audit log
 }
 
 // serveControl answers the command line until ctx ends.
@@ -120,6 +124,9 @@ func (m *Master) callerOf(nc net.Conn) (caller, error) {
 // forbidden is the refusal of what a user may not do.
 func (m *Master) forbidden(who caller, what string) error {
 	m.audit("refused", "user", who.name, "what", what)
+	if who.login != nil {
+		return &wire.Error{Kind: wire.Forbidden, Op: what, Msg: fmt.Sprintf("user %s may not do this: the rules for it are in external_auth, under %s", who.name, who.login.Backend)}
+	}
 	return &wire.Error{Kind: wire.Forbidden, Op: what, Msg: fmt.Sprintf("user %s may not do this: run it as root or as the master's user, or allow it in publisher_acl", who.name)}
 }
 
@@ -130,12 +137,23 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 			who.user = "sudo_" + s
 		}
 	}
+	who, err := m.controlLogin(ctx, who, req)
+	if err != nil {
+		return err
+	}
 	switch op := req.Text("op"); op {
+	case control.OpToken:
+		return m.controlToken(who, req, send)
+	case control.OpKey:
+		return m.controlKey(who, req, send)
 	case control.OpPing:
 		return send(wire.NewMap("kind", control.KindResult, "return", wire.NewMap("pid", int64(os.Getpid()), "version", int64(wire.Version))))
 	case control.OpPublish:
 		return m.controlPublish(ctx, who, req, send)
 	case control.OpTarget:
+		if !m.mayAsk(who) {
+			return m.forbidden(who, "ask which minions a target means")
+		}
 		ids, missing, _, err := m.resolve(ctx, req)
 		if err != nil {
 			return err
@@ -290,7 +308,7 @@ func seconds(m *wire.Map, key string) time.Duration {
 
 func (m *Master) controlRunner(ctx context.Context, who caller, req *wire.Map, send func(*wire.Map) error) error {
 	fun := req.Text("fun")
-	if !who.full {
+	if !who.full && !(who.login != nil && allowsSpecial(who.login.Rules, "runner", fun, req.List("arg"))) {
 		return m.forbidden(who, "runner "+fun)
 	}
 	q := runners.Request{Fun: fun, Args: req.List("arg"), User: who.user, Timeout: seconds(req, "timeout")}
@@ -338,7 +356,7 @@ func (m *Master) controlEvents(ctx context.Context, req *wire.Map, send func(*wi
 // controlMode is who may open the control socket.
 func controlMode(cfg *config.Master) os.FileMode {
 	switch {
-	case cfg.PublisherACL.Len() > 0:
+	case cfg.PublisherACL.Len() > 0, cfg.ExternalAuth.Len() > 0:
 		return 0o666
 	case cfg.ControlSocketGroup != "":
 		return 0o660
@@ -373,7 +391,7 @@ func makeDir(dir string, perm os.FileMode) error {
 }
 
 // listenControl makes the control socket. Other users may connect only where
-// publisher_acl names some: what they may do is decided for each request.
+// publisher_acl names some, or external_auth lets them log in: what they may do is decided for each request.
 func (m *Master) listenControl() (net.Listener, error) {
 	name := m.cfg.ControlSocket
 	group := m.cfg.ControlSocketGroup

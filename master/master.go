@@ -24,6 +24,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/master/audit"
+	"github.com/gosalt/gosalt/master/eauth"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/master/jobs"
@@ -92,6 +93,7 @@ type Master struct {
 	held         atomic.Int64 // pending minions that are kept waiting
 	lost         chan jobs.Presence
 	queued       queuedJobs
+	eauth        *eauth.Auth // nil without external_auth
 
 	panics   atomic.Int64
 	refusals atomic.Int64
@@ -133,6 +135,9 @@ func New(cfg Config) (m *Master, err error) {
 		AutosignFile: cfg.AutosignFile, AutorejectFile: cfg.AutorejectFile, AutosignTimeout: cfg.AutosignTimeout,
 		AutosignGrainsDir: cfg.AutosignGrainsDir, PermissivePKIAccess: cfg.PermissivePKIAccess, RotateAES: cfg.RotateAESKey,
 		MaxPending: cfg.MaxPendingKeys, PendingPerAddress: cfg.MaxPendingKeysPerAddress, OnEvent: m.keyEvent, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	if err := m.openEauth(); err != nil {
 		return nil, err
 	}
 	if m.sessions, err = openSessions(cfg.CacheDir, cfg.PublishSession); err != nil {
@@ -349,6 +354,9 @@ func (m *Master) purge(ctx context.Context) {
 	var before time.Time
 	if keep > 0 {
 		before = time.Now().Add(-keep)
+	}
+	if err := m.eauth.Purge(); err != nil {
+		m.log.Error("tokens that have expired cannot be removed", "error", err)
 	}
 	done, err := m.store.Purge(ctx, before, int64(m.cfg.KeepJobsSize))
 	if err != nil {

@@ -44,6 +44,14 @@ func keyMain(name string, args []string) int {
 	if o.GenKeys != "" {
 		return cli.RunKey(ctx, io, o, env) // needs no master's directories
 	}
+	if o.EAuth != "" {
+		remote, exit := cli.RemoteKeys(io, o, cfg)
+		if remote == nil {
+			return exit
+		}
+		env.Store = remote
+		return cli.RunKey(ctx, io, o, env)
+	}
 	for _, dir := range []string{cfg.PKIDir, cfg.CacheDir} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return notPermitted(io, o, err)

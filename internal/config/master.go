@@ -246,6 +246,28 @@ type Master struct {
 	// TokenExpire is how long a token counts, in seconds.
 	TokenExpire time.Duration `yaml:"token_expire" unit:"s"` // 43200
 
+	// TokenExpireUserOverride lets users say how long their token counts: True, or by
+	// authentication system a list of users.
+	TokenExpireUserOverride any `yaml:"token_expire_user_override"` // False
+
+	// KeepACLInToken keeps with a token what its user may do. Else that is read from the
+	// configuration at each use. With rest it is always kept.
+	KeepACLInToken bool `yaml:"keep_acl_in_token"` // False
+
+	// EauthACLModule is the authentication system that says what users may do, where that
+	// is not the one that they log in with.
+	EauthACLModule string `yaml:"eauth_acl_module"` // none
+
+	// SharedSecret is the one password of the authentication system sharedsecret.
+	SharedSecret Secret `yaml:"sharedsecret"` // none
+
+	// AuthPAMService is the PAM service that Salt's pam asks. gosalt's asks PAM by
+	// unix_chkpwd and su.
+	AuthPAMService string `yaml:"auth.pam.service"` // login
+
+	// TokenFile is where the command line keeps the token that --make-token gives.
+	TokenFile string `yaml:"token_file"` // salt_token in ~/.config/salt where that is a directory, else in the home directory
+
 	// Nodegroups are names for targets: a compound expression, or a list of its words.
 	Nodegroups *wire.Map `yaml:"nodegroups" opt:"map-or-dictlist"` // none
 

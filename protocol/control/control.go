@@ -33,6 +33,8 @@ const (
 	OpTarget  = "target"  // which minions a target means; answers KindResult
 	OpKeys    = "keys"    // the key directories have changed; answers KindResult
 	OpNames   = "names"   // names for a command line that is being typed; answers KindResult
+	OpToken   = "token"   // keep a token for a login; answers KindResult with it
+	OpKey     = "key"     // one step of gosalt-key for who has logged in; answers KindResult
 	OpPing    = "ping"    // is a master there; answers KindResult with its version and pid
 )
 
@@ -49,6 +51,10 @@ const (
 	KindEnd      = "end"      // nothing more comes
 	KindError    = "error"    // error: a wire.Error as a map; nothing more comes
 )
+
+// LoginSystems are the systems of external authentication that there are, sorted. A
+// request logs in by its field "eauth": a map of eauth, username and password, or of token.
+var LoginSystems = []string{"auto", "file", "pam", "rest", "sharedsecret"}
 
 // MaxFrame is the longest frame that either side takes, in bytes: the largest
 // result of a minion and what surrounds it.
