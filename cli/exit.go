@@ -62,13 +62,13 @@ var exitCodes = []ExitCode{
 	{NoAnswer, 0, 74, "no-answer", "gosalt-key: the input ended before the question was answered"},
 	{UnknownRunner, 0, 127, "unknown-runner", "gosalt-run: there is no such function"},
 	{RunnerFailed, 1, 1, "runner-failed", "gosalt-run: the runner failed"},
-	{BatchNoMatch, 0, 2, "batch-no-match", "--batch: no minion matches the target"},
+	{BatchNoMatch, 0, 2, "batch-no-match", "--batch, gosalt-cp: no minion matches the target"},
 	{Interrupted, 0, 130, "interrupted", "Ctrl-C, while minions may still be working"},
 	{Unavailable, 69, 69, "unavailable", "something of this machine cannot be had, as its log file"},
 	{NotPermitted, 77, 77, "not-permitted", "this user may not do that on this machine"},
 	{Internal, 70, 70, "internal", "a mistake in gosalt itself; please report it"},
 	{Queued, 0, 76, "queued", "--queue-until: minions are away and run the job when they are back"},
-	{HiddenFailure, 0, 1, "hidden-failure", "--progress, --static: minions failed (--progress: or did not return), and the exit code says nothing of it"},
+	{HiddenFailure, 0, 1, "hidden-failure", "--progress, --static, gosalt-cp: minions failed (--progress: or did not return), and the exit code says nothing of it"},
 	{Unhealthy, 1, 1, "unhealthy", "gosalt-run doctor: something is wrong"},
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // Programs are the commands with option tables, by name.
-var Programs = []string{"gosalt", "gosalt-call", "gosalt-key", "gosalt-run"}
+var Programs = []string{"gosalt", "gosalt-call", "gosalt-key", "gosalt-run", "gosalt-cp"}
 
 // parserOf is the parser of a program with the defaults of an empty environment.
 func parserOf(prog string) (*optparse.Parser, error) {
@@ -23,6 +23,8 @@ func parserOf(prog string) (*optparse.Parser, error) {
 		return newKey(io).parser, nil
 	case "gosalt-run":
 		return newRun(io).parser, nil
+	case "gosalt-cp":
+		return newCp(io).parser, nil
 	}
 	return nil, fmt.Errorf("no program is called %q: %s expected", prog, strings.Join(Programs, ", "))
 }

@@ -212,7 +212,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	if err := m.mayPublish(who, job, ids); err != nil {
 		return err
 	}
-	m.audit("publish", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", job.Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
+	m.audit("publish", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", withoutContent(job).Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
 	if len(ids) == 0 {
 		waiting, err := m.keys.List(keys.Pending)
 		if err != nil {

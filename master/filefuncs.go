@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
@@ -106,4 +107,53 @@ func (m *Master) handleMasterOpts(ctx context.Context, from *minionRequest) (any
 // fileEvent tells on the bus that a backend's files have changed.
 func (m *Master) fileEvent(backend string, data *wire.Map) {
 	m.bus.Publish(events.FileserverUpdate(backend), data)
+}
+
+// carriesFiles tells whether a function's arguments hold the content of files: those of
+// gosalt-cp, which may be large, and secret.
+func carriesFiles(fun string) bool { return fun == "cp.recv" || fun == "cp.recv_chunked" }
+
+// withoutContent is a job as it is kept and logged: of the content of files in its
+// arguments only the size.
+func withoutContent(job *wire.Job) *wire.Job {
+	if !carriesFiles(job.Fun) {
+		return job
+	}
+	size := func(v any) any {
+		switch v := v.(type) {
+		case string:
+			return fmt.Sprintf("<%d bytes>", len(v))
+		case []byte:
+			return fmt.Sprintf("<%d bytes>", len(v))
+		}
+		return v
+	}
+	short := *job
+	short.Raw = nil
+	short.Arg = make([]any, len(job.Arg))
+	for i, a := range job.Arg {
+		m, ok := a.(*wire.Map)
+		switch {
+		case ok:
+			out := wire.NewMap()
+			for k, v := range m.All() {
+				if job.Fun == "cp.recv" && !m.Bool("__kwarg__") || k == "chunk" {
+					v = size(v)
+				} else if files, ok := v.(*wire.Map); ok && k == "files" {
+					shown := wire.NewMap()
+					for name, content := range files.All() {
+						shown.SetAny(name, size(content))
+					}
+					v = shown
+				}
+				out.SetAny(k, v)
+			}
+			short.Arg[i] = out
+		case job.Fun == "cp.recv_chunked" && i == 1:
+			short.Arg[i] = size(a)
+		default:
+			short.Arg[i] = a
+		}
+	}
+	return &short
 }

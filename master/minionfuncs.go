@@ -40,6 +40,10 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 	if ret.Multi != nil {
 		fun = funName(&wire.Job{Multi: ret.Multi})
 	}
+	if carriesFiles(ret.Fun) {
+		ret.FunArgs = withoutContent(&wire.Job{Fun: ret.Fun, Arg: ret.FunArgs}).Arg
+		from.Load.Set("fun_args", ret.FunArgs)
+	}
 	switch {
 	case live != nil && !live.has(ret.ID):
 		return false, m.notTargeted(from, ret.JID)

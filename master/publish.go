@@ -123,13 +123,17 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 		job := *o.Job
 		job.JID = wire.NewJobID(time.Now())
 		load := job.ToMap()
-		packed, err := wire.Encode(load, wire.Local)
+		kept, expiry := &job, now.Add(m.cfg.JobExpiry)
+		if carriesFiles(job.Fun) { // their content is not kept, so nobody can be given it later
+			kept, expiry = withoutContent(&job), now
+		}
+		packed, err := wire.Encode(kept.ToMap(), wire.Local)
 		if err != nil {
 			return nil, nil, fmt.Errorf("pack job: %w", err)
 		}
 		meta, _ := job.Metadata.(*wire.Map)
-		err = m.store.SaveJob(ctx, jobs.Job{JID: job.JID, Fun: funName(&job), Arg: funArgs(&job), Tgt: job.Tgt, TgtType: job.TgtType,
-			User: job.User, Metadata: meta, Start: now, Expiry: now.Add(m.cfg.JobExpiry), Load: packed}, targets)
+		err = m.store.SaveJob(ctx, jobs.Job{JID: job.JID, Fun: funName(&job), Arg: funArgs(kept), Tgt: job.Tgt, TgtType: job.TgtType,
+			User: job.User, Metadata: meta, Start: now, Expiry: expiry, Load: packed}, targets)
 		if errors.Is(err, jobs.ErrExists) {
 			continue // some minion's own job has that id
 		}
@@ -178,14 +182,20 @@ func (m *Master) announce(live *liveJob, o order) {
 	minions, missing := texts(o.Targets), texts(o.Missing)
 	m.bus.Publish(events.JobMinions(live.JID), wire.NewMap("minions", minions))
 	data := wire.NewMap("jid", string(live.JID))
+	shown := live.Publish
+	if carriesFiles(o.Job.Fun) {
+		job := *o.Job
+		job.JID = live.JID
+		shown = withoutContent(&job).ToMap()
+	}
 	for _, k := range []string{"tgt_type", "tgt", "user", "fun", "arg"} {
-		v, _ := live.Publish.Get(k)
+		v, _ := shown.Get(k)
 		data.Set(k, v)
 	}
 	data.Set("minions", minions)
 	data.Set("missing", missing)
 	m.bus.Publish(events.JobNew(live.JID), data)
-	m.bus.Publish(events.JobPublish(live.JID), live.Publish)
+	m.bus.Publish(events.JobPublish(live.JID), shown)
 }
 
 // publishInternal sends a job of the master's own, whose returns are not kept. Close

@@ -30,6 +30,9 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 	}
 	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx, opts: sync.OnceValue(cfg.Opts)}
 	c := &Caller{m: m}
+	if err := m.openFiles(local); err != nil {
+		return nil, err
+	}
 	if local {
 		return c, nil
 	}

@@ -53,7 +53,8 @@ type link struct {
 	sig     seal.Algorithm
 	grains  func() *wire.Map // for autosign_grains
 
-	requests transport.Requester // for everything but sign-ins
+	requests transport.Requester // for everything but sign-ins and files
+	files    *fileConn
 
 	authMu sync.Mutex // one sign-in at a time
 	mu     sync.Mutex
@@ -87,6 +88,7 @@ func newLink(cfg *config.Minion, id wire.MinionID, key *seal.PrivateKey, master 
 		keyFile: masterKeyName(cfg.PKIDir, master, only), dial: dial, log: log.With("master", master), enc: enc, sig: sig,
 		token: seal.NewSecret(seal.NewKey().Reveal())}
 	l.requests = dial.Requester(l.addr)
+	l.files = &fileConn{l: l}
 	return l, nil
 }
 
@@ -103,7 +105,10 @@ func splitMaster(master string, port int) (host string, p int) {
 	return master, port
 }
 
-func (l *link) close() { l.requests.Close() }
+func (l *link) close() {
+	l.requests.Close()
+	l.files.close()
+}
 
 func (l *link) current() *credentials {
 	l.mu.Lock()
@@ -328,6 +333,11 @@ func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.Map, 
 }
 
 func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *credentials, string) (any, error)) (any, error) {
+	return l.requestOn(ctx, l.requests, load, open)
+}
+
+// requestOn is request on a connection of the caller's.
+func (l *link) requestOn(ctx context.Context, conn transport.Requester, load *wire.Map, open func([]byte, *credentials, string) (any, error)) (any, error) {
 	tok, err := l.key.Token()
 	if err != nil {
 		return nil, err
@@ -351,7 +361,7 @@ func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *c
 			return nil, err
 		}
 		tctx, cancel := context.WithTimeoutCause(ctx, l.cfg.RequestChannelTimeout, fmt.Errorf("no answer within request_channel_timeout (%s)", l.cfg.RequestChannelTimeout))
-		answer, err := l.requests.Do(tctx, body)
+		answer, err := conn.Do(tctx, body)
 		if err != nil {
 			err = fmt.Errorf("ask the master at %s for %s: %w", l.addr, load.Text("cmd"), cause(tctx, err))
 			cancel()

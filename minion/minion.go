@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/journal"
@@ -56,6 +57,7 @@ type Minion struct {
 	greeted chan struct{} // closed when the first master is connected and the pillar is there
 	deliver chan struct{} // there may be results to return
 	opts    func() *wire.Map
+	files   fileclient.Client
 
 	schedule *schedule.Scheduler
 
@@ -76,6 +78,9 @@ func New(cfg Config) (*Minion, error) {
 	}
 	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1), greeted: make(chan struct{}),
 		opts: sync.OnceValue(cfg.Opts), ctx: context.Background()}
+	if err := m.openFiles(cfg.MasterType == "disable"); err != nil {
+		return nil, err
+	}
 	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
 		return nil, err
 	}
@@ -182,7 +187,7 @@ func (m *Minion) fetchPillar(ctx context.Context, l *link) error {
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
 	c := &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
-		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, Master: m.masters(), Refresh: m.refresh}
+		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh}
 	if m.schedule != nil {
 		c.Schedule = m.manageHere
 	} else if strings.HasPrefix(job.Fun, "schedule.") && m.minionRuns(m.ctx) {

@@ -48,6 +48,15 @@ func callMain(name string, args []string) int {
 	if o.Master != "" {
 		cfg.Master = strings.Split(o.Master, ",")
 	}
+	if o.FileRoot != "" {
+		cfg.FileRoots = map[string][]string{"base": {o.FileRoot}}
+	}
+	if o.PillarRoot != "" {
+		cfg.PillarRoots = map[string][]string{"base": {o.PillarRoot}}
+	}
+	if o.Local {
+		cfg.FileClient = "local"
+	}
 	if o.CacheDir != "" && o.Explicit("cachedir") {
 		cfg.CacheDir = o.CacheDir
 	}

@@ -43,6 +43,9 @@ type Client interface {
 	// Get writes a file to a path of this machine, unless the same is there already.
 	// gzip from 1 to 9 compresses it on the way.
 	Get(ctx context.Context, env, path, dest string, gzip int) error
+	// GetAll writes many files, and the directories they need, in fewer round trips. It
+	// sets Missing of those that are not there.
+	GetAll(ctx context.Context, env string, items []Item) error
 	// CachePath is where Cache puts a file.
 	CachePath(env, path string) string
 
@@ -52,6 +55,14 @@ type Client interface {
 	// MasterTops returns what the master's master_tops assign to this minion, which is
 	// described by its configuration and grains.
 	MasterTops(ctx context.Context, opts *wire.Map) (*wire.Map, error)
+}
+
+// Item is one file of GetAll.
+type Item struct {
+	Path    string // on the server
+	Dest    string // on this machine
+	Missing bool   // set by GetAll
+	cache   bool   // Dest is in the cache
 }
 
 // MaxRead is the size of the largest file that ReadFile reads.
@@ -91,6 +102,14 @@ func ParseURL(url string) (path, env string, ok bool) {
 
 // URL is the address of a path: "salt://web/conf".
 func URL(path string) string { return "salt://" + strings.TrimLeft(path, "/") }
+
+// Escape makes an address' path of the name of a file, which may hold a question mark.
+func Escape(path string) string {
+	if strings.Contains(path, "?") || strings.HasPrefix(path, "|") {
+		return "|" + path
+	}
+	return path
+}
 
 // IsEscaped tells whether a path is marked with "|", so that "?" is a part of its name.
 func IsEscaped(path string) bool { return strings.HasPrefix(path, "|") }

@@ -114,6 +114,21 @@ func (l *Local) Get(ctx context.Context, env, path, dest string, _ int) error {
 	return l.copy(ctx, env, path, dest, false)
 }
 
+// GetAll implements Client.
+func (l *Local) GetAll(ctx context.Context, env string, items []Item) error {
+	for i := range items {
+		it := &items[i]
+		if err := os.MkdirAll(filepath.Dir(it.Dest), 0o755); err != nil {
+			return err
+		}
+		err := l.copy(ctx, env, it.Path, it.Dest, false)
+		if it.Missing = errors.Is(err, ErrNotFound); err != nil && !it.Missing {
+			return err
+		}
+	}
+	return nil
+}
+
 // copy brings a file to a path, unless it is there already.
 func (l *Local) copy(ctx context.Context, env, path, dest string, cache bool) error {
 	f, err := l.server.Find(ctx, env, path)

@@ -2,15 +2,21 @@ package fileserver
 
 import (
 	"context"
-	"errors"
 	"io"
+	"io/fs"
 	"strings"
 	"time"
 )
 
 // ErrNotFound is returned for what no backend has. It says nothing about why: a path
 // that leads out of a root, or that file_ignore_glob hides, is not found either.
-var ErrNotFound = errors.New("no such file on the file server")
+// It is an fs.ErrNotExist.
+var ErrNotFound error = notFound{}
+
+type notFound struct{}
+
+func (notFound) Error() string        { return "no such file on the file server" }
+func (notFound) Is(target error) bool { return target == fs.ErrNotExist }
 
 // A Backend is one source of files: directories, git repositories, a bucket. Its methods
 // may be called concurrently.

@@ -2,7 +2,6 @@ package module
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 
@@ -77,16 +76,16 @@ type Job struct {
 }
 
 // Files fetches files by address: "salt://web/conf?saltenv=base", and what else
-// the minion can reach.
+// the minion can reach. fileclient.Fetcher is one.
 type Files interface {
 	// Fetch brings a file to this machine and returns its path, which stays valid
-	// until the job ends. ErrNoFile is returned for an address that names no file.
+	// until the job ends. ErrNoFile is returned for a salt:// address that names no file.
 	// It may be called concurrently.
-	Fetch(ctx context.Context, url string) (path string, err error)
+	Fetch(ctx context.Context, url string, o fileclient.FetchOptions) (path string, err error)
 }
 
 // ErrNoFile is what Files.Fetch returns for an address that names no file.
-var ErrNoFile = errors.New("no such file on the file server")
+var ErrNoFile = fileclient.ErrNotFound
 
 // Fun is the name that the function was called by: "cmd.run".
 func (c *Call) Fun() string { return c.fun }

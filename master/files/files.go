@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/fileserver"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -315,7 +316,7 @@ func (f *Files) Tree(ctx context.Context, q *wire.FileTree) (*wire.FileTreeReply
 	}
 	until := time.Now().Add(hashTime)
 	for _, p := range paths {
-		file, err := f.server.Find(ctx, q.Env, escaped(p))
+		file, err := f.server.Find(ctx, q.Env, fileclient.Escape(p))
 		if errors.Is(err, fileserver.ErrNotFound) {
 			continue // a link to nowhere, or gone by now
 		}
@@ -339,14 +340,6 @@ func (f *Files) Tree(ctx context.Context, q *wire.FileTree) (*wire.FileTreeReply
 	return r, nil
 }
 
-// escaped makes an address of a path that holds a question mark.
-func escaped(p string) string {
-	if strings.ContainsRune(p, '?') || strings.HasPrefix(p, "|") {
-		return "|" + p
-	}
-	return p
-}
-
 // ReadSize is how many bytes the answer to a request for pieces may take.
 func ReadSize(q *wire.FileRead) int {
 	n := int64(0)
@@ -358,7 +351,7 @@ func ReadSize(q *wire.FileRead) int {
 
 // Read appends the pieces asked for to buf, as many of the first as have room.
 func (f *Files) Read(ctx context.Context, q *wire.FileRead, buf []byte) ([]byte, *wire.FileReadReply, error) {
-	r := &wire.FileReadReply{}
+	r := &wire.FileReadReply{HashType: f.server.HashType()}
 	room := int64(ReadSize(q))
 	for i, p := range q.Pieces {
 		if err := ctx.Err(); err != nil {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -131,10 +132,7 @@ func fetchScript(ctx context.Context, c *module.Call, source, env string) (strin
 	if c.Files == nil {
 		return "", module.Failf("source %s: there is no file server to fetch it from; give a path of this machine", source)
 	}
-	if env != "" && strings.HasPrefix(source, "salt://") && !strings.Contains(source, "saltenv=") {
-		source += "?saltenv=" + url.QueryEscape(env)
-	}
-	file, err := c.Files.Fetch(ctx, source)
+	file, err := c.Files.Fetch(ctx, source, fileclient.FetchOptions{Env: env})
 	if errors.Is(err, module.ErrNoFile) {
 		return "", nil
 	}

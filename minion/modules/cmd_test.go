@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -234,8 +235,8 @@ func TestCmdScript(t *testing.T) {
 
 type files map[string]string
 
-func (f files) Fetch(ctx context.Context, url string) (string, error) {
-	if p, ok := f[url]; ok {
+func (f files) Fetch(ctx context.Context, url string, o fileclient.FetchOptions) (string, error) {
+	if p, ok := f[url+"?saltenv="+o.Env]; ok {
 		return p, nil
 	}
 	return "", module.ErrNoFile

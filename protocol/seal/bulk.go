@@ -19,7 +19,7 @@ import (
 //
 // The key is HMAC-SHA256 of bulkLabel and the request's nonce under the session key's
 // HMAC key, so each reply has its own, and is bound to its request. The marker is
-// authenticated too. Salt's replies begin with 16 random bytes and are told apart by it.
+// authenticated too. Salt's replies begin with the header of MsgPack bytes, which no "g" is.
 const (
 	bulkMagic = "gsbulk1\n"
 	// bulkLabel and a nonce are 47 bytes, which no sealed message can be: the HMAC of

@@ -203,12 +203,15 @@ type FileReadPart struct {
 
 // FileReadReply is the head of the answer to CmdFileRead: of as many of the first pieces
 // as had room.
-type FileReadReply struct{ Parts []FileReadPart }
+type FileReadReply struct {
+	HashType string // of the master's hashes: what to hash with on the way
+	Parts    []FileReadPart
+}
 
 // FileReadReplyFromMap checks the answer.
 func FileReadReplyFromMap(m *Map) (*FileReadReply, error) {
 	f := fields{m: m, what: "reply to " + CmdFileRead}
-	r := &FileReadReply{}
+	r := &FileReadReply{HashType: f.text("hash_type")}
 	for i, v := range f.list("parts") {
 		p, ok := v.([]any)
 		if !ok || len(p) != 3 {
@@ -236,7 +239,7 @@ func (r *FileReadReply) ToMap() *Map {
 	for i, p := range r.Parts {
 		list[i] = []any{p.Length, p.Size, p.State}
 	}
-	return NewMap("parts", list)
+	return NewMap("hash_type", r.HashType, "parts", list)
 }
 
 // FileRecv is the load of CmdFileRecv: a piece of a file that a minion pushes.

@@ -51,7 +51,7 @@ func exampleMessages() map[string]*Map {
 		"file tree reply": NewMap("hash_type", "sha256", "files", []any{[]any{"web/b", 3, 420, "ab"}, []any{raw, 0, 0, ""}},
 			"empty_dirs", []any{"e", raw}, "more", true),
 		"file read":       NewMap("cmd", "_gosalt_file_read", "saltenv", "base", "pieces", []any{[]any{"a", 0, 10}, []any{raw, 5, 0}}),
-		"file read reply": NewMap("parts", []any{[]any{10, 20, "x"}, []any{0, -1, ""}}),
+		"file read reply": NewMap("hash_type", "sha256", "parts", []any{[]any{10, 20, "x"}, []any{0, -1, ""}}),
 		"file recv":       NewMap("cmd", "_file_recv", "path", []any{"etc", "fstab"}, "loc", 0, "data", raw, "size", 2),
 		"error":           NewMap("kind", 5, "op", "_return", "msg", "retry after 3 s"),
 	}
