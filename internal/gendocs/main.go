@@ -72,8 +72,12 @@ func generate() (map[string]string, error) {
 		return nil, err
 	}
 	add("functions.md", "Functions of the minion", funs)
-	runs := runners.New(nil, events.New(), slog.New(slog.DiscardHandler)).Registry()
-	if funs, err = functions("Runners", "They run on the master: `gosalt-run FUNCTION …`.", runs); err != nil {
+	onMaster := runners.New(nil, events.New(), slog.New(slog.DiscardHandler))
+	if funs, err = functions("Wheel functions", "They change the master itself: `gosalt-run salt.wheel FUNCTION …`.", onMaster.Wheel()); err != nil {
+		return nil, err
+	}
+	add("wheel.md", "Wheel functions: changes of the master itself", funs)
+	if funs, err = functions("Runners", "They run on the master: `gosalt-run FUNCTION …`.", onMaster.Registry()); err != nil {
 		return nil, err
 	}
 	add("runners.md", "Runners: functions of the master", funs)

@@ -12,6 +12,7 @@ import (
 func registerDoc(r *module.Registry) {
 	module.Register(r, "doc.execution", docExecution)
 	module.Register(r, "doc.runner", docRunner)
+	module.Register(r, "doc.wheel", docWheel)
 }
 
 type docRunnerArgs struct {
@@ -23,7 +24,20 @@ type docRunnerArgs struct {
 //	gosalt-run doc.runner
 //	gosalt-run doc.runner manage
 func docRunner(_ context.Context, c *module.Call, a docRunnerArgs) (*wire.Map, error) {
-	reg, out := c.Functions(), wire.NewMap()
+	return docsOf(c.Functions(), a)
+}
+
+// docWheel returns the documentation of the wheel functions.
+//
+//	gosalt-run doc.wheel
+//	gosalt-run doc.wheel key
+func docWheel(ctx context.Context, _ *module.Call, a docRunnerArgs) (*wire.Map, error) {
+	return docsOf(callOf(ctx).r.wheel, a)
+}
+
+// docsOf is the documentation of some functions of a registry.
+func docsOf(reg *module.Registry, a docRunnerArgs) (*wire.Map, error) {
+	out := wire.NewMap()
 	for _, name := range reg.Names() {
 		switch {
 		case a.Name == "", a.Name == name:

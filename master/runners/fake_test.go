@@ -20,6 +20,7 @@ import (
 // fakeMaster is a master over a real job store whose minions answer as a test says.
 type fakeMaster struct {
 	Local
+	Keys
 	MinionCache // what no test of this package uses: the scenarios do
 	store       *jobs.SQLite
 	connected   map[wire.MinionID]bool

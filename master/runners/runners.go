@@ -51,6 +51,7 @@ type Master interface {
 
 	MinionCache
 	Local
+	Keys
 }
 
 // Ask is a question to minions.
@@ -81,6 +82,7 @@ type Runners struct {
 	bus    *events.Bus
 	log    *slog.Logger
 	reg    *module.Registry
+	wheel  *module.Registry
 
 	started sync.WaitGroup // those of Start
 
@@ -90,7 +92,7 @@ type Runners struct {
 
 // New makes the runners of a master.
 func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
-	r := &Runners{master: m, bus: bus, log: log, reg: module.NewRegistry(), active: map[wire.JobID]*wire.Map{}}
+	r := &Runners{master: m, bus: bus, log: log, reg: module.NewRegistry(), wheel: newWheel(), active: map[wire.JobID]*wire.Map{}}
 	r.reg.Sources("github.com/gosalt/gosalt/master/runners", sources)
 	registerJobs(r.reg)
 	module.Register(r.reg, "jobs.rerun", jobsRerun)

@@ -21,6 +21,7 @@ type Local interface {
 func registerSalt(r *module.Registry) {
 	module.Register(r, "salt.cmd", saltCmd)
 	module.Register(r, "salt.execute", saltExecute)
+	module.Register(r, "salt.wheel", saltWheel)
 	module.Register(r, "config.get", configGet)
 	module.Register(r, "error.error", errorError)
 }

@@ -1,0 +1,86 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gosalt/gosalt/master/events"
+	"github.com/gosalt/gosalt/master/keys"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// KeyIDs implements runners.Keys.
+func (r runnerMaster) KeyIDs(state string) ([]wire.MinionID, error) {
+	return r.m.keys.List(keys.State(state))
+}
+
+// ReadKey implements runners.Keys.
+func (r runnerMaster) ReadKey(state string, id wire.MinionID) (string, error) {
+	return r.m.keys.Read(keys.State(state), id)
+}
+
+// MoveKey implements runners.Keys.
+func (r runnerMaster) MoveKey(id wire.MinionID, from, to, user string) error {
+	err := r.m.keys.Move(id, keys.State(from), keys.State(to))
+	if errors.Is(err, keys.ErrUnknown) {
+		return nil // somebody else was faster
+	}
+	r.m.audit("key moved", "user", user, "minion", string(id), "from", from, "to", to, "result", err == nil)
+	r.m.keysChanged()
+	return err
+}
+
+// RemoveKey implements runners.Keys.
+func (r runnerMaster) RemoveKey(state string, id wire.MinionID, user string) error {
+	err := r.m.keys.Delete(keys.State(state), id)
+	if errors.Is(err, keys.ErrUnknown) {
+		return nil
+	}
+	r.m.audit("key deleted", "user", user, "minion", string(id), "state", state, "result", err == nil)
+	r.m.keysChanged()
+	if err != nil {
+		return err
+	}
+	if st, err := r.m.keys.StateOf(id); err != nil || st != "" || r.m.cfg.PreserveMinionCache {
+		return err
+	}
+	return r.m.store.ForgetMinion(context.WithoutCancel(r.m.ctx), id)
+}
+
+// SeedKey implements runners.Keys.
+func (r runnerMaster) SeedKey(id wire.MinionID, pem, user string) error {
+	err := r.m.keys.Seed(id, pem)
+	r.m.audit("key seeded", "user", user, "minion", string(id), "result", err == nil)
+	if err == nil {
+		r.m.bus.Publish(events.Key, wire.NewMap("result", true, "act", "accept", "id", string(id)))
+		r.m.keysChanged()
+	}
+	return err
+}
+
+// MasterKeys implements runners.Keys.
+func (r runnerMaster) MasterKeys() (map[string]string, error) {
+	dir := r.m.cfg.PKIDir
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case !e.Type().IsRegular():
+		case strings.HasSuffix(name, ".pem"):
+			files[name] = ""
+		case strings.HasSuffix(name, ".pub"):
+			b, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				return nil, err
+			}
+			files[name] = string(b)
+		}
+	}
+	return files, nil
+}
