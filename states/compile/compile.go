@@ -45,6 +45,8 @@ type Config struct {
 	// Local names functions that run in place of those of package render.
 	Local  map[string]bool
 	Limits render.Limits
+	// ReadLocal reads files of this machine, for slsutil.renderer.
+	ReadLocal func(path string) ([]byte, error)
 	// Vars are further variables of the SLS.
 	Vars map[string]any
 	Log  *slog.Logger
@@ -75,7 +77,11 @@ func New(ctx context.Context, cfg Config) (*Compiler, error) {
 	if err := c.readOpts(ctx); err != nil {
 		return nil, err
 	}
-	c.render = render.New(render.Config{
+	var readLocal func(context.Context, string) ([]byte, error)
+	if cfg.ReadLocal != nil {
+		readLocal = func(_ context.Context, path string) ([]byte, error) { return cfg.ReadLocal(path) }
+	}
+	c.render = render.New(render.Config{ReadLocal: readLocal,
 		Opts: c.opts, Grains: cfg.Grains, Pillar: cfg.Pillar, OrderedPillar: cfg.OrderedPillar, SharedPillar: cfg.SharedPillar,
 		Files: &files{cfg.Files}, Functions: cfg.Functions, Limits: cfg.Limits, Log: cfg.Log,
 		ConfigDefaults: cfg.ConfigDefaults, Renderers: cfg.Renderers, Local: cfg.Local,
