@@ -1,7 +1,9 @@
 package render
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 
@@ -9,6 +11,7 @@ import (
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/internal/render/value"
 	"github.com/gosalt/gosalt/jinja/py"
+	"github.com/gosalt/gosalt/protocol/wire"
 )
 
 func init() {
@@ -122,25 +125,69 @@ func defaultsGet(r *Renderer, c *py.Call) (py.Value, error) {
 	return nil, py.Raise("TypeError", "'NoneType' object is not subscriptable")
 }
 
+// ErrCall is the error of a call that may not be made this way.
+var ErrCall = errors.New("wrong call")
+
+type callError string
+
+func (e callError) Error() string { return string(e) }
+
+func (e callError) Is(target error) bool { return target == ErrCall }
+
 // slsutilRenderer renders a text, or a file of the file server or this machine.
 func slsutilRenderer(r *Renderer, c *py.Call) (py.Value, error) {
-	file, str := text(c.Args[0]), text(c.Args[1])
-	some := func(v py.Value) bool { ok, err := py.Truth(c.T, v); return ok && err == nil }
-	switch {
-	case !some(c.Args[0]) && !some(c.Args[1]):
-		return nil, py.Raise("SaltInvocationError", "Must pass either path or string")
-	case some(c.Args[0]) && some(c.Args[1]):
-		return nil, py.Raise("SaltInvocationError", "Must not pass both path and string")
+	kwargs := wire.NewMap()
+	vars := map[string]any{}
+	for k, v := range c.Args[3].(*py.Dict).All() {
+		vars[text(k)] = v
 	}
-	kwargs := c.Args[3].(*py.Dict)
-	s := Source{Text: str, Env: "base", Pipe: text(c.Args[2]), Vars: map[string]any{}}
-	for k, v := range kwargs.All() {
-		switch name := text(k); {
+	for i, name := range []string{"path", "string"} {
+		if u, ok := c.Args[i].(*py.Undefined); ok {
+			return nil, u.Fail()
+		} else if _, ok := py.AsString(c.Args[i]); !ok && c.Args[i] != nil {
+			return nil, py.Raise("TypeError", "slsutil.renderer: %s must be text, not %s", name, py.TypeName(c.Args[i]))
+		}
+	}
+	for k, v := range vars {
+		kwargs.Set(k, v)
+	}
+	out, err := r.RenderFor(c.T.Context(), text(c.Args[0]), text(c.Args[1]), text(c.Args[2]), kwargs)
+	var re *Error
+	switch {
+	case errors.As(err, &re):
+		return nil, &py.Error{Type: "SaltRenderError", Msg: re.Error(), Err: err}
+	case errors.Is(err, ErrCall):
+		return nil, &py.Error{Type: "SaltInvocationError", Msg: err.Error(), Err: err}
+	case err != nil:
+		return nil, &py.Error{Type: "CommandExecutionError", Msg: err.Error(), Err: err}
+	}
+	return value.FromWire(out, true)
+}
+
+// RenderFor renders a file by its address, or a text, as slsutil.renderer does. vars are
+// variables of the template, but for saltenv, sls and context. An error is *[Error]
+// where it is about the file, ErrCall where it is about the call.
+func (r *Renderer) RenderFor(ctx context.Context, file, str, pipe string, vars *wire.Map) (any, error) {
+	switch {
+	case file == "" && str == "":
+		return nil, callError("Must pass either path or string")
+	case file != "" && str != "":
+		return nil, callError("Must not pass both path and string")
+	}
+	s := Source{Text: str, Env: "base", Pipe: pipe, Vars: map[string]any{}}
+	for name, v := range vars.Strings() {
+		str, _ := v.(string)
+		switch {
 		case name == "saltenv":
-			s.Env = text(v)
+			s.Env = str
 		case name == "sls":
-			s.SLS = text(v)
+			s.SLS = str
 		case name == "context":
+			if d, ok := v.(*wire.Map); ok {
+				for k, v := range d.Strings() {
+					s.Vars[k] = v
+				}
+			}
 			if d, ok := v.(*py.Dict); ok {
 				for k, v := range d.All() {
 					s.Vars[text(k)] = v
@@ -153,22 +200,40 @@ func slsutilRenderer(r *Renderer, c *py.Call) (py.Value, error) {
 	}
 	if str == "" {
 		var err error
-		if s.Text, s.Path, err = r.readURL(c, file, s.Env); err != nil {
+		if s.Text, s.Path, err = r.readURL(ctx, file, s.Env); err != nil {
 			return nil, err
 		}
-	} else {
-		s.Path = ":string:"
-		s.pathless = true
 	}
-	out, err := r.Render(c.T.Context(), s)
+	out, err := r.Render(ctx, s)
 	if err != nil {
-		return nil, &py.Error{Type: "SaltRenderError", Msg: err.Error(), Err: err}
+		return nil, err
 	}
-	return value.FromWire(out.Data, true)
+	return out.Data, nil
+}
+
+// Serialize writes data by one of Salt's serializers.
+func (r *Renderer) Serialize(ctx context.Context, kind string, obj any, opts *wire.Map) (any, error) {
+	v, err := value.FromWire(obj, false)
+	if err != nil {
+		return nil, err
+	}
+	o, err := value.FromWire(opts, false)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := o.(*py.Dict)
+	if !ok {
+		d = py.NewDict(0)
+	}
+	out, err := serialize(&py.Call{T: py.NewThread(ctx, r.cfg.Limits.Limits)}, kind, v, d)
+	if err != nil {
+		return nil, err
+	}
+	return value.ToWire(out)
 }
 
 // readURL reads a file by its address: salt://, or a path of this machine.
-func (r *Renderer) readURL(c *py.Call, url, env string) (data, where string, err error) {
+func (r *Renderer) readURL(ctx context.Context, url, env string) (data, where string, err error) {
 	name, salt := strings.CutPrefix(url, "salt://")
 	if !salt && !strings.HasPrefix(url, "/") && !strings.Contains(url, "://") {
 		name, salt = url, true // as cp.get_url takes it
@@ -178,20 +243,20 @@ func (r *Renderer) readURL(c *py.Call, url, env string) (data, where string, err
 			name, env = n, e
 		}
 		if r.cfg.Files == nil {
-			return "", "", py.Raise("CommandExecutionError", "there is no file server to read %s from", url)
+			return "", "", fmt.Errorf("there is no file server to read %s from", url)
 		}
-		f, err := r.cfg.Files.ReadFile(c.T.Context(), env, strings.TrimLeft(path.Clean("/"+name), "/"))
+		f, err := r.cfg.Files.ReadFile(ctx, env, strings.TrimLeft(path.Clean("/"+name), "/"))
 		if err != nil {
-			return "", "", py.Raise("CommandExecutionError", "%s is not on the file server in saltenv %s", url, env)
+			return "", "", fmt.Errorf("%s is not on the file server in saltenv %s", url, env)
 		}
 		return string(f.Data), f.Path, nil
 	}
 	if r.cfg.ReadLocal == nil {
-		return "", "", py.Raise("CommandExecutionError", "%s cannot be read: only salt:// addresses can", url)
+		return "", "", fmt.Errorf("%s cannot be read: only salt:// addresses can", url)
 	}
-	b, err := r.cfg.ReadLocal(c.T.Context(), url)
+	b, err := r.cfg.ReadLocal(ctx, url)
 	if err != nil {
-		return "", "", py.Raise("CommandExecutionError", "read %s: %v", url, err)
+		return "", "", fmt.Errorf("read %s: %w", url, err)
 	}
 	return string(b), url, nil
 }

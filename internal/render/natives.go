@@ -1,6 +1,7 @@
 package render
 
 import (
+	"context"
 	"maps"
 	"slices"
 
@@ -364,4 +365,25 @@ func defaultsUpdate(r *Renderer, c *py.Call) (py.Value, error) {
 
 func traverse(t *py.Thread, data, key, def py.Value) (py.Value, error) {
 	return pydict.Traverse(t, data, key, def, ":")
+}
+
+// CallNative runs one of these functions for a program: values are of the wire's model,
+// and positional.
+func (r *Renderer) CallNative(ctx context.Context, name string, args ...any) (any, error) {
+	fn, ok := r.funcs.get(name)
+	if !ok {
+		return nil, py.Raise("KeyError", "'%s'", name)
+	}
+	c := &py.Call{T: py.NewThread(ctx, r.cfg.Limits.Limits), Args: make([]py.Value, len(args))}
+	for i, a := range args {
+		var err error
+		if c.Args[i], err = value.FromWire(a, false); err != nil {
+			return nil, err
+		}
+	}
+	v, err := fn.native.Call(c)
+	if err != nil {
+		return nil, err
+	}
+	return value.ToWire(v)
 }

@@ -148,8 +148,6 @@ type Source struct {
 	// renderer_whitelist and renderer_blacklist when both are nil.
 	Whitelist, Blacklist []string
 	Vars                 map[string]any // further variables, of the wire's model or of package py
-
-	pathless bool // Path is no path: the text came by itself
 }
 
 // Result is what a pipe made.

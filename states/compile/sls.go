@@ -169,7 +169,6 @@ func (c *Compiler) renderFile(ctx context.Context, f *file, sls, env string, mod
 
 // include renders what one entry of an include statement names, and merges it.
 func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, inc py.Value, sls, env string, mods map[string]bool, matches *Matches, errs *Errors) error {
-	const anyEnv = "_xenv"
 	fail := func(format string, args ...any) { c.add(errs, "include", "", format, args...) }
 	envKey, val := env, inc
 	if d, ok := inc.(*py.Dict); ok {
@@ -185,7 +184,7 @@ func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, inc py.
 	if err != nil {
 		return err
 	}
-	if !known && envKey != anyEnv {
+	if !known {
 		fail("Nonexistent saltenv '%s' found in include of '%s' within SLS '%s:%s'", envKey, name, env, sls)
 		return nil
 	}
@@ -202,41 +201,16 @@ func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, inc py.
 		}
 		name = strings.Join(append(slices.Clone(parts[:len(parts)-levels]), rest), ".")
 	}
-	var resolved []string
-	if envKey != anyEnv {
-		if matches.has(envKey) {
-			resolved = []string{envKey}
-		} else {
-			avail, err := c.Available(ctx, envKey)
-			if err != nil {
-				return err
-			}
-			if len(filter(avail, name)) > 0 {
-				resolved = []string{envKey}
-			}
+	resolved := matches.has(envKey)
+	if !resolved {
+		avail, err := c.Available(ctx, envKey)
+		if err != nil {
+			return err
 		}
-	} else if matches != nil {
-		for _, e := range matches.Envs {
-			avail, err := c.Available(ctx, e)
-			if err != nil {
-				return err
-			}
-			if len(filter(avail, name)) > 0 {
-				resolved = append(resolved, e)
-			}
-		}
+		resolved = len(filter(avail, name)) > 0
 	}
-	if len(resolved) != 1 && !slices.Contains(resolved, env) {
-		switch {
-		case len(resolved) == 0:
-			where := envKey
-			if envKey == anyEnv {
-				where = strings.Join(matches.Envs, ", ")
-			}
-			fail("Unknown include: Specified SLS %s: %s is not available on the salt master in saltenv(s): %s ", envKey, name, where)
-		default:
-			fail("Ambiguous include: Specified SLS %s: %s is available on the salt master in multiple available saltenvs: %s", envKey, name, strings.Join(resolved, ", "))
-		}
+	if !resolved {
+		fail("Unknown include: Specified SLS %[1]s: %[2]s is not available on the salt master in saltenv(s): %[1]s ", envKey, name)
 		return nil
 	}
 	avail, err := c.Available(ctx, env)
@@ -247,15 +221,11 @@ func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, inc py.
 	if len(targets) == 0 {
 		targets = []string{name}
 	}
-	from := env
-	if len(resolved) == 1 {
-		from = resolved[0]
-	}
 	for _, t := range targets {
-		if mods[from+":"+t] {
+		if mods[envKey+":"+t] {
 			continue
 		}
-		next, more, err := c.renderState(ctx, t, from, mods, matches)
+		next, more, err := c.renderState(ctx, t, envKey, mods, matches)
 		if err != nil {
 			return err
 		}
@@ -330,7 +300,11 @@ func (c *Compiler) takeExclude(state *py.Dict, sls string, errs *Errors) {
 	exc, ok := v.(*py.List)
 	if !ok {
 		c.add(errs, "exclude", "", "Exclude Declaration in SLS %s is not formed as a list", sls)
-		return
+		items, err := py.Collect(nil, v) // as Salt: of a text its characters
+		if err != nil {
+			return
+		}
+		exc = py.NewList(items...)
 	}
 	l := child(state, "__exclude__")
 	l.Items = append(l.Items, exc.Items...)
