@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/jinja/py"
@@ -212,14 +211,6 @@ func slsutilBoolstr(_ context.Context, _ *module.Call, a slsutilBoolstrArgs) (st
 type slsutilPathArgs struct {
 	Path    string // Path below the root of the file server.
 	Saltenv string `default:"base"` // Environment.
-}
-
-// fileServer is the file server of a call.
-func fileServer(c *module.Call) (fileclient.Client, error) {
-	if c.FileServer == nil {
-		return nil, module.Failf("there is no file server: set file_client to local and file_roots, or have a master")
-	}
-	return c.FileServer, nil
 }
 
 // slsutilFileExists tells whether the file server has a file.
