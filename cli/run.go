@@ -96,6 +96,9 @@ func Run(io IO, args []string) int {
 			return io.Fail(err)
 		}
 	}
+	for _, note := range result.List("notes") {
+		fmt.Fprintf(io.Err, "%s: note: %v\n", io.Prog, note)
+	}
 	return s.runnerCode(result)
 }
 

@@ -328,7 +328,7 @@ func (m *Master) controlRunner(ctx context.Context, who caller, req *wire.Map, s
 		res = m.runners.Run(ctx, q)
 	}
 	return send(wire.NewMap("kind", control.KindResult, "return", res.Return, "success", res.Success, "known", res.Known,
-		"retcode", int64(res.Retcode), "error", res.Err, "jid", string(res.JID), "out", res.Out))
+		"retcode", int64(res.Retcode), "error", res.Err, "jid", string(res.JID), "out", res.Out, "notes", texts(res.Notes)))
 }
 
 // controlEvents sends the events under some tags until the client leaves.

@@ -53,10 +53,14 @@ func (m *Master) followSome(ctx context.Context, job *liveJob, w *watcher, ids [
 	if err := f.wait(ctx); err != nil {
 		return err
 	}
-	for _, id := range ids {
-		if t, _ := job.target(id); t.returned {
-			continue
-		}
+	missing := slices.DeleteFunc(slices.Clone(ids), func(id wire.MinionID) bool {
+		t, _ := job.target(id)
+		return t.returned
+	})
+	if err := m.store.GiveUp(ctx, job.JID, missing, time.Now()); err != nil {
+		m.log.Error("who did not return cannot be noted", "jid", job.JID, "error", err)
+	}
+	for _, id := range missing {
 		why, text := m.explain(job, id, f)
 		if err := emit(wire.NewMap("kind", control.KindAbsent, "id", string(id), "why", why, "text", text)); err != nil {
 			return err

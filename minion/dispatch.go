@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/minion/journal"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -38,9 +39,10 @@ type dispatcher struct {
 }
 
 type runningJob struct {
-	load   *wire.Map
-	cancel context.CancelCauseFunc
-	finish func(ret *wire.Map) bool // see source
+	load    *wire.Map
+	cancel  context.CancelCauseFunc
+	signals *host.Signals            // of its commands
+	finish  func(ret *wire.Map) bool // see source
 }
 
 // init makes a dispatcher of its settings.
@@ -77,13 +79,14 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 		return err
 	}
 	jctx, cancel := context.WithCancelCause(context.WithValue(ctx, jobMaster{}, from.master))
+	jctx, signals := host.WithSignals(jctx)
 	d.mu.Lock()
 	if d.closed {
 		d.mu.Unlock()
 		cancel(nil)
 		return nil // it is in the journal, and comes back as interrupted
 	}
-	d.running[job.JID] = &runningJob{load: load, cancel: cancel, finish: from.finish}
+	d.running[job.JID] = &runningJob{load: load, cancel: cancel, signals: signals, finish: from.finish}
 	d.wg.Add(1)
 	d.mu.Unlock()
 	if from.taken != nil {
@@ -92,6 +95,12 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 	go func() {
 		defer d.wg.Done()
 		defer cancel(nil)
+		// A command that was asked to end and goes on must not hold up the minion's end.
+		defer context.AfterFunc(ctx, func() {
+			if module.EndSignal(jctx) != 0 {
+				signals.Kill()
+			}
+		})()
 		if d.slot(jctx, job) {
 			d.run(jctx, job, from)
 		}
@@ -325,9 +334,26 @@ func (d *dispatcher) Signal(jid wire.JobID, sig int) bool {
 	if r == nil {
 		return false
 	}
-	r.cancel(&module.Signaled{Sig: sig})
+	switch sig {
+	case sigHup, sigInt, sigQuit, sigAbrt, sigKill, sigTerm:
+		r.cancel(&module.Signaled{Sig: sig})
+	}
+	r.signals.Send(sig)
+	if sig == sigKill {
+		r.signals.Kill()
+	}
 	return true
 }
+
+// The signals that end a job, by their numbers on all systems.
+const (
+	sigHup  = 1
+	sigInt  = 2
+	sigQuit = 3
+	sigAbrt = 6
+	sigKill = 9
+	sigTerm = 15
+)
 
 // close takes no more jobs and waits for those that run; the context they were
 // taken with has ended.

@@ -61,8 +61,9 @@ var ErrTooMuchOutput = errors.New("the command printed too much")
 
 // Run runs a command in a process group of its own and waits until it has ended and
 // nobody holds its output open any more. At the timeout the whole group is killed;
-// when ctx ends it is asked to end, then killed, and ctx's cause is returned. An
-// error means that it was not started (an *exec.Error or an *fs.PathError holds
+// when ctx ends it is asked to end, then killed, and ctx's cause is returned. Where that
+// cause is a signal (see WithSignals) the command has as long as it likes, until it is
+// killed. An error means that it was not started (an *exec.Error or an *fs.PathError holds
 // the reason) or was ended by us, ErrTooMuchOutput among them. Output that others
 // hold open after such an end is awaited for half a second only.
 func (h *Host) Run(ctx context.Context, c Command) (Exit, error) {
@@ -108,7 +109,9 @@ func (h *Host) Run(ctx context.Context, c Command) (Exit, error) {
 	}()
 
 	exit := Exit{Pid: cmd.Process.Pid, Code: -1}
-	exit.TimedOut, err = supervise(ctx, c.Timeout, group, out.full, ended, pipes.expire)
+	signals, done := track(ctx, group)
+	exit.TimedOut, err = supervise(ctx, c.Timeout, group, signals, out.full, ended, pipes.expire)
+	done()
 	select {
 	case <-ended:
 	case <-time.After(endTime):
@@ -123,7 +126,7 @@ func (h *Host) Run(ctx context.Context, c Command) (Exit, error) {
 
 // supervise waits until the command has ended, and ends it when it must not go on.
 // expire makes the readers give up on output that others hold open.
-func supervise(ctx context.Context, timeout time.Duration, g *group, full, ended <-chan struct{}, expire func()) (timedOut bool, err error) {
+func supervise(ctx context.Context, timeout time.Duration, g *group, signals *Signals, full, ended <-chan struct{}, expire func()) (timedOut bool, err error) {
 	var alarm <-chan time.Time
 	if timeout > 0 {
 		t := time.NewTimer(timeout)
@@ -137,8 +140,19 @@ func supervise(ctx context.Context, timeout time.Duration, g *group, full, ended
 		timedOut = true
 	case <-full:
 		err = ErrTooMuchOutput
+	case <-signals.killed:
+		<-ctx.Done() // who kills gives the reason next
+		err = context.Cause(ctx)
 	case <-ctx.Done():
 		err = context.Cause(ctx)
+		if askedToEnd(err) {
+			// As kill(1): what it does about the signal, and when, is its own affair.
+			select {
+			case <-ended:
+			case <-signals.killed:
+			}
+			break
+		}
 		g.terminate()
 		grace := time.NewTimer(killGrace)
 		defer grace.Stop()

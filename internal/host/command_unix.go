@@ -48,6 +48,8 @@ func (g *group) terminate() { _ = syscall.Kill(-g.id, syscall.SIGTERM) }
 func (g *group) kill()      { _ = syscall.Kill(-g.id, syscall.SIGKILL) }
 func (g *group) close()     {}
 
+func (g *group) signal(sig int) { _ = syscall.Kill(-g.id, syscall.Signal(sig)) }
+
 // detach lets a command outlive us: a session of its own, without a terminal.
 func detach(cmd *exec.Cmd) { attr(cmd).Setsid = true }
 

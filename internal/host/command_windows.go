@@ -54,6 +54,9 @@ func startGroup(cmd *exec.Cmd) (*group, error) {
 
 func start(cmd *exec.Cmd) error { return cmd.Start() }
 
+// signal asks the command to end: there are no other signals on this system.
+func (g *group) signal(int) { g.terminate() }
+
 func (g *group) terminate() {
 	_ = windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, uint32(g.pid))
 }

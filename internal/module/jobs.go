@@ -13,9 +13,9 @@ type Jobs interface {
 	// Running returns the jobs as Salt's saltutil.running does: the publish load of
 	// each with its pid, oldest first.
 	Running() []*wire.Map
-	// Signal ends a job, or sends its commands a signal (15 is SIGTERM, 9 is
-	// SIGKILL), and tells whether there is such a job. The job's context ends with
-	// a *Signaled cause.
+	// Signal sends the commands of a job a signal (15 is SIGTERM, 9 is SIGKILL), and
+	// tells whether there is such a job. Signals that ask to end also end the job's
+	// context, with a *Signaled cause: HUP, INT, QUIT, ABRT, KILL, TERM.
 	Signal(jid wire.JobID, sig int) bool
 }
 
@@ -24,6 +24,9 @@ type Jobs interface {
 type Signaled struct {
 	Sig int // the signal for the commands of the job
 }
+
+// Signal is the signal: package host reads it.
+func (s *Signaled) Signal() int { return s.Sig }
 
 func (s *Signaled) Error() string { return fmt.Sprintf("the job was ended by signal %d", s.Sig) }
 

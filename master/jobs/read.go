@@ -73,7 +73,7 @@ func (s *SQLite) Job(ctx context.Context, jid wire.JobID) (j Job, err error) {
 	return j, wrap("job", jid, s.note(err))
 }
 
-const targetColumns = `t.minion, t.state, t.queued_until, t.acked, t.running, t.alive,
+const targetColumns = `t.minion, t.state, t.queued_until, t.acked, t.running, t.alive, t.given_up,
 	EXISTS (SELECT 1 FROM returns r WHERE r.jid = t.jid AND r.minion = t.minion)`
 
 func readTarget(st *sqlite.Stmt) Target {
@@ -84,7 +84,8 @@ func readTarget(st *sqlite.Stmt) Target {
 		AckedAt:      fromMicros(st.ColumnInt64(3)),
 		RunningSince: fromMicros(st.ColumnInt64(4)),
 		LastAlive:    fromMicros(st.ColumnInt64(5)),
-		Returned:     st.ColumnInt64(6) != 0,
+		GivenUpAt:    fromMicros(st.ColumnInt64(6)),
+		Returned:     st.ColumnInt64(7) != 0,
 	}
 }
 

@@ -231,6 +231,24 @@ func (s *SQLite) Alive(ctx context.Context, id wire.MinionID, running []wire.Job
 	return nil
 }
 
+// GiveUp implements Store.
+func (s *SQLite) GiveUp(ctx context.Context, jid wire.JobID, ids []wire.MinionID, at time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	err := s.write(ctx, len(ids), 0, func(c *sqlite.Conn) error {
+		for _, id := range ids {
+			err := exec(c, `UPDATE targets SET given_up = ?3 WHERE jid = ?1 AND minion = ?2 AND given_up = 0
+				AND NOT EXISTS (SELECT 1 FROM returns r WHERE r.jid = ?1 AND r.minion = ?2)`, string(jid), string(id), micros(at))
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return wrap("note the missing returns of job", jid, err)
+}
+
 // SetEnd implements Store.
 func (s *SQLite) SetEnd(ctx context.Context, jid wire.JobID, at time.Time) error {
 	err := s.write(ctx, 1, 0, func(c *sqlite.Conn) error {

@@ -9,7 +9,7 @@ import (
 
 // schemaVersion is kept in the file's user_version. Each step up is an entry of
 // schemaSteps, applied to older files when they are opened.
-const schemaVersion = 1
+const schemaVersion = 2
 
 // schemaSteps[i] leads from version i to i+1.
 //
@@ -74,6 +74,8 @@ CREATE TABLE presence (
 	connected INTEGER NOT NULL,
 	lost      TEXT NOT NULL
 ) WITHOUT ROWID;
+`, `
+ALTER TABLE targets ADD COLUMN given_up INTEGER NOT NULL DEFAULT 0;
 `}
 
 // prepareSchema brings a file to schemaVersion.

@@ -49,6 +49,10 @@ type Store interface {
 	// published, but not to this minion. For a job that is not known (gosalt-call,
 	// a minion's schedule) a job is made of the return, with this minion as target.
 	PutReturn(ctx context.Context, r Return) (dup bool, err error)
+	// GiveUp notes that who asked for a job was told at that time that these minions
+	// did not return; the first time counts. What returns then is late. Minions that
+	// have returned, or are no targets, are passed over.
+	GiveUp(ctx context.Context, jid wire.JobID, ids []wire.MinionID, at time.Time) error
 	// SetEnd notes when a job was found to be finished, as jobs.list_jobs shows it.
 	SetEnd(ctx context.Context, jid wire.JobID, at time.Time) error
 
@@ -151,6 +155,7 @@ type Target struct {
 	AckedAt      time.Time // when it took the job; zero: it did not, or is no gosalt minion
 	RunningSince time.Time // the first Alive; zero: none
 	LastAlive    time.Time // the latest Alive; zero: none
+	GivenUpAt    time.Time // when a caller was told that it had not returned; zero: none was
 	Returned     bool      // filled by Targets and Target, not stored by SaveJob
 }
 

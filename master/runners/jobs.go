@@ -48,7 +48,7 @@ func jobReturns(ctx context.Context, jid string) iter.Seq2[jobReturn, error] {
 			if err != nil {
 				err = fmt.Errorf("read the stored return of %s to job %s: %w", ret.Minion, jid, err)
 			}
-			if !yield(jobReturn{string(ret.Minion), load}, err) || err != nil {
+			if !yield(jobReturn{string(ret.Minion), load, ret.ReceivedAt}, err) || err != nil {
 				return
 			}
 		}
@@ -56,8 +56,34 @@ func jobReturns(ctx context.Context, jid string) iter.Seq2[jobReturn, error] {
 }
 
 type jobReturn struct {
-	minion string
-	load   *wire.Map
+	minion   string
+	load     *wire.Map
+	received time.Time
+}
+
+// lateness is how long after a caller was told that a minion had not returned each
+// late return came, by minion.
+func lateness(ctx context.Context, jid string) (map[string]time.Time, error) {
+	targets, err := jobTargets(ctx, jid)
+	if err != nil {
+		return nil, err
+	}
+	given := map[string]time.Time{}
+	for _, t := range targets {
+		if t.Returned && !t.GivenUpAt.IsZero() {
+			given[string(t.Minion)] = t.GivenUpAt
+		}
+	}
+	return given, nil
+}
+
+// late words how late a return came; "" for one in time.
+func (r jobReturn) late(given map[string]time.Time) string {
+	at, ok := given[r.minion]
+	if !ok || !r.received.After(at) {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s after it was no longer waited for", r.received.UTC().Format(timeLayout), r.received.Sub(at).Round(time.Millisecond))
 }
 
 // value is what the function returned.
@@ -103,6 +129,10 @@ type jobsLookupJIDArgs struct {
 func jobsLookupJID(ctx context.Context, _ *module.Call, a jobsLookupJIDArgs) (any, error) {
 	out := wire.NewMap()
 	outputter, first := "", true
+	given, err := lateness(ctx, a.JID)
+	if err != nil {
+		return nil, err
+	}
 	for ret, err := range jobReturns(ctx, a.JID) {
 		if err != nil {
 			return nil, err
@@ -112,6 +142,9 @@ func jobsLookupJID(ctx context.Context, _ *module.Call, a jobsLookupJIDArgs) (an
 		}
 		if a.Returned {
 			out.Set(ret.minion, ret.value())
+			if late := ret.late(given); late != "" {
+				callOf(ctx).note("%s returned late: %s", ret.minion, late)
+			}
 		}
 	}
 	if a.Missing {
@@ -206,11 +239,19 @@ func wholeJob(ctx context.Context, jid string) (*wire.Map, error) {
 	}
 	out.Set("StartTime", startTime(jid))
 	result := wire.NewMap()
+	given, err := lateness(ctx, jid)
+	if err != nil {
+		return nil, err
+	}
 	for ret, err := range jobReturns(ctx, jid) {
 		if err != nil {
 			return nil, err
 		}
-		result.Set(ret.minion, ret.result())
+		one := ret.result()
+		if late := ret.late(given); late != "" {
+			one.Set("late", late)
+		}
+		result.Set(ret.minion, one)
 	}
 	out.Set("Result", result)
 	if end != nil {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -34,6 +36,8 @@ type Result struct {
 	// Err is why the function did not do what it was asked for; "" where it did.
 	// Salt shows documentation for some mistakes, and nothing of the mistake.
 	Err string
+	// Notes are for people, beside the answer: what it does not say itself.
+	Notes []string
 
 	eventCode int // what the event of its end says where Retcode is 0
 }
@@ -44,6 +48,21 @@ type call struct {
 	jid     wire.JobID
 	user    string
 	timeout time.Duration
+
+	mu    sync.Mutex
+	notes []string
+}
+
+// maxNotes is how many notes a call may leave; more help nobody.
+const maxNotes = 100
+
+// note leaves a line for people beside the answer.
+func (c *call) note(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.notes) < maxNotes {
+		c.notes = append(c.notes, fmt.Sprintf(format, args...))
+	}
 }
 
 type callKey struct{}
@@ -98,9 +117,11 @@ func (r *Runners) run(ctx context.Context, q Request, async bool) Result {
 	}
 	r.begin(q.JID, started)
 	defer r.end(q.JID)
-	ctx = context.WithValue(ctx, callKey{}, &call{r: r, jid: q.JID, user: q.User, timeout: q.Timeout})
+	one := &call{r: r, jid: q.JID, user: q.User, timeout: q.Timeout}
+	ctx = context.WithValue(ctx, callKey{}, one)
 	ran := r.reg.Run(ctx, &module.Call{Log: r.log.With("jid", q.JID), OnProgress: r.progress(q)}, q.Fun, q.Args, nil)
 	out, called := r.answer(q, ran)
+	out.Notes = one.notes
 	ended := started.Clone()
 	ended.Set("_stamp", events.Stamp(time.Now()))
 	ended.Set("return", out.Return)

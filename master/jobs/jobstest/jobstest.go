@@ -35,6 +35,7 @@ func Run(t *testing.T, open Open) {
 		{"targets are added, and absent ones raised", testAddTargets},
 		{"an acknowledgement counts once", testAck},
 		{"signs of life keep the first and the latest", testAlive},
+		{"giving up counts once, and not after the return", testGiveUp},
 		{"a return is stored exactly once", testReturnOnce},
 		{"a return of a minion that was not targeted is refused", testReturnNotTargeted},
 		{"a return to an unknown job makes the job", testReturnUnknown},
@@ -237,6 +238,34 @@ func testAlive(t *testing.T, f *fixture) {
 	got, err = f.Target(f.ctx, jid(2), minion(2))
 	f.must(err)
 	f.equal(got.LastAlive, time.Time{})
+}
+
+func testGiveUp(t *testing.T, f *fixture) {
+	if err := f.SaveJob(f.ctx, jobs.Job{JID: jid(1), Fun: "test.ping", Tgt: "*", TgtType: "glob", User: "root", Start: base},
+		[]jobs.Target{{Minion: "a", State: jobs.Expected}, {Minion: "b", State: jobs.Expected}, {Minion: "c", State: jobs.Expected}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.PutReturn(f.ctx, jobs.Return{JID: jid(1), Minion: "b", Success: true, ReceivedAt: base, Load: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	first := base.Add(time.Minute)
+	for _, at := range []time.Time{first, first.Add(time.Hour)} {
+		if err := f.GiveUp(f.ctx, jid(1), []wire.MinionID{"a", "b", "z"}, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.GiveUp(f.ctx, jid(2), []wire.MinionID{"a"}, first); err != nil {
+		t.Errorf("of an unknown job: %v", err)
+	}
+	targets, err := f.Targets(f.ctx, jid(1))
+	if err != nil || len(targets) != 3 {
+		t.Fatalf("targets: %v, %v", targets, err)
+	}
+	for i, want := range []time.Time{first, {}, {}} {
+		if got := targets[i].GivenUpAt; !got.Equal(want) {
+			t.Errorf("%s was given up at %v, want %v", targets[i].Minion, got, want)
+		}
+	}
 }
 
 func testReturnOnce(t *testing.T, f *fixture) {
