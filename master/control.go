@@ -163,6 +163,8 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 		return m.controlRunner(ctx, who, req, send)
 	case control.OpNames:
 		return m.controlNames(ctx, who, req, send)
+	case control.OpWheel:
+		return m.controlWheel(ctx, who, req, send)
 	case control.OpEvents:
 		if !who.full {
 			return m.forbidden(who, op)

@@ -186,7 +186,7 @@ func (m *Master) handleEmptyMap(context.Context, *minionRequest) (any, error) {
 }
 
 // handleRevoke deletes the minion's own key at its wish (allow_minion_key_revoke).
-func (m *Master) handleRevoke(_ context.Context, from *minionRequest) (any, error) {
+func (m *Master) handleRevoke(ctx context.Context, from *minionRequest) (any, error) {
 	if !m.cfg.AllowMinionKeyRevoke {
 		m.log.Warn("minion asked for its key to be deleted, which allow_minion_key_revoke forbids", "minion", from.ID)
 		return from.Load, nil
@@ -196,6 +196,9 @@ func (m *Master) handleRevoke(_ context.Context, from *minionRequest) (any, erro
 		return nil, err
 	}
 	m.keyGone(from.ID)
+	if !m.cfg.PreserveMinionCache && !from.Load.Bool("preserve_minion_cache") {
+		return true, m.store.ForgetMinion(context.WithoutCancel(ctx), from.ID)
+	}
 	return true, nil
 }
 

@@ -29,6 +29,7 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
 	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx, opts: sync.OnceValue(cfg.Opts)}
+	m.explainExtmods()
 	c := &Caller{m: m}
 	if err := m.openFiles(local); err != nil {
 		return nil, err

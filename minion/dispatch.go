@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/minion/journal"
@@ -28,8 +30,9 @@ type dispatcher struct {
 	execute  func(ctx context.Context, c *module.Call, job *wire.Job, fun string, args []any) module.Result
 	// watched starts to report the output of a job to who asked for it; may be nil.
 	watched func(job *wire.Job, from source) (add func(any), stop func())
-	max     int   // jobs at once; below 1 without limit
-	maxRet  int64 // bytes of a result
+	max     int    // jobs at once; below 1 without limit
+	maxRet  int64  // bytes of a result
+	cached  string // directory in which results are kept besides (cache_jobs), or ""
 
 	mu      sync.Mutex
 	running map[wire.JobID]*runningJob
@@ -280,6 +283,7 @@ func (d *dispatcher) keep(job *wire.Job, ret *wire.Map) {
 	if r := d.runningJob(job.JID); r != nil && r.finish != nil && !r.finish(ret) {
 		defer d.journal.Acked(job.JID) // nobody waits for it
 	}
+	d.cache(job.JID, ret)
 	if err := d.journal.Done(job.JID, ret); err != nil {
 		d.log.Error("result cannot be kept", "jid", job.JID, "error", err)
 		ret = ret.Clone()
@@ -289,6 +293,24 @@ func (d *dispatcher) keep(job *wire.Job, ret *wire.Map) {
 		if err := d.journal.Done(job.JID, ret); err != nil {
 			d.log.Error("nor can that be kept: the job will be told as interrupted", "jid", job.JID, "error", err)
 		}
+	}
+}
+
+// cache keeps a result for saltutil.find_cached_job, where Salt's minions have it.
+func (d *dispatcher) cache(jid wire.JobID, ret *wire.Map) {
+	if d.cached == "" {
+		return
+	}
+	dir := filepath.Join(d.cached, string(jid))
+	b, err := wire.Encode(ret, wire.Local)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o700)
+	}
+	if err == nil {
+		err = durable.WriteFile(filepath.Join(dir, "return.p"), b, 0o600)
+	}
+	if err != nil {
+		d.log.Error("result cannot be kept (cache_jobs)", "jid", jid, "error", err)
 	}
 }
 

@@ -81,6 +81,7 @@ func New(cfg Config) (*Minion, error) {
 	if err := m.openFiles(cfg.MasterType == "disable"); err != nil {
 		return nil, err
 	}
+	m.explainExtmods()
 	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
 		return nil, err
 	}
@@ -102,10 +103,19 @@ func New(cfg Config) (*Minion, error) {
 		KeepUnack: cfg.SpoolAge, MaxUnack: int64(cfg.SpoolSize), Interrupted: interrupted(id), Dropped: dropped}); err != nil {
 		return nil, err
 	}
-	m.jobs = (&dispatcher{id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, execute: m.executeJob, finished: m.wakeDelivery, watched: m.watched,
+	cached := ""
+	if cfg.CacheJobs {
+		cached = filepath.Join(cfg.CacheDir, "minion_jobs")
+	}
+	m.jobs = (&dispatcher{cached: cached, id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, execute: m.executeJob, finished: m.wakeDelivery, watched: m.watched,
 		max: cfg.ProcessCountMax, maxRet: int64(cfg.MaxReturn)}).init()
 	m.schedule = m.newScheduler()
 	return m, nil
+}
+
+// explainExtmods has calls of functions that are in Python say so.
+func (m *Minion) explainExtmods() {
+	m.reg.Explain = func(fun string) string { return modules.ExplainExtmod(m.cfg.ExtensionModules, fun) }
 }
 
 // tcpDialer makes connections as the configuration says.

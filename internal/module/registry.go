@@ -21,6 +21,10 @@ type Registry struct {
 	planned   map[string]string // name to why it is not there
 	sources   map[string]fs.FS  // import path to the package's Go files
 
+	// Explain says more of a name that has no function, or "". It is set before the
+	// registry is used; nil says nothing.
+	Explain func(name string) string
+
 	docs     sync.Mutex
 	packages map[string]*sourcePackage
 }
@@ -164,6 +168,11 @@ func (r *Registry) missing(name string) string {
 		return strings.TrimSpace("'" + name + "' is not available in gosalt yet. " + why)
 	}
 	msg := "'" + name + "' is not available."
+	if r.Explain != nil {
+		if why := r.Explain(name); why != "" {
+			return msg + " " + why
+		}
+	}
 	if near := nearest(name, r.Names()); near != "" {
 		msg += " Did you mean '" + near + "'?"
 	}

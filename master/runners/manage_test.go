@@ -153,7 +153,7 @@ func TestDoc(t *testing.T) {
 		t.Errorf("%v", res.Return)
 	}
 	for _, c := range []struct{ name, want string }{
-		{"manage.up", "manage.up"}, {"doc", "doc.execution doc.runner doc.wheel"}, {"doc.", "doc.execution doc.runner"}, {"nosuch", ""},
+		{"manage.up", "manage.up"}, {"doc", "doc.execution doc.runner doc.wheel"}, {"doc.", "doc.execution doc.runner doc.wheel"}, {"nosuch", ""},
 		{"*.list_job*", "jobs.list_job jobs.list_jobs jobs.list_jobs_filter"}, {"jobs.list_job", "jobs.list_job"},
 		{"", strings.Join(r.Registry().Names(), " ")},
 	} {

@@ -20,13 +20,9 @@ func init() {
 	register("saltutil.refresh_grains", saltutilRefreshGrains)
 	register("saltutil.refresh_pillar", saltutilRefreshPillar)
 	register("saltutil.refresh_modules", saltutilRefreshModules)
-	planned("", "saltutil.sync_all", "saltutil.sync_modules", "saltutil.sync_states", "saltutil.sync_grains", "saltutil.sync_renderers",
-		"saltutil.sync_returners", "saltutil.sync_output", "saltutil.sync_utils", "saltutil.sync_pillar", "saltutil.sync_beacons",
-		"saltutil.sync_matchers", "saltutil.sync_executors", "saltutil.sync_engines", "saltutil.sync_clouds", "saltutil.sync_proxymodules",
-		"saltutil.sync_sdb", "saltutil.sync_serializers", "saltutil.sync_log_handlers", "saltutil.sync_thorium", "saltutil.sync_tops",
-		"saltutil.refresh_beacons", "saltutil.refresh_matchers", "saltutil.find_cached_job", "saltutil.clear_cache", "saltutil.clear_job_cache",
-		"saltutil.regen_keys", "saltutil.revoke_auth", "saltutil.cmd", "saltutil.cmd_iter", "saltutil.runner", "saltutil.wheel",
-		"saltutil.list_extmods", "saltutil.pillar_refresh", "saltutil.update", "saltutil.mmodule")
+	alias("saltutil.pillar_refresh", "saltutil.refresh_pillar")
+	register("saltutil.refresh_beacons", saltutilRefreshBeacons)
+	register("saltutil.refresh_matchers", saltutilRefreshMatchers)
 }
 
 type jobArgs struct {
@@ -170,13 +166,29 @@ func signalAll(c *module.Call, sig int) []string {
 	return out
 }
 
-// saltutilRefreshGrains reads the grains of this minion anew.
+type refreshGrainsArgs struct {
+	RefreshPillar    bool `default:"True"`  // Get the pillar anew, too: the master learns the grains by that.
+	CleanPillarCache bool `default:"False"` // Of no effect: the pillar is always got anew.
+}
+
+// saltutilRefreshGrains reads the grains of this minion anew, and tells them to the
+// master, which makes the pillar by them.
 //
 // CLI Example:
 //
 //	salt '*' saltutil.refresh_grains
-func saltutilRefreshGrains(ctx context.Context, c *module.Call, _ noArgs) (bool, error) {
-	return refresh(ctx, c, "grains")
+func saltutilRefreshGrains(ctx context.Context, c *module.Call, a refreshGrainsArgs) (bool, error) {
+	ok, err := refresh(ctx, c, "grains")
+	if err == nil && a.RefreshPillar {
+		return refresh(ctx, c, "pillar")
+	}
+	return ok, err
+}
+
+type refreshPillarArgs struct {
+	Wait       bool `default:"False"` // Of no effect: the new pillar is there when the function returns.
+	Timeout    int  `default:"30"`    // Of no effect, likewise.
+	CleanCache bool `default:"True"`  // Of no effect: the pillar is always got anew.
 }
 
 // saltutilRefreshPillar gets this minion's pillar from its master anew.
@@ -184,8 +196,12 @@ func saltutilRefreshGrains(ctx context.Context, c *module.Call, _ noArgs) (bool,
 // CLI Example:
 //
 //	salt '*' saltutil.refresh_pillar
-func saltutilRefreshPillar(ctx context.Context, c *module.Call, _ noArgs) (bool, error) {
+func saltutilRefreshPillar(ctx context.Context, c *module.Call, _ refreshPillarArgs) (bool, error) {
 	return refresh(ctx, c, "pillar")
+}
+
+type refreshModulesArgs struct {
+	Async bool `default:"True" arg:"async"` // Of no effect.
 }
 
 // saltutilRefreshModules is for the modules of Salt that are files; gosalt's are
@@ -194,9 +210,25 @@ func saltutilRefreshPillar(ctx context.Context, c *module.Call, _ noArgs) (bool,
 // CLI Example:
 //
 //	salt '*' saltutil.refresh_modules
-func saltutilRefreshModules(ctx context.Context, c *module.Call, _ noArgs) (bool, error) {
+func saltutilRefreshModules(ctx context.Context, c *module.Call, _ refreshModulesArgs) (bool, error) {
 	return refresh(ctx, c, "modules")
 }
+
+// saltutilRefreshBeacons is for the beacons of Salt that are files: there is nothing to
+// read anew.
+//
+// CLI Example:
+//
+//	salt '*' saltutil.refresh_beacons
+func saltutilRefreshBeacons(context.Context, *module.Call, noArgs) (bool, error) { return true, nil }
+
+// saltutilRefreshMatchers is for the matchers of Salt that are files: there is nothing to
+// read anew.
+//
+// CLI Example:
+//
+//	salt '*' saltutil.refresh_matchers
+func saltutilRefreshMatchers(context.Context, *module.Call, noArgs) (bool, error) { return true, nil }
 
 func refresh(ctx context.Context, c *module.Call, what string) (bool, error) {
 	if c.Refresh == nil {

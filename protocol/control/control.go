@@ -29,6 +29,7 @@ import (
 const (
 	OpPublish = "publish" // run a function on minions; answers KindJob, then what follows of it
 	OpRunner  = "runner"  // run a function on the master; answers KindProgress, then KindResult
+	OpWheel   = "wheel"   // run a function that changes the master; answers as OpRunner
 	OpEvents  = "events"  // watch the event bus; answers KindEvent until the client leaves
 	OpTarget  = "target"  // which minions a target means; answers KindResult
 	OpKeys    = "keys"    // the key directories have changed; answers KindResult

@@ -1,0 +1,376 @@
+package modules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+func init() {
+	register("saltutil.cmd", saltutilCmd)
+	register("saltutil.cmd_iter", saltutilCmdIter)
+	register("saltutil.runner", saltutilRunner)
+	register("saltutil.wheel", saltutilWheel)
+	register("saltutil.mmodule", saltutilMmodule)
+	register("saltutil.clear_cache", saltutilClearCache)
+	register("saltutil.clear_job_cache", saltutilClearJobCache)
+	register("saltutil.find_cached_job", saltutilFindCachedJob)
+	register("saltutil.regen_keys", saltutilRegenKeys)
+	register("saltutil.revoke_auth", saltutilRevokeAuth)
+	planned("Update the package, or put the new program in the place of the old one and restart it.", "saltutil.update")
+}
+
+// askLocalMaster sends a request to the master that runs on this machine, through its
+// control socket, and hands on each frame of the answer. Only who may speak to that
+// socket can: a minion that runs as root or as the master's user.
+func askLocalMaster(ctx context.Context, c *module.Call, req *wire.Map, got func(*wire.Map) error) error {
+	dir := filepath.Dir(c.Opts.Text("conf_file"))
+	if _, err := os.Stat(filepath.Join(dir, "master")); err != nil {
+		return module.Failf("This command can only be executed on a minion that is located on the master: there is no %s. publish.publish and publish.runner ask the master over the network, as far as its options peer and peer_run allow.", filepath.Join(dir, "master"))
+	}
+	cfg, _, err := config.LoadMaster(dir)
+	if err != nil {
+		return module.Failf("read the master's configuration: %w", err)
+	}
+	conn, err := control.Dial(ctx, cfg.ControlSocket)
+	if err != nil {
+		return module.Failf("%w", err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
+	defer stop()
+	if err := conn.Send(req); err != nil {
+		return module.Failf("%w", err)
+	}
+	for {
+		f, err := conn.Recv()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, io.EOF):
+			return module.Failf("the master ended before it had answered")
+		case err != nil:
+			return module.Failf("%w", err)
+		}
+		switch f.Text("kind") {
+		case control.KindEnd:
+			return nil
+		case control.KindError:
+			return module.Failf("%s", f.Map("error").Text("msg"))
+		}
+		if err := got(f); err != nil {
+			return err
+		}
+	}
+}
+
+type saltutilCmdArgs struct {
+	Tgt     any       // Which minions.
+	Fun     string    // The function.
+	Arg     any       `default:"None"`            // Its arguments: a list, or one.
+	Timeout float64   `default:"None"`            // Seconds to wait for returns; the master's timeout where not given.
+	TgtType string    `default:"glob"`            // How tgt is to be read: glob, list, grain, compound and so on.
+	Ret     string    `default:""`                // A returner for the results, besides the master.
+	Kwarg   *wire.Map `default:"None"`            // Keywords of the function.
+	SSH     bool      `arg:"ssh" default:"False"` // Not there yet.
+	Kwargs  *wire.Map `arg:"**"`                  // More options of the job; those of batches are refused.
+}
+
+// saltutilCmd runs a function on minions from a minion that is on the master's machine,
+// and returns what they return: for each its value in "ret", its exit code in "retcode".
+//
+//	gosalt master1 saltutil.cmd '*' test.ping
+func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.Map, error) {
+	if a.SSH {
+		return nil, module.Failf("ssh=True: gosalt has no SSH yet")
+	}
+	for _, name := range []string{"batch", "subset"} {
+		if v, ok := a.Kwargs.Get(name); ok && module.Truth(v) {
+			return nil, module.Failf("%s: use gosalt on the master's machine for that", name)
+		}
+	}
+	args, ok := a.Arg.([]any)
+	if !ok && a.Arg != nil {
+		args = []any{a.Arg}
+	}
+	args = append([]any{}, args...)
+	if a.Kwarg.Len() > 0 {
+		kw := a.Kwarg.Clone()
+		kw.Set("__kwarg__", true)
+		args = append(args, kw)
+	}
+	req := wire.NewMap("op", control.OpPublish, "tgt", a.Tgt, "tgt_type", a.TgtType, "fun", a.Fun, "arg", args, "ret", a.Ret, "follow", true)
+	if a.Timeout > 0 {
+		req.Set("timeout", a.Timeout)
+	}
+	out := wire.NewMap()
+	err := askLocalMaster(ctx, c, req, func(f *wire.Map) error {
+		if f.Text("kind") != control.KindReturn {
+			return nil
+		}
+		load := f.Map("load")
+		v, _ := load.Get("return")
+		r := wire.NewMap("ret", v)
+		for _, k := range []string{"out", "retcode", "jid"} {
+			if v, ok := load.Get(k); ok && v != nil {
+				r.Set(k, v)
+			}
+		}
+		out.Set(f.Text("id"), r)
+		return nil
+	})
+	return out, err
+}
+
+// saltutilCmdIter does what saltutil.cmd does, and lists the returns, each in a map of
+// its own.
+//
+//	gosalt master1 saltutil.cmd_iter '*' test.ping
+func saltutilCmdIter(ctx context.Context, c *module.Call, a saltutilCmdArgs) ([]any, error) {
+	all, err := saltutilCmd(ctx, c, a)
+	out := []any{}
+	for id, v := range all.Strings() {
+		out = append(out, wire.NewMap(id, v))
+	}
+	return out, err
+}
+
+type saltutilRunnerArgs struct {
+	Name       string    // The runner: "jobs.list_jobs".
+	Arg        any       `default:"None"`               // Its arguments: a list, or one.
+	Kwarg      *wire.Map `default:"None"`               // Its keywords.
+	FullReturn bool      `default:"False"`              // Return what its last event says, rather than its value.
+	Saltenv    string    `arg:"saltenv" default:"base"` // Of no effect.
+	JID        string    `arg:"jid" default:"None"`     // Of no effect.
+	Kwargs     *wire.Map `arg:"**"`                     // More of its keywords.
+}
+
+// saltutilRunner runs a runner of the master that is on this machine, and returns what it
+// returns.
+//
+//	gosalt master1 saltutil.runner jobs.list_jobs
+//	gosalt master1 saltutil.runner test.arg arg="['baz']" kwarg="{'foo': 'bar'}"
+func saltutilRunner(ctx context.Context, c *module.Call, a saltutilRunnerArgs) (any, error) {
+	args, ok := a.Arg.([]any)
+	if !ok && a.Arg != nil {
+		args = []any{a.Arg}
+	}
+	return onMaster(ctx, c, control.OpRunner, "runner.", a.Name, args, keywords(a.Kwarg, a.Kwargs), a.FullReturn)
+}
+
+type saltutilWheelArgs struct {
+	Name   string    // The wheel function: "key.accept".
+	Args   []any     `arg:"*"`  // Its arguments.
+	Kwargs *wire.Map `arg:"**"` // Its keywords.
+}
+
+// saltutilWheel runs a wheel function of the master that is on this machine, and returns
+// what its last event says: return, success, and what was called.
+//
+//	gosalt master1 saltutil.wheel key.accept web1
+//	gosalt master1 saltutil.wheel minions.connected
+func saltutilWheel(ctx context.Context, c *module.Call, a saltutilWheelArgs) (any, error) {
+	return onMaster(ctx, c, control.OpWheel, "wheel.", a.Name, a.Args, keywords(nil, a.Kwargs), true)
+}
+
+// keywords are those of a function, without those that each call has.
+func keywords(given, more *wire.Map) *wire.Map {
+	kw := wire.NewMap()
+	for _, m := range []*wire.Map{given, more} {
+		for k, v := range m.Strings() {
+			if !strings.HasPrefix(k, "__") {
+				kw.Set(k, v)
+			}
+		}
+	}
+	return kw
+}
+
+// onMaster runs a runner or a wheel function.
+func onMaster(ctx context.Context, c *module.Call, op, kind, name string, args []any, kw *wire.Map, full bool) (any, error) {
+	args = append([]any{}, args...)
+	if kw.Len() > 0 {
+		kw.Set("__kwarg__", true)
+		args = append(args, kw)
+	}
+	var result *wire.Map
+	err := askLocalMaster(ctx, c, wire.NewMap("op", op, "fun", name, "arg", args), func(f *wire.Map) error {
+		if f.Text("kind") == control.KindResult {
+			result = f
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	v, _ := result.Get("return")
+	if full {
+		return wire.NewMap("fun", kind+name, "jid", result.Text("jid"), "fun_args", args, "return", v, "success", result.Bool("success")), nil
+	}
+	if result.Int("retcode") != 0 {
+		return nil, module.Failf("%s%s: %s", kind, name, result.Text("error"))
+	}
+	return v, nil
+}
+
+type saltutilMmoduleArgs struct {
+	Saltenv string    `arg:"saltenv"` // Of no effect: the functions are those of this program.
+	Fun     string    // The function.
+	Args    []any     `arg:"*"`  // Its arguments.
+	Kwargs  *wire.Map `arg:"**"` // Its keywords.
+}
+
+// saltutilMmodule runs a function of this minion. In Salt it is loaded from an
+// environment's files first.
+//
+//	gosalt '*' saltutil.mmodule base test.ping
+func saltutilMmodule(ctx context.Context, c *module.Call, a saltutilMmoduleArgs) (any, error) {
+	return c.Call(ctx, a.Fun, a.Args, keywords(nil, a.Kwargs))
+}
+
+// keptInCache is what clear_cache leaves: the jobs that were run, so that none runs
+// twice, and results on their way to the master.
+const keptInCache = "jobs"
+
+// saltutilClearCache removes the files that this minion keeps below its cachedir: those
+// of the file server, modules, the data store. The record of jobs stays, without which a
+// job could run twice.
+//
+//	gosalt '*' saltutil.clear_cache
+func saltutilClearCache(_ context.Context, c *module.Call, _ noArgs) (bool, error) {
+	if c.CacheDir == "" {
+		return false, module.Failf("the minion has no cachedir")
+	}
+	top := c.Host.Path(c.CacheDir)
+	err := filepath.WalkDir(top, func(p string, e fs.DirEntry, err error) error {
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case e.IsDir():
+			if filepath.Dir(p) == filepath.Clean(top) && e.Name() == keptInCache {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if err := os.Remove(p); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return false, module.Failf("%w", err)
+	}
+	return true, nil
+}
+
+type saltutilClearJobCacheArgs struct {
+	Hours float64 `default:"24"` // How old, in hours.
+}
+
+// saltutilClearJobCache removes the results of old jobs that this minion keeps
+// (cache_jobs).
+//
+//	gosalt '*' saltutil.clear_job_cache hours=12
+func saltutilClearJobCache(_ context.Context, c *module.Call, a saltutilClearJobCacheArgs) (bool, error) {
+	dir := jobCacheDir(c)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, module.Failf("%w", err)
+	}
+	before := time.Now().Add(-time.Duration(a.Hours * float64(time.Hour)))
+	for _, e := range entries {
+		info, err := e.Info()
+		if err != nil || !e.IsDir() || !info.ModTime().Before(before) {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return false, module.Failf("%w", err)
+		}
+	}
+	return true, nil
+}
+
+func jobCacheDir(c *module.Call) string { return c.Host.Path(filepath.Join(c.CacheDir, "minion_jobs")) }
+
+// saltutilFindCachedJob returns what this minion returned of a job, where it keeps that
+// (cache_jobs).
+//
+//	gosalt '*' saltutil.find_cached_job 20261122063858048545
+func saltutilFindCachedJob(_ context.Context, c *module.Call, a jobArgs) (any, error) {
+	jid, err := wire.ParseJobID(a.JID)
+	if err != nil {
+		return nil, module.Invalidf("%w", err)
+	}
+	dir := filepath.Join(jobCacheDir(c), string(jid))
+	b, err := os.ReadFile(filepath.Join(dir, "return.p"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !c.Opts.Bool("cache_jobs"):
+		return "Local jobs cache directory not found; you may need to enable cache_jobs on this minion", nil
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Sprintf("Local jobs cache directory %s not found", dir), nil
+	case err != nil:
+		return nil, module.Failf("%w", err)
+	}
+	m, err := wire.DecodeMap(b, wire.Local, wire.Authenticated)
+	if err != nil {
+		return nil, module.Failf("read %s: %w", dir, err)
+	}
+	return m, nil
+}
+
+// saltutilRegenKeys removes the minion's key pair and the keys of its masters. The
+// minion works on with those it has; when it is started again it makes a new pair, which
+// has to be accepted anew, after the old key was deleted on the master.
+//
+//	gosalt '*' saltutil.regen_keys
+func saltutilRegenKeys(_ context.Context, c *module.Call, _ noArgs) (any, error) {
+	dir := c.Opts.Text("pki_dir")
+	if dir == "" {
+		return nil, module.Failf("the minion has no pki_dir")
+	}
+	entries, err := os.ReadDir(c.Host.Path(dir))
+	if err != nil {
+		return nil, module.Failf("%w", err)
+	}
+	for _, e := range entries {
+		if e.Type().IsRegular() {
+			if err := os.Remove(filepath.Join(c.Host.Path(dir), e.Name())); err != nil {
+				return nil, module.Failf("%w", err)
+			}
+		}
+	}
+	c.Log.Warn("the minion's keys are removed: it makes new ones when it is started again")
+	return nil, nil
+}
+
+type saltutilRevokeAuthArgs struct {
+	PreserveMinionCache bool `default:"False"` // Have the master keep what it knows of this minion.
+}
+
+// saltutilRevokeAuth has the master delete this minion's key, as far as its option
+// allow_minion_key_revoke lets it: the minion is cut off, and has to be accepted anew.
+//
+//	gosalt '*' saltutil.revoke_auth
+func saltutilRevokeAuth(ctx context.Context, c *module.Call, a saltutilRevokeAuthArgs) (bool, error) {
+	if c.Master == nil {
+		return false, module.Failf("there is no master that could delete the key")
+	}
+	load := wire.NewMap("cmd", "revoke_auth", "id", minionID(c), "preserve_minion_cache", a.PreserveMinionCache)
+	if err := c.Master.Tell(ctx, load); err != nil {
+		return false, module.Failf("%w", err)
+	}
+	return true, nil
+}
