@@ -88,6 +88,26 @@ func (r *Runner) Run(ctx context.Context, chunks []*wire.Map) *wire.Map {
 	return running
 }
 
+// Only carries out the chunks that are wanted, and before each what it requires.
+func (r *Runner) Only(ctx context.Context, chunks []*wire.Map, wanted func(*wire.Map) bool) *wire.Map {
+	r.index = newIndex(chunks)
+	results := wire.NewMap()
+	for _, low := range chunks {
+		if !wanted(low) || ctx.Err() != nil {
+			continue
+		}
+		if !results.Has(states.Tag(low)) {
+			r.chunk(ctx, low, results, chunks, 0)
+		}
+		clear(r.active)
+	}
+	r.await(results, nil)
+	return results
+}
+
+// Verify says what is wrong with a chunk, in Salt's words; nothing where it can be run.
+func (r *Runner) Verify(low *wire.Map) []string { return r.verify(low) }
+
 // chunks carries out a list of chunks.
 func (r *Runner) chunks(ctx context.Context, chunks []*wire.Map) *wire.Map {
 	results, chunks := r.disabled(chunks)
