@@ -20,6 +20,8 @@ type Plan struct {
 	// Sure says that the changes under test=True are shown with the result True
 	// instead of None. Few of Salt's states do this.
 	Sure bool
+	// Finish words the comment when all steps are done, and some of nested plans failed.
+	Finish func(r *Result)
 
 	result *Result // decided without a step
 	steps  []step
@@ -38,7 +40,8 @@ type Result struct {
 	Comment string
 	Extra   *wire.Map // further keys of Salt's result, as skip_watch; may be nil
 
-	own bool // the step told its changes itself
+	own    bool     // the step told its changes itself
+	failed []string // of nested plans: key, comment, key, comment …
 }
 
 // Do adds a step. changes is how it shows under test=True, and afterwards unless do
@@ -130,6 +133,9 @@ func (p *Plan) settle(ctx context.Context, test bool) *Result {
 			}
 		}
 	}
+	if p.Finish != nil {
+		p.Finish(r)
+	}
 	return r
 }
 
@@ -162,3 +168,37 @@ func (r *Result) toMap(name string, warnings []string) *wire.Map {
 
 // Decision is the result of a decided plan, nil for one that has steps to go.
 func (p *Plan) Decision() *Result { return p.result }
+
+// Nest adds the steps of another plan as one, its changes under a key: the files of a
+// tree, each by its path. Where it fails, the others go on.
+func (p *Plan) Nest(key string, q *Plan) {
+	if q.result == nil && len(q.steps) == 0 {
+		return
+	}
+	changes := wire.NewMap()
+	if c := q.foreseen(); c.Len() > 0 {
+		changes.Set(key, c)
+	}
+	p.Do(changes, func(ctx context.Context, r *Result) error {
+		r.own = true
+		res := q.settle(ctx, false)
+		if res.Changes.Len() > 0 {
+			r.Changes.Set(key, res.Changes)
+		}
+		if res.Result == false {
+			r.Result = false
+			r.failed = append(r.failed, key, res.Comment)
+		}
+		return nil
+	})
+}
+
+// Failures are the keys and comments of the nested plans that failed, one after the other.
+func (r *Result) Failures() []string { return r.failed }
+
+func (p *Plan) foreseen() *wire.Map {
+	if p.result != nil {
+		return p.result.Changes
+	}
+	return p.Changes()
+}

@@ -136,3 +136,20 @@ func TestFileAbsent(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestFileAppend(t *testing.T) {
+	low := statetest.Low
+	m := machine(t)
+	m.Write(t, "/f", "one\n  two  words\n")
+	m.Fine(t, low("file.append", "/f", "text", []any{"two words", "one"}))
+	res := m.Conform(t, low("file.append", "/f", "text", []any{"one", "three\nfour"}))
+	if res.Text("comment") != "Appended 2 lines" || m.Read(t, "/f") != "one\n  two  words\nthree\nfour\n" {
+		t.Errorf("%v, %q", res, m.Read(t, "/f"))
+	}
+	m.Conform(t, low("file.prepend", "/f", "text", "zero"))
+	if m.Read(t, "/f") != "zero\none\n  two  words\nthree\nfour\n" {
+		t.Errorf("%q", m.Read(t, "/f"))
+	}
+	m.Conform(t, low("file.append", "/d/f", "text", "x", "makedirs", true))
+	m.Fails(t, low("file.append", "/e/f", "text", "x"))
+}
