@@ -21,12 +21,8 @@ import (
 	"github.com/gosalt/gosalt/states/run"
 )
 
-// The exit codes of jobs that run states (salt.defaults.exitcodes).
-const (
-	retcodeCompile = 1 // the states cannot be compiled, or may not be run now
-	retcodeState   = 2 // a state failed
-	retcodePillar  = 5 // the pillar cannot be rendered
-)
+// exitState is the exit code of a job in which a state failed (salt.defaults.exitcodes).
+const exitState = 2
 
 // stateFunctions are the state functions, made once.
 var stateFunctions = sync.OnceValue(statemodules.New)
@@ -71,7 +67,7 @@ type stateRun struct {
 func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRun, any, error) {
 	r := &stateRun{c: c, o: o, opts: c.Opts.Clone()}
 	if conflict, err := r.waitTurn(ctx); err != nil || conflict != nil {
-		c.SetRetcode(retcodeCompile)
+		c.SetRetcode(exitCompile)
 		return nil, conflict, err
 	}
 	if o.Pillar != nil && o.PillarEnc == nil {
@@ -113,7 +109,7 @@ func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRu
 		}
 	}
 	if errs := r.pillar.List("_errors"); len(errs) > 0 && !o.Force {
-		c.SetRetcode(retcodePillar)
+		c.SetRetcode(exitPillar)
 		return nil, append([]any{"Pillar failed to render with the following messages:"}, errs...), nil
 	}
 	return r, nil, nil
@@ -191,12 +187,12 @@ func runningStates(jobs []*wire.Map) []any {
 
 // compiler makes a compiler for this run.
 func (r *stateRun) compiler(ctx context.Context) (*compile.Compiler, error) {
-	files, err := fileServer(r.c)
-	if err != nil {
+	if _, err := fileServer(r.c); err != nil {
 		return nil, err
 	}
-	return compile.New(ctx, compile.Config{ID: r.opts.Text("id"), Opts: r.opts, Grains: r.c.Grains(), Pillar: r.pillar,
-		Files: files, Functions: templateFunctions{r.call()}, Log: r.c.Log})
+	cfg := compile.FromCall(r.call(), compile.CallOptions{})
+	cfg.ConfigDefaults = configDefaults()
+	return compile.New(ctx, cfg)
 }
 
 // call is the call that templates and states make theirs in: with the pillar and the
@@ -216,7 +212,7 @@ func (r *stateRun) high(ctx context.Context, comp *compile.Compiler, matches *co
 		return nil, nil, err
 	}
 	if len(errs) > 0 {
-		r.c.SetRetcode(retcodeCompile)
+		r.c.SetRetcode(exitCompile)
 		return nil, errs.Texts(), nil
 	}
 	excludeIDs(high, exclude)
@@ -241,29 +237,10 @@ func excludeIDs(high *py.Dict, exclude any) {
 	high.SetStr("__exclude__", py.NewList(items...))
 }
 
-// splitInput is a list of names: a list, or a text with commas.
-func splitInput(v any) []string {
-	var out []string
-	switch v := v.(type) {
-	case nil:
-	case []any:
-		for _, e := range v {
-			out = append(out, pytext.Str(e))
-		}
-	default:
-		for _, s := range strings.Split(pytext.Str(v), ",") {
-			if s = strings.TrimSpace(s); s != "" {
-				out = append(out, s)
-			}
-		}
-	}
-	return out
-}
-
 // low makes the chunks of high data. A second value that is not nil is the answer.
 func (r *stateRun) low(ctx context.Context, comp *compile.Compiler, high *py.Dict) ([]*wire.Map, any, error) {
 	if errs := comp.High(high); len(errs) > 0 {
-		r.c.SetRetcode(retcodeCompile)
+		r.c.SetRetcode(exitCompile)
 		return nil, errs.Texts(), nil
 	}
 	var low []*wire.Map
@@ -364,7 +341,7 @@ func (r *stateRun) finish(results *wire.Map) *wire.Map {
 	for _, v := range results.Strings() {
 		if m, ok := v.(*wire.Map); ok {
 			if res, _ := m.Get("result"); res == false {
-				r.c.SetRetcode(retcodeState)
+				r.c.SetRetcode(exitState)
 			}
 		}
 	}
@@ -397,7 +374,7 @@ func (r *stateRun) runHigh(ctx context.Context, comp *compile.Compiler, high *py
 
 // noStates is the answer where nothing is assigned to this minion.
 func (r *stateRun) noStates(comment string) *wire.Map {
-	r.c.SetRetcode(retcodeState)
+	r.c.SetRetcode(exitState)
 	return wire.NewMap("no_|-states_|-states_|-None", wire.NewMap("result", false, "comment", comment, "name", "No States", "changes", wire.NewMap(), "__run_num__", int64(0)))
 }
 

@@ -121,7 +121,7 @@ func applySLS(ctx context.Context, c *module.Call, a *stateApplyArgs) (any, erro
 	}
 	mods := splitInput(a.Mods)
 	if off := disabledStates(c, mods); len(off) > 0 {
-		c.SetRetcode(retcodeCompile)
+		c.SetRetcode(exitCompile)
 		return off, nil
 	}
 	comp, high, answer, err := r.compileSLS(ctx, mods, a.Exclude)
@@ -176,7 +176,7 @@ func applyTop(ctx context.Context, c *module.Call, a *stateApplyArgs, topfn stri
 		return nil, stateError(err)
 	}
 	if len(errs) > 0 {
-		c.SetRetcode(retcodeCompile)
+		c.SetRetcode(exitCompile)
 		return errs.Texts(), nil
 	}
 	limit(matches, splitInput(a.Whitelist))
@@ -270,7 +270,7 @@ func stateSingle(ctx context.Context, c *module.Call, a stateSingleArgs) (any, e
 	}
 	mod, fun, ok := strings.Cut(a.Fun, ".")
 	if !ok {
-		c.SetRetcode(retcodeCompile)
+		c.SetRetcode(exitCompile)
 		return "Invalid function passed", nil
 	}
 	low := wire.NewMap()
@@ -289,7 +289,7 @@ func stateSingle(ctx context.Context, c *module.Call, a stateSingleArgs) (any, e
 func (r *stateRun) one(ctx context.Context, low *wire.Map) (any, error) {
 	runner := r.runner(r.opts)
 	if wrong := runner.Verify(low); len(wrong) > 0 {
-		r.c.SetRetcode(retcodeCompile)
+		r.c.SetRetcode(exitCompile)
 		out := make([]any, len(wrong))
 		for i, w := range wrong {
 			out[i] = w
@@ -384,7 +384,7 @@ func stateTemplate(ctx context.Context, c *module.Call, a stateTemplateArgs) (an
 		return nil, stateError(err)
 	}
 	if len(errs) > 0 {
-		c.SetRetcode(retcodeCompile)
+		c.SetRetcode(exitCompile)
 		return errs.Texts(), nil
 	}
 	return r.runHigh(ctx, comp, high)
@@ -414,7 +414,7 @@ func stateTemplateStr(ctx context.Context, c *module.Call, a stateTemplateStrArg
 		return nil, stateError(err)
 	}
 	if len(errs) > 0 {
-		c.SetRetcode(retcodeCompile)
+		c.SetRetcode(exitCompile)
 		return errs.Texts(), nil
 	}
 	return r.runHigh(ctx, comp, high)
