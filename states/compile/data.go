@@ -133,3 +133,25 @@ func texts(v py.Value) []string {
 	}
 	return out
 }
+
+// keywords are the arguments of states that the compiler and the runner take for
+// themselves.
+var keywords = func() map[string]bool {
+	m := map[string]bool{}
+	for _, k := range strings.Fields(`onchanges_in onfail_in prereq_in watch_in require_in listen_in use use_in
+		fun state check_cmd cmd_opts_exclude failhard onlyif unless creates retry order parallel reload_modules
+		reload_grains reload_pillar runas runas_password fire_event saltenv umask name names name_order aggregate
+		onlyif_env timeout`) {
+		m[k] = true
+	}
+	for _, k := range requisites {
+		m[k] = true
+	}
+	return m
+}()
+
+// Keyword tells whether every state has an argument of that name.
+func Keyword(name string) bool { return keywords[name] || internal(name) }
+
+// Requisites are the arguments that name states which a state depends on.
+func Requisites() []string { return requisites }

@@ -106,7 +106,8 @@ func (c *Compiler) note(doc *saltyaml.Document, base Place) {
 			}
 			key.state, _, _ = strings.Cut(s, ".")
 		}
-		if _, ok := c.places[key]; !ok {
+		_, ok = c.places[key]
+		if statement := id == "include" || id == "extend" || id == "exclude"; !ok || statement { // statements are of the last SLS
 			p := base
 			p.Line, p.Column = at.Line, at.Column
 			c.places[key] = p

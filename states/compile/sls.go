@@ -158,8 +158,9 @@ func (c *Compiler) renderFile(ctx context.Context, f *file, sls, env string, mod
 	c.takeExtend(state, sls, env, &errs)
 	c.takeExclude(state, sls, &errs)
 	c.declare(state, sls, env, &errs)
+	at = c.At("include", "")
 	for _, inc := range include {
-		if err := c.include(ctx, state, f, inc, sls, env, mods, matches, &errs); err != nil {
+		if err := c.include(ctx, state, f, at, inc, sls, env, mods, matches, &errs); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -168,8 +169,10 @@ func (c *Compiler) renderFile(ctx context.Context, f *file, sls, env string, mod
 }
 
 // include renders what one entry of an include statement names, and merges it.
-func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, inc py.Value, sls, env string, mods map[string]bool, matches *Matches, errs *Errors) error {
-	fail := func(format string, args ...any) { c.add(errs, "include", "", format, args...) }
+func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, at Place, inc py.Value, sls, env string, mods map[string]bool, matches *Matches, errs *Errors) error {
+	fail := func(format string, args ...any) {
+		*errs = append(*errs, &Error{Msg: fmt.Sprintf(format, args...), At: at})
+	}
 	envKey, val := env, inc
 	if d, ok := inc.(*py.Dict); ok {
 		k, v := popLast(d)
@@ -231,6 +234,11 @@ func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, inc py.
 		}
 		if next.Len() > 0 {
 			c.merge(state, next, errs)
+		}
+		for _, e := range more {
+			if e.At.File == "" && e.Err == nil {
+				e.At = at // of an SLS that is not there
+			}
 		}
 		*errs = append(*errs, more...)
 	}
