@@ -3,6 +3,7 @@
 // the files that templates become.
 //
 //	go run ./internal/formulas -expected DIR [-write docs/formulas.md] FOLDER
+//	go run ./internal/formulas -expected DIR -bench apache-formula/example/apache FOLDER
 //
 // FOLDER holds each formula at the commit that its recording names, in a folder of its
 // name. DIR holds the recordings, a file each; see recording.go for their form.
@@ -24,6 +25,7 @@ func main() {
 	write := flag.String("write", "", "file to write the table to")
 	only := flag.String("only", "", "names of formulas, with commas between them")
 	verbose := flag.Bool("v", false, "show each difference")
+	bench := flag.String("bench", "", "FORMULA/SCENARIO/SLS to be compiled 50 times and measured, in place of comparing")
 	flag.Parse()
 	if flag.NArg() != 1 || *expected == "" {
 		flag.Usage()
@@ -31,6 +33,18 @@ func main() {
 	}
 	if *grains == "" {
 		*grains = filepath.Join(filepath.Dir(filepath.Clean(*expected)), "grains-debian12.json")
+	}
+	if *bench != "" {
+		parts := strings.Split(*bench, "/")
+		if len(parts) != 3 {
+			flag.Usage()
+			os.Exit(2)
+		}
+		if err := measure(flag.Arg(0), *expected, *grains, parts[0], parts[1], parts[2], 50); err != nil {
+			fmt.Fprintln(os.Stderr, "formulas:", err)
+			os.Exit(1)
+		}
+		return
 	}
 	if err := run(flag.Arg(0), *expected, *grains, *write, *only, *verbose); err != nil {
 		fmt.Fprintln(os.Stderr, "formulas:", err)

@@ -81,7 +81,7 @@ func addSerializers(t table) {
 		} else if err != nil {
 			return nil, err
 		}
-		v, err := saltyaml.LoadYAML(text)
+		v, err := loadYAML(text)
 		if err != nil {
 			return nil, &py.Error{Type: "TemplateRuntimeError", Msg: err.Error(), Err: err}
 		}
