@@ -33,11 +33,12 @@ var layers = map[string]struct {
 	"master/eauth":      {[]string{"internal", "protocol"}, "likewise"},
 	"master/events":     {[]string{"internal", "protocol"}, "likewise"},
 	"master/files":      {[]string{"master/files", "internal", "protocol"}, "likewise"},
+	"master/pillar":     {[]string{"internal", "protocol"}, "likewise"},
 	"master/runners":    {[]string{"master/jobs", "master/events", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
 	"minion/modules":    {[]string{"internal", "protocol", "jinja", "states", "minion/grains", "minion/schedule"}, "functions get what they may touch in their Call; of grains and schedule they know the forms; state.* compiles states"},
 	"minion/schedule":   {[]string{"internal", "protocol"}, "knows the clock, and not what a minion does"},
-	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol", "minion/modules", "minion/grains"}, "wires the control side, where a runner (salt.cmd) may run a minion's function on the master's machine"},
+	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol", "minion/modules", "minion/grains"}, "wires the control side, where a runner (salt.cmd) may run a minion's function on the master's machine, and templates of pillars call them"},
 	"cmd/gosalt-minion": {[]string{"cli", "minion", "internal", "protocol"}, "wires the machine side"},
 }
 

@@ -24,6 +24,7 @@ type CallOptions struct {
 	Local              bool     // --local
 	FileRoot           string   // --file-root, absolute
 	PillarRoot         string   // --pillar-root, absolute
+	ShowSecrets        bool     // --show-secrets
 	StatesDir          string   // --states-dir, absolute
 	RetcodePassthrough bool     // --retcode-passthrough
 	PrintMetadata      bool     // --metadata
@@ -122,6 +123,8 @@ func newCall(io IO) *CallOptions {
 			Help("Show with the result how it came about: function, arguments, job id, return code, outputter."),
 		optparse.Text(&o.metadata, "metadata", "--set-metadata").Metavar("METADATA").
 			Help("Data kept with the job, in YAML, by which jobs can be found."),
+		optparse.Flag(&o.ShowSecrets, "show_secrets", "--show-secrets").
+			Help("Show what was encrypted in the pillar, which is hidden otherwise. The master still gets it hidden. gosalt's own."),
 		optparse.Text(&o.ID, "id", "--id").
 			Help("Minion id to use. Default: the configuration's."),
 		optparse.Flag(&o.SkipGrains, "skip_grains", "--skip-grains").

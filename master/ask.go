@@ -16,6 +16,8 @@ type runnerMaster struct{ m *Master }
 
 func (r runnerMaster) ID() string { return r.m.cfg.ID }
 
+func (r runnerMaster) Pillars() runners.Pillars { return r.m.pillars }
+
 func (r runnerMaster) Jobs() jobs.Store { return r.m.store }
 
 func (r runnerMaster) Accepted() ([]wire.MinionID, error) { return r.m.keys.List(keys.Accepted) }

@@ -29,6 +29,7 @@ import (
 	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/master/keys"
+	masterpillar "github.com/gosalt/gosalt/master/pillar"
 	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/transport"
@@ -49,8 +50,8 @@ type Config struct {
 	// Open makes the ports; nil listens on TCP as the configuration says. trusted and
 	// log are for the ports' limits.
 	Open func(trusted func(netip.Addr) int) (Transport, error)
-	// Functions are those of a minion, for who runs one on the master's own machine; nil:
-	// there are none. Grains are those of this machine.
+	// Functions are those of a minion, for who runs one on the master's own machine, and
+	// for templates of pillars; nil: there are none. Grains are those of this machine.
 	Functions func() *module.Registry
 	Grains    func() *wire.Map
 	// Ready is called when the master answers on its ports and its control socket; may be nil.
@@ -74,6 +75,7 @@ type Master struct {
 	presence    *presence
 	minions     *minionData
 	files       *files.Files
+	pillars     *masterpillar.Service
 	opts        func() *wire.Map // the configuration by Salt's names; read only
 	replays     *replayGuard
 	limits      limits
@@ -151,6 +153,13 @@ func New(cfg Config) (m *Master, err error) {
 	}
 	m.minions = &minionData{store: m.store, keys: m.keys, off: !cfg.MinionDataCache, mineLocks: newMineLocks()}
 	m.opts = sync.OnceValue(cfg.Opts)
+	pc := masterpillar.Config{Master: cfg.Master, Log: cfg.Log.With("part", "pillar")}
+	if cfg.Functions != nil {
+		pc.Functions = cfg.Functions()
+	}
+	if m.pillars, err = masterpillar.New(pc); err != nil {
+		return nil, err
+	}
 	if m.files, err = files.New(files.Config{Master: cfg.Master, Log: cfg.Log.With("part", "files"), Event: m.fileEvent}); err != nil {
 		return nil, err
 	}

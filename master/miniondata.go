@@ -26,7 +26,7 @@ type minionData struct {
 	topics map[string]wire.MinionID
 }
 
-// set keeps a minion's grains and pillar.
+// set keeps a minion's grains and pillar; a pillar that is nil stays as it was.
 func (d *minionData) set(ctx context.Context, id wire.MinionID, grains, pillar *wire.Map) error {
 	if d.off || grains == nil {
 		return nil
@@ -35,9 +35,11 @@ func (d *minionData) set(ctx context.Context, id wire.MinionID, grains, pillar *
 	if err != nil {
 		return fmt.Errorf("keep grains of %s: %w", id, err)
 	}
-	p, err := wire.Encode(pillar, wire.Local)
-	if err != nil {
-		return fmt.Errorf("keep pillar of %s: %w", id, err)
+	var p []byte
+	if pillar != nil {
+		if p, err = wire.Encode(pillar, wire.Local); err != nil {
+			return fmt.Errorf("keep pillar of %s: %w", id, err)
+		}
 	}
 	if err := d.store.SetMinionData(ctx, jobs.MinionData{ID: id, Grains: g, Pillar: p, Updated: time.Now()}); err != nil {
 		return fmt.Errorf("keep grains and pillar of %s: %w", id, err)

@@ -7,8 +7,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/pillar"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
+	masterpillar "github.com/gosalt/gosalt/master/pillar"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -156,15 +158,32 @@ func (m *Master) handleSharedKey(context.Context, *minionRequest) (any, error) {
 	return (&wire.SharedKeyReply{AES: m.shared.current().Reveal()}).ToMap(), nil
 }
 
-// handlePillar stores the grains that came with the request and answers with the
-// minion's pillar, sealed for it alone.
+// handlePillar compiles the minion's pillar with the grains that came with the request,
+// and answers with it, sealed for the minion alone. Both are kept, as what targets and
+// runners go by: of the pillar without what was encrypted.
 func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, error) {
 	req, err := wire.PillarRequestFromMap(from.Load)
 	if err != nil {
 		return nil, err
 	}
-	pillar := wire.NewMap()
-	if err := m.minions.set(ctx, from.ID, req.Grains, pillar); err != nil {
+	if req.Grains != nil {
+		req.Grains.Set("id", string(from.ID)) // whoever asks is who it is
+	}
+	ext, _ := from.Load.Get("ext")
+	res, err := m.pillars.Compile(ctx, &pillar.Request{ID: from.ID, Grains: req.Grains, Saltenv: req.Saltenv, Pillarenv: req.Pillarenv,
+		Override: req.PillarOverride, Extra: req.ExtraMinionData, Ext: ext}, req.CleanCache)
+	if errors.Is(err, masterpillar.ErrBusy) {
+		return nil, &wire.Error{Kind: wire.Busy, Op: wire.CmdPillar, Msg: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	// What one call lays over the pillar is not the minion's pillar.
+	var kept *wire.Map
+	if req.PillarOverride.Len() == 0 && ext == nil {
+		kept = res.Secrets.Value(res.Pillar).(*wire.Map)
+	}
+	if err := m.minions.set(ctx, from.ID, req.Grains, kept); err != nil {
 		return nil, err
 	}
 	m.bus.Publish(events.MinionRefresh(from.ID), wire.NewMap("Minion data cache refresh", string(from.ID)))
@@ -177,7 +196,11 @@ func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, er
 	if !okEnc || !okSig {
 		return nil, &wire.Error{Kind: wire.Malformed, Op: wire.CmdPillar, Msg: fmt.Sprintf("enc_algo %.40q or sig_algo %.40q is not known", from.EncAlgo, from.SigAlgo)}
 	}
-	from.reply, err = seal.SealPillar(pub, enc, m.own.Key, sig, from.Nonce, pillar)
+	data := &wire.PillarData{Pillar: res.Pillar, Nonce: from.Nonce}
+	if from.Gosalt {
+		data.Secrets = res.Secrets.Texts()
+	}
+	from.reply, err = seal.SealPillarData(pub, enc, m.own.Key, sig, data)
 	return nil, err
 }
 

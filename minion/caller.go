@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -28,7 +29,9 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
-	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx, opts: sync.OnceValue(cfg.Opts)}
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx, opts: sync.OnceValue(cfg.Opts), local: local, secrets: secret.New()}
+	cfg.Log = m.hideSecrets(cfg.Log)
+	m.log, m.cfg.Log = cfg.Log, cfg.Log
 	m.explainExtmods()
 	c := &Caller{m: m}
 	if err := m.openFiles(local); err != nil {
@@ -52,7 +55,7 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.grains = m.Grains
+		l.grains, l.secrets = m.Grains, m.secrets
 		m.links = []*link{l}
 		if _, err = l.signIn(ctx, nil, true); err == nil {
 			err = m.fetchPillar(ctx, l)
@@ -86,6 +89,7 @@ type Call struct {
 	Executors    any // as in module_executors; nil: the configuration's
 	ExecutorOpts *wire.Map
 	Quiet        bool // do not tell the master what came out
+	ShowSecrets  bool // leave what was encrypted in the pillar in the result, for who called
 }
 
 // Result is what came out of a call.
@@ -100,10 +104,14 @@ func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
 	job.Pub = wire.NewMap("fun", call.Fun, "pid", int64(os.Getpid()), "jid", string(job.ID), "tgt", "salt-call")
 	mc := c.m.call(job)
 	res := Result{Result: c.m.execute(ctx, mc, executorNames(call.Executors), call.ExecutorOpts, call.Fun, call.Args, true), JID: job.ID}
+	public := c.m.hide(res.Result)
+	if !call.ShowSecrets {
+		res.Result = public
+	}
 	if c.link == nil || call.Quiet || ctx.Err() != nil {
 		return res, nil
 	}
-	ret := (&wire.Return{JID: job.ID, ID: c.m.id, Fun: call.Fun, FunArgs: call.Args, Return: res.Return,
+	ret := (&wire.Return{JID: job.ID, ID: c.m.id, Fun: call.Fun, FunArgs: call.Args, Return: public.Return,
 		Retcode: int64(res.Retcode), Success: res.Success, Out: res.Out, User: job.User}).ToMap()
 	if call.Metadata != nil {
 		ret.Set("metadata", call.Metadata)

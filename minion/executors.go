@@ -237,9 +237,10 @@ func argWord(v any) (string, error) {
 	return word, nil
 }
 
-// executeJob runs a function of a job by the executors that the job names.
+// executeJob runs a function of a job by the executors that the job names. What was
+// encrypted in the pillar is not in the result.
 func (m *Minion) executeJob(ctx context.Context, c *module.Call, job *wire.Job, fun string, args []any) module.Result {
-	return m.execute(ctx, c, job.ModuleExecutors, job.ExecutorOpts, fun, args, false)
+	return m.hide(m.execute(ctx, c, job.ModuleExecutors, job.ExecutorOpts, fun, args, false))
 }
 
 // executorNames reads a list of executors as a command line gives it: one name, or a

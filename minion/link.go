@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -52,6 +53,7 @@ type link struct {
 	enc     seal.Algorithm
 	sig     seal.Algorithm
 	grains  func() *wire.Map // for autosign_grains
+	secrets *secret.Set      // what events must not hold
 
 	requests transport.Requester // for everything but sign-ins and files
 	files    *fileConn
@@ -314,9 +316,9 @@ func (l *link) do(ctx context.Context, load *wire.Map) (any, error) {
 }
 
 // pillar asks for the minion's pillar.
-func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.Map, error) {
+func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.PillarData, error) {
 	v, err := l.request(ctx, req.ToMap(), func(body []byte, c *credentials, nonce string) (any, error) {
-		p, err := seal.OpenPillar(body, l.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
+		p, err := seal.OpenPillarData(body, l.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
 		if err == nil {
 			return p, nil
 		}
@@ -328,8 +330,29 @@ func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.Map, 
 		}
 		return nil, err
 	})
-	p, _ := v.(*wire.Map)
-	return p, err
+	if err != nil {
+		return nil, err
+	}
+	data, ok := v.(*wire.PillarData)
+	if !ok {
+		return nil, fmt.Errorf("answer of the master to %s: a pillar is expected, got %T", wire.CmdPillar, v)
+	}
+	return data, nil
+}
+
+// public is a load without the secrets of the pillar, where others get to see it: events.
+// Results went through Minion.hide before they were written down.
+func (l *link) public(load *wire.Map) *wire.Map {
+	if load.Text("cmd") != wire.CmdMinionEvent || l.secrets.Len() == 0 {
+		return load
+	}
+	out := load.Clone()
+	for _, k := range []string{"data", "events"} {
+		if v, ok := out.Get(k); ok {
+			out.Set(k, l.secrets.Value(v))
+		}
+	}
+	return out
 }
 
 func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *credentials, string) (any, error)) (any, error) {
@@ -351,9 +374,9 @@ func (l *link) requestOn(ctx context.Context, conn transport.Requester, load *wi
 			}
 		}
 		nonce := seal.NewNonce()
-		out := load
+		out := l.public(load)
 		if c.gosalt {
-			out = load.Clone()
+			out = out.Clone()
 			out.Set("gosalt", int64(wire.Version))
 		}
 		body, err := seal.SealRequest(c.session, l.id, tok, l.enc, l.sig, nonce, now(), out)

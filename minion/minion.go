@@ -23,6 +23,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/journal"
 	"github.com/gosalt/gosalt/minion/modules"
@@ -64,6 +65,10 @@ type Minion struct {
 	ctx        context.Context // Run's: jobs outlive a connection
 	background sync.WaitGroup  // what was started on the side
 
+	local     bool        // gosalt-call without a master
+	secrets   *secret.Set // what was encrypted in the pillar, this one and those before it
+	compiling sync.Mutex
+
 	mu     sync.Mutex
 	grains *wire.Map
 	pillar *wire.Map
@@ -77,7 +82,9 @@ func New(cfg Config) (*Minion, error) {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
 	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1), greeted: make(chan struct{}),
-		opts: sync.OnceValue(cfg.Opts), ctx: context.Background()}
+		opts: sync.OnceValue(cfg.Opts), ctx: context.Background(), secrets: secret.New()}
+	cfg.Log = m.hideSecrets(cfg.Log)
+	m.log, m.cfg.Log = cfg.Log, cfg.Log
 	if err := m.openFiles(cfg.MasterType == "disable"); err != nil {
 		return nil, err
 	}
@@ -96,7 +103,7 @@ func New(cfg Config) (*Minion, error) {
 		if err != nil {
 			return nil, err
 		}
-		l.grains = m.Grains
+		l.grains, l.secrets = m.Grains, m.secrets
 		m.links = append(m.links, l)
 	}
 	if m.journal, err = journal.Open(filepath.Join(cfg.CacheDir, "jobs"), journal.Options{
@@ -141,25 +148,6 @@ func (m *Minion) Grains() *wire.Map {
 	return m.grains
 }
 
-// Pillar is what the master told this minion alone; read only.
-func (m *Minion) Pillar() *wire.Map {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.pillar == nil {
-		return wire.NewMap()
-	}
-	return m.pillar
-}
-
-func (m *Minion) setPillar(p *wire.Map) {
-	m.mu.Lock()
-	m.pillar = p
-	m.mu.Unlock()
-	if m.schedule != nil {
-		m.schedule.SetPillar(p.Map("schedule"))
-	}
-}
-
 // refresh carries out what a function asks of the minion.
 func (m *Minion) refresh(ctx context.Context, what string) error {
 	switch what {
@@ -170,34 +158,17 @@ func (m *Minion) refresh(ctx context.Context, what string) error {
 		m.Grains()
 		return nil
 	case "pillar":
-		for _, l := range m.links {
-			if l.current() == nil {
-				continue
-			}
-			if err := m.fetchPillar(ctx, l); err != nil {
-				return err
-			}
-		}
-		return nil
+		return m.refreshPillar(ctx, true)
 	default: // modules are compiled in
 		return nil
 	}
 }
 
-// fetchPillar gets the pillar of a master and brings it this minion's grains.
-func (m *Minion) fetchPillar(ctx context.Context, l *link) error {
-	p, err := l.pillar(ctx, &wire.PillarRequest{ID: m.id, Grains: m.Grains(), Saltenv: m.cfg.SaltEnv, Pillarenv: m.cfg.PillarEnv, Ver: "2"})
-	if err != nil {
-		return err
-	}
-	m.setPillar(p)
-	return nil
-}
-
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
 	c := &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
-		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh}
+		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh,
+		CompilePillar: m.compilePillar}
 	if m.schedule != nil {
 		c.Schedule = m.manageHere
 	} else if strings.HasPrefix(job.Fun, "schedule.") && m.minionRuns(m.ctx) {

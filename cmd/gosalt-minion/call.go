@@ -45,6 +45,12 @@ func callMain(name string, args []string) int {
 		return io.Fail(err)
 	}
 	local := o.Local || cfg.FileClient == "local"
+	if o.PillarRoot != "" {
+		cfg.PillarRoots = map[string][]string{"base": {o.PillarRoot}}
+		if found, err := filepath.Glob(o.PillarRoot); err == nil && strings.ContainsAny(o.PillarRoot, "*?[") {
+			cfg.PillarRoots["base"] = found
+		}
+	}
 	if o.Master != "" {
 		cfg.Master = strings.Split(o.Master, ",")
 	}
@@ -84,7 +90,7 @@ func callMain(name string, args []string) int {
 			}
 			defer c.Close()
 			r, err := c.Run(ctx, minion.Call{Fun: o.Fun, Args: o.Args, Metadata: o.Metadata, Returner: o.Returner, Quiet: o.NoReturnEvent,
-				Executors: o.ModuleExecutors, ExecutorOpts: executorOpts})
+				Executors: o.ModuleExecutors, ExecutorOpts: executorOpts, ShowSecrets: o.ShowSecrets})
 			return cli.CallResult{Result: r.Result, JID: r.JID, ID: cfg.ID, Ran: true}, err
 		},
 		Grains: func() (*wire.Map, error) {

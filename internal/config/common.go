@@ -203,8 +203,7 @@ type Common struct {
 	// bytes.
 	FileBufferSize Bytes `yaml:"file_buffer_size"` // 1048576, 262144
 
-	// PillarRoots are the directories of each environment's pillar.
-	PillarRoots map[string][]string `yaml:"pillar_roots"` // base: [/srv/pillar, /srv/spm/pillar]
+	Pillar
 
 	// Schedule is jobs that run by time, as Salt's option has them.
 	Schedule *wire.Map `yaml:"schedule"` // none

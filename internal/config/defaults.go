@@ -14,6 +14,8 @@ func DefaultMaster() *Master {
 	return &Master{
 		Common: common("master", "local", func(c *Common) {
 			c.LogFile, c.PIDFile = "/var/log/salt/master", "/var/run/salt-master.pid"
+			on := true
+			c.ExtPillar, c.PillarSafeRenderError = []any{}, &on
 			c.FileBufferSize = 1 << 20
 		}),
 		PublishPort: 4505, RetPort: 4506, WorkerThreads: 5, ZMQBacklog: 1000, PubHWM: 1000,
@@ -79,8 +81,8 @@ func common(side, fileClient string, more func(*Common)) Common {
 		PublisherACL: wire.NewMap(), PublisherACLBlacklist: wire.NewMap(), FileClient: fileClient,
 		FileRoots:                map[string][]string{"base": {"/srv/salt", "/srv/spm/salt"}},
 		FileserverFollowsymlinks: true, FileserverListCacheTime: time.Second,
-		PillarRoots: map[string][]string{"base": {"/srv/pillar", "/srv/spm/pillar"}},
-		Schedule:    wire.NewMap(), Raw: wire.NewMap(),
+		Pillar:   defaultPillar(),
+		Schedule: wire.NewMap(), Raw: wire.NewMap(),
 	}
 	more(&c)
 	return c
@@ -88,9 +90,13 @@ func common(side, fileClient string, more func(*Common)) Common {
 
 // deliberate are the options whose default is not Salt's, with the reason.
 var deliberate = map[string]string{
-	"master:request_server_ttl": "300: a recorded request must not work for ever",
-	"minion:sign_pub_messages":  "True: without it any other minion could forge a job",
-	"minion:recon_max":          "30000: waits are spread with full jitter from 1 s to 30 s",
+	"master:request_server_ttl":       "300: a recorded request must not work for ever",
+	"minion:sign_pub_messages":        "True: without it any other minion could forge a job",
+	"master:gpg_decrypt_must_succeed": "True: a password must not be replaced by its encrypted text",
+	"minion:gpg_decrypt_must_succeed": "True: likewise",
+	"master:decrypt_pillar_renderers": "[gpg, age]: Salt has no age",
+	"minion:decrypt_pillar_renderers": "[gpg, age]: likewise",
+	"minion:recon_max":                "30000: waits are spread with full jitter from 1 s to 30 s",
 }
 
 // currentUser is the name of the account this process runs under, its number where

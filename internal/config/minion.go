@@ -282,8 +282,13 @@ type Minion struct {
 	// SaltEnv is the environment of states.
 	SaltEnv string `yaml:"saltenv"` // none
 
-	// PillarEnv is the environment of the pillar.
-	PillarEnv string `yaml:"pillarenv"` // none
+	// MinionPillarCache keeps a copy of the pillar in the cachedir, where programs of this
+	// machine can read it. gosalt's never holds what was encrypted.
+	MinionPillarCache bool `yaml:"minion_pillar_cache"` // False
+
+	// PassToExtPillars are keys of this configuration that are sent to the master's
+	// ext_pillar, a list such as [site, owner:name].
+	PassToExtPillars any `yaml:"pass_to_ext_pillars"` // none
 
 	// FIPSMode refuses SHA-1.
 	FIPSMode bool `yaml:"fips_mode"` // False

@@ -44,6 +44,9 @@ type Call struct {
 	CacheDir string
 	// OnProgress is told of output while the function still runs; nil drops it.
 	OnProgress func(v any)
+	// CompilePillar has the pillar compiled anew, by the master or, without one, here. Nil
+	// where there is no minion.
+	CompilePillar func(ctx context.Context, q PillarQuery) (*wire.Map, error)
 	// Refresh carries out what a function asks of the minion itself: "grains",
 	// "pillar" or "modules" are read anew. Nil where nothing is kept.
 	Refresh func(ctx context.Context, what string) error
@@ -63,6 +66,14 @@ type shared struct {
 	mu      sync.Mutex
 	retcode int
 	values  map[string]any
+}
+
+// PillarQuery says which pillar is to be compiled.
+type PillarQuery struct {
+	Saltenv, Pillarenv string    // "" for none
+	Override           *wire.Map // laid over it
+	Ext                any       // an ext_pillar that is asked for
+	Fresh              bool      // not one that the master keeps (pillar_cache)
 }
 
 // A Job is what a function may know of the job that runs it.

@@ -86,6 +86,15 @@ type Result struct {
 	Parts []Part
 }
 
+// WithOverride lays the values of a call over a pillar that was compiled without them.
+func (c *Compiler) WithOverride(res *Result, req *Request) *Result {
+	if req.Override.Len() == 0 {
+		return res
+	}
+	run := c.start(context.Background(), req)
+	return &Result{Pillar: run.lay(res.Pillar, req.Override, "the values of the call (pillar=)"), Errors: res.Errors, Secrets: res.Secrets}
+}
+
 // compilation is one run.
 type compilation struct {
 	*Compiler

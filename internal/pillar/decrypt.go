@@ -4,15 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/decrypt"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
+
+// Decrypter opens encrypted values as the options of either side say.
+func Decrypter(cfg config.Common, log *slog.Logger) *decrypt.Decrypter {
+	o := decrypt.Options{GPGDir: cfg.GPGKeyDir, AgeFiles: cfg.AgeIdentityFile, Lenient: !cfg.GPGDecryptMustSucceed, Log: log}
+	if o.GPGDir == "" {
+		o.GPGDir = filepath.Join(filepath.Dir(cfg.ConfFile), "gpgkeys")
+	}
+	if cfg.GPGCache {
+		o.Keep = cfg.GPGCacheTTL
+	}
+	return decrypt.New(o)
+}
 
 // decrypters are the renderers gpg and age.
 func (run *compilation) decrypters() map[string]render.Extra {

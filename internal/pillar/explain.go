@@ -37,8 +37,10 @@ func (run *compilation) note(parts ...Part) {
 type Explanation struct {
 	Key   string
 	Found bool
-	Value any
-	Steps []Step
+
+	delimiter string
+	Value     any
+	Steps     []Step
 }
 
 // Step is one part that has the key.
@@ -69,7 +71,7 @@ func (r *Result) Explain(key, delimiter string, mergeLists bool) *Explanation {
 	if delimiter == "" {
 		delimiter = ":"
 	}
-	e := &Explanation{Key: key}
+	e := &Explanation{Key: key, delimiter: delimiter}
 	e.Value, e.Found = target.Traverse(r.Pillar, key, delimiter)
 	path := strings.Split(key, delimiter)
 	var before any
@@ -90,6 +92,29 @@ func (r *Result) Explain(key, delimiter string, mergeLists bool) *Explanation {
 		before, has = v, true
 	}
 	return e
+}
+
+// Near tells of a key that was not found what there is at the place where it ends.
+func (e *Explanation) Near(p *wire.Map) string {
+	at, where := p, "the keys"
+	for part := range strings.SplitSeq(e.Key, e.delimiter) {
+		next := at.Map(part)
+		if next == nil {
+			break
+		}
+		at, where = next, "below "+part
+	}
+	var keys []string
+	for k := range at.All() {
+		keys = append(keys, pytext.Str(k))
+	}
+	if len(keys) == 0 {
+		return "nothing"
+	}
+	if len(keys) > 20 {
+		keys = append(keys[:20], "...")
+	}
+	return where + ": " + strings.Join(keys, ", ")
 }
 
 func effect(before, v any, has, mergeLists bool) string {

@@ -1,6 +1,7 @@
 package pillar
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -19,6 +20,7 @@ type topTarget struct {
 	match  string // the expression
 	kind   string // of the target; "" is compound
 	sls    []string
+	maps   []any // the settings that have match, as they stand there
 	order  int64
 	source string // of the top file, for messages
 }
@@ -231,7 +233,7 @@ func (run *compilation) mergeTops(order []string, tops map[string][]*wire.Map) (
 
 // readTarget reads what stands below a target.
 func (run *compilation) readTarget(t *topTarget, env string, items []any) string {
-	t.kind, t.sls, t.order = "", nil, 0
+	t.kind, t.sls, t.maps, t.order = "", nil, nil, 0
 	ignore := false
 	for _, item := range items {
 		switch x := item.(type) {
@@ -242,6 +244,7 @@ func (run *compilation) readTarget(t *topTarget, env string, items []any) string
 		case *wire.Map:
 			if m, ok := x.Get("match"); ok {
 				t.kind = pytext.Str(m)
+				t.maps = append(t.maps, x)
 			}
 			if o, ok := x.Get("order"); ok {
 				n, good := pythonInt(o)
@@ -345,4 +348,24 @@ func (run *compilation) matchTop(t *topTarget, env string, s target.Subject) boo
 	}
 	run.log.Error("a target of the pillar's top file matches nobody", "saltenv", env, "target", t.match, "error", err)
 	return false
+}
+
+// Top is what the top files say, put together: environments with their targets, each with
+// the names of SLS. The list has what is wrong with them.
+func (c *Compiler) Top(ctx context.Context, req *Request) (*wire.Map, []string) {
+	run := c.start(ctx, req)
+	top, errs := run.top()
+	out := wire.NewMap()
+	for _, env := range top.envs {
+		m := wire.NewMap()
+		for _, t := range top.targets[env] {
+			list := append([]any{}, t.maps...)
+			for _, s := range t.sls {
+				list = append(list, s)
+			}
+			m.Set(t.match, list)
+		}
+		out.Set(env, m)
+	}
+	return out, append(run.errors, errs...)
 }

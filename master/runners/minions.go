@@ -14,6 +14,8 @@ type MinionCache interface {
 	Match(ctx context.Context, tgt any, kind string) ([]wire.MinionID, error)
 	// Mine reads values of the mine on the master's own behalf.
 	Mine(ctx context.Context, tgt, fun any, kind string) (*wire.Map, error)
+	// Pillars compiles the pillars of minions.
+	Pillars() Pillars
 	// ClearMine removes of a minion's mine one value, or all where name is "".
 	ClearMine(ctx context.Context, id wire.MinionID, name string) error
 }

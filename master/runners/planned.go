@@ -18,7 +18,6 @@ func planned(r *module.Registry) {
 		{"manage", "bootstrap bootstrap_psexec", "Install the minion on the machine, or seed its key with gosalt-key --gen-keys."},
 		{"manage", "key_regen", "Delete the keys with gosalt-key -D; minions whose own key is removed make a new one when they start."},
 		{"manage", "safe_accept", "Compare gosalt-key -f with gosalt-call key.finger on the machine, then use gosalt-key -a."},
-		{"pillar", "clear_pillar_cache show_pillar show_pillar_cache show_top", ""},
 		{"queue", "delete insert insert_runner list_items list_length list_queues pop process_queue process_runner", ""},
 		{"reactor", "add delete is_leader list set_leader", ""},
 		{"saltutil", "sync_all sync_cache sync_clouds sync_eauth_tokens sync_engines sync_executors sync_fileserver sync_grains sync_modules " +

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -48,6 +49,7 @@ type call struct {
 	jid     wire.JobID
 	user    string
 	timeout time.Duration
+	secrets *secret.Set // what must be hidden in everything that is kept or told to others
 
 	mu    sync.Mutex
 	notes []string
@@ -124,14 +126,16 @@ func (r *Runners) run(ctx context.Context, q Request, async bool) Result {
 	out.Notes = one.notes
 	ended := started.Clone()
 	ended.Set("_stamp", events.Stamp(time.Now()))
-	ended.Set("return", out.Return)
+	public := out
+	public.Return = one.secrets.Value(out.Return)
+	ended.Set("return", public.Return)
 	ended.Set("success", out.Success)
 	if code := cmp.Or(out.Retcode, out.eventCode); code != 0 {
 		ended.Set("retcode", int64(code))
 	}
 	r.bus.Publish(events.RunReturn(q.JID), ended)
 	if called && (async || keep(q.Fun)) {
-		r.store(ctx, q, begun, out, ended)
+		r.store(ctx, q, begun, public, ended)
 	}
 	if data, name, ok := outputterOf(out.Return); ok {
 		out.Return, out.Out = data, name

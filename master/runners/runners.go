@@ -103,6 +103,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerMine(r.reg)
 	registerCache(r.reg)
 	registerBanks(r.reg)
+	registerPillar(r.reg)
 	registerEvents(r.reg)
 	registerSalt(r.reg)
 	registerTest(r.reg)

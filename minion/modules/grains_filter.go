@@ -30,17 +30,22 @@ type grainsFilterByArgs struct {
 //	gosalt '*' grains.filter_by '{Debian: Debheads rule, RedHat: I love my hat}'
 //	gosalt '*' grains.filter_by '{default: {A: 1}, Debian: {A: 2}}' base=default
 func grainsFilterBy(ctx context.Context, c *module.Call, a grainsFilterByArgs) (any, error) {
+	return chooseBy(c.Grains(), a.Grain, a.LookupDict, a.Merge, a.Default, a.Base)
+}
+
+// chooseBy chooses an entry of a map by the value that a key has in data.
+func chooseBy(data *wire.Map, key string, lookup, merge *wire.Map, byDefault any, baseKey string) (any, error) {
 	var values []any
-	if v, ok := target.Traverse(c.Grains(), a.Grain, ":"); ok {
+	if v, ok := target.Traverse(data, key, ":"); ok {
 		if values, ok = v.([]any); !ok {
 			values = []any{v}
 		}
 	}
-	ret := firstMatch(a.LookupDict, values)
-	if ret == nil && a.Default != nil {
-		ret, _ = a.LookupDict.Get(pytext.Str(a.Default))
+	ret := firstMatch(lookup, values)
+	if ret == nil && byDefault != nil {
+		ret, _ = lookup.Get(pytext.Str(byDefault))
 	}
-	if base, ok := a.LookupDict.Get(a.Base); ok && a.Base != "" {
+	if base, ok := lookup.Get(baseKey); ok && baseKey != "" {
 		switch baseMap, isMap := base.(*wire.Map); {
 		case ret == nil:
 			ret = base
@@ -52,15 +57,15 @@ func grainsFilterBy(ctx context.Context, c *module.Call, a grainsFilterByArgs) (
 			ret = mergeMaps(baseMap, m)
 		}
 	}
-	if a.Merge.Len() > 0 {
+	if merge.Len() > 0 {
 		if ret == nil {
-			return a.Merge, nil
+			return merge, nil
 		}
 		m, ok := ret.(*wire.Map)
 		if !ok {
 			return nil, module.Failf("filter_by merges over a dictionary only, the look-up gave %s", pytext.TypeName(ret))
 		}
-		ret = mergeMaps(m, a.Merge)
+		ret = mergeMaps(m, merge)
 	}
 	return ret, nil
 }

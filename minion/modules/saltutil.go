@@ -3,6 +3,7 @@ package modules
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -19,8 +20,8 @@ func init() {
 	register("saltutil.kill_all_jobs", saltutilKillAllJobs)
 	register("saltutil.refresh_grains", saltutilRefreshGrains)
 	register("saltutil.refresh_pillar", saltutilRefreshPillar)
-	register("saltutil.refresh_modules", saltutilRefreshModules)
 	alias("saltutil.pillar_refresh", "saltutil.refresh_pillar")
+	register("saltutil.refresh_modules", saltutilRefreshModules)
 	register("saltutil.refresh_beacons", saltutilRefreshBeacons)
 	register("saltutil.refresh_matchers", saltutilRefreshMatchers)
 }
@@ -186,17 +187,25 @@ func saltutilRefreshGrains(ctx context.Context, c *module.Call, a refreshGrainsA
 }
 
 type refreshPillarArgs struct {
-	Wait       bool `default:"False"` // Of no effect: the new pillar is there when the function returns.
-	Timeout    int  `default:"30"`    // Of no effect, likewise.
-	CleanCache bool `default:"True"`  // Of no effect: the pillar is always got anew.
+	Wait       bool    `default:"False"` // As Salt has it: gosalt always waits until the pillar is there.
+	Timeout    float64 `default:"30"`    // How many seconds to wait at most, with wait; without, the master's answer is waited for.
+	CleanCache bool    `default:"True"`  // As Salt has it: a pillar that the master keeps (pillar_cache) is compiled anew.
 }
 
-// saltutilRefreshPillar gets this minion's pillar from its master anew.
+// saltutilRefreshPillar gets this minion's pillar from its master anew. Where that fails
+// the minion keeps the one that it has, and says so.
 //
 // CLI Example:
 //
 //	salt '*' saltutil.refresh_pillar
-func saltutilRefreshPillar(ctx context.Context, c *module.Call, _ refreshPillarArgs) (bool, error) {
+//	salt '*' saltutil.refresh_pillar wait=True timeout=60
+func saltutilRefreshPillar(ctx context.Context, c *module.Call, a refreshPillarArgs) (bool, error) {
+	if a.Wait && a.Timeout > 0 {
+		wait := time.Duration(a.Timeout * float64(time.Second))
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, wait, fmt.Errorf("it was not done within %s", wait))
+		defer cancel()
+	}
 	return refresh(ctx, c, "pillar")
 }
 

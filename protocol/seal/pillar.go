@@ -16,23 +16,31 @@ var ErrNoKey = errors.New("pillar reply without a key")
 // SealPillar builds the body of the answer to a pillar request: under a key of its own
 // that only the minion can read, and signed together with that key and the nonce.
 func SealPillar(minion *PublicKey, enc Algorithm, master *PrivateKey, sig Algorithm, nonce string, pillar *wire.Map) ([]byte, error) {
-	if pillar == nil {
-		pillar = wire.NewMap()
+	return SealPillarData(minion, enc, master, sig, &wire.PillarData{Pillar: pillar, Nonce: nonce})
+}
+
+// SealPillarData is SealPillar with all that such an answer can hold. The field Key is
+// set here.
+func SealPillarData(minion *PublicKey, enc Algorithm, master *PrivateKey, sig Algorithm, data *wire.PillarData) ([]byte, error) {
+	out := *data
+	if out.Pillar == nil {
+		out.Pillar = wire.NewMap()
 	}
 	k := NewKey()
 	key, err := minion.Encrypt(enc, []byte(k.Reveal()))
 	if err != nil {
 		return nil, err
 	}
-	data, err := wire.Encode((&wire.PillarData{Key: key, Pillar: pillar, Nonce: nonce}).ToMap(), wire.Network)
+	out.Key = key
+	packed, err := wire.Encode(out.ToMap(), wire.Network)
 	if err != nil {
 		return nil, fmt.Errorf("pillar: %w", err)
 	}
-	s, err := master.Sign(sig, data)
+	s, err := master.Sign(sig, packed)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := k.Seal((&wire.PillarSigned{Data: data, Sig: s}).ToMap(), "")
+	sealed, err := k.Seal((&wire.PillarSigned{Data: packed, Sig: s}).ToMap(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -42,14 +50,23 @@ func SealPillar(minion *PublicKey, enc Algorithm, master *PrivateKey, sig Algori
 // OpenPillar checks and opens an answer to a pillar request. It returns ErrNoKey,
 // ErrDecrypt, ErrAuth, ErrSignature, ErrNonce or a *wire.Error.
 func OpenPillar(body []byte, minion *PrivateKey, enc Algorithm, master *PublicKey, sig Algorithm, nonce string, lim wire.Limits) (*wire.Map, error) {
-	p, err := openPillar(body, minion, enc, master, sig, nonce, lim)
+	data, err := OpenPillarData(body, minion, enc, master, sig, nonce, lim)
+	if err != nil {
+		return nil, err
+	}
+	return data.Pillar, nil
+}
+
+// OpenPillarData is OpenPillar with all that the answer holds.
+func OpenPillarData(body []byte, minion *PrivateKey, enc Algorithm, master *PublicKey, sig Algorithm, nonce string, lim wire.Limits) (*wire.PillarData, error) {
+	data, err := openPillar(body, minion, enc, master, sig, nonce, lim)
 	if err != nil {
 		return nil, fmt.Errorf("pillar reply: %w", err)
 	}
-	return p, nil
+	return data, nil
 }
 
-func openPillar(body []byte, minion *PrivateKey, enc Algorithm, master *PublicKey, sig Algorithm, nonce string, lim wire.Limits) (*wire.Map, error) {
+func openPillar(body []byte, minion *PrivateKey, enc Algorithm, master *PublicKey, sig Algorithm, nonce string, lim wire.Limits) (*wire.PillarData, error) {
 	v, err := wire.Decode(body, wire.Network, lim)
 	if err != nil {
 		return nil, err
@@ -97,5 +114,5 @@ func openPillar(body []byte, minion *PrivateKey, enc Algorithm, master *PublicKe
 	if subtle.ConstantTimeCompare([]byte(data.Nonce), []byte(nonce)) != 1 {
 		return nil, ErrNonce
 	}
-	return data.Pillar, nil
+	return data, nil
 }

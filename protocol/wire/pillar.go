@@ -3,6 +3,9 @@ package wire
 // CmdPillar is the command by which a minion asks for its pillar.
 const CmdPillar = "_pillar"
 
+// FieldSecrets is the field of a pillar reply with what was encrypted in it: gosalt's own.
+const FieldSecrets = "gosalt_secrets"
+
 // PillarRequest asks for a minion's pillar and brings its grains.
 type PillarRequest struct {
 	ID              MinionID
@@ -111,12 +114,15 @@ type PillarData struct {
 	Key    []byte // As in PillarReply.
 	Pillar *Map
 	Nonce  string // That of the request.
+	// Secrets are the texts in Pillar that were encrypted, for a gosalt minion, which
+	// keeps them from view. Salt's minions look at the other fields only.
+	Secrets []string
 }
 
 // PillarDataFromMap checks signed data. A pillar that is false is an empty one.
 func PillarDataFromMap(m *Map) (*PillarData, error) {
 	f := fields{m: m, what: "pillar"}
-	r := &PillarData{Key: f.wantBytes("key"), Nonce: f.nonce("nonce")}
+	r := &PillarData{Key: f.wantBytes("key"), Nonce: f.nonce("nonce"), Secrets: f.texts(FieldSecrets)}
 	if f.get("pillar") == false {
 		r.Pillar = NewMap()
 	} else if r.Pillar = f.mapping("pillar"); r.Pillar == nil {
@@ -130,5 +136,13 @@ func PillarDataFromMap(m *Map) (*PillarData, error) {
 
 // ToMap is the data in Salt's order of fields.
 func (r *PillarData) ToMap() *Map {
-	return NewMap("key", r.Key, "pillar", r.Pillar, "nonce", r.Nonce)
+	m := NewMap("key", r.Key, "pillar", r.Pillar, "nonce", r.Nonce)
+	if len(r.Secrets) > 0 {
+		list := make([]any, len(r.Secrets))
+		for i, s := range r.Secrets {
+			list[i] = s
+		}
+		m.Set(FieldSecrets, list)
+	}
+	return m
 }
