@@ -18,6 +18,7 @@ var parts = []struct {
 	{"call", "gosalt-call --local", (*bench).call},
 	{"idle", "memory of an idle master and minion", (*bench).idle},
 	{"beside", "the same small swarm on our master and on Salt's", (*bench).beside},
+	{"pillars", "50 minions that ask for their pillar at once", (*bench).pillars},
 	{"1000", "1,000 minions", func(b *bench) error { return b.many(1000) }},
 	{"5000", "5,000 minions", func(b *bench) error { return b.many(5000) }},
 	{"10000", "10,000 minions", func(b *bench) error { return b.many(10000) }},

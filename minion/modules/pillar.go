@@ -164,13 +164,11 @@ func compilePillar(ctx context.Context, c *module.Call, saltenv, pillarenv strin
 }
 
 type pillarItemsArgs struct {
-	Keys      []any     `arg:"*"`                        // Keys to be returned instead of all, as pillar.item does.
+	Keys      []any     `arg:"*"`                        // Keys to be returned instead of all, from memory, as pillar.item does.
 	Pillar    any       `default:"None" arg:"pillar,kw"` // Values that files and ext_pillar see, and that are laid over the pillar: a map.
 	PillarEnc string    `default:"" arg:"pillar_enc,kw"` // What these values are decrypted with first: gpg or age.
 	Pillarenv string    `default:"" arg:"pillarenv,kw"`  // The only environment to be used.
 	Saltenv   string    `default:"" arg:"saltenv,kw"`    // Environment of states, for pillarenv_from_saltenv.
-	Default   any       `default:"" arg:"default,kw"`    // With keys: what stands for those that are not there.
-	Delimiter string    `default:":" arg:"delimiter,kw"` // With keys: what stands between nested ones.
 	Kwargs    *wire.Map `arg:"**"`                       // Without effect, as in Salt.
 }
 
@@ -183,7 +181,7 @@ type pillarItemsArgs struct {
 //	gosalt '*' pillar.items pillar='{"role": "web"}'
 func pillarItems(ctx context.Context, c *module.Call, a pillarItemsArgs) (*wire.Map, error) {
 	if len(a.Keys) > 0 {
-		return pillarItem(ctx, c, pillarItemArgs{Keys: a.Keys, Default: a.Default, Delimiter: a.Delimiter, Pillarenv: a.Pillarenv, Saltenv: a.Saltenv})
+		return pillarItem(ctx, c, pillarItemArgs{Keys: a.Keys, Default: "", Delimiter: ":"})
 	}
 	override, err := pillarOverride(ctx, c, a.Pillar, a.PillarEnc)
 	if err != nil {
@@ -312,7 +310,7 @@ type pillarLsArgs struct {
 //
 //	gosalt '*' pillar.ls
 func pillarLs(ctx context.Context, c *module.Call, a pillarLsArgs) ([]any, error) {
-	p, err := pillarItems(ctx, c, pillarItemsArgs{Keys: a.Keys, Default: "", Delimiter: ":"})
+	p, err := pillarItems(ctx, c, pillarItemsArgs{Keys: a.Keys})
 	if err != nil {
 		return nil, err
 	}
