@@ -42,9 +42,12 @@ func renderTemplate(ctx context.Context, c *module.Call, engine, text, path, env
 	r := render.New(render.Config{Opts: c.Opts, Grains: c.Grains(), Pillar: c.Pillar(), Files: templateFiles{c}, Functions: templateFunctions{c}, Log: c.Log})
 	vars := map[string]any{}
 	for k, v := range kwargs.Strings() {
-		if !strings.HasPrefix(k, "__") {
+		if !strings.HasPrefix(k, "__") && k != "context" {
 			vars[k] = v
 		}
+	}
+	for k, v := range kwargs.Map("context").Strings() { // goes before the other keywords
+		vars[k] = v
 	}
 	out, err := r.Template(ctx, engine, render.Source{Text: text, Path: path, Env: env, Vars: vars})
 	if err != nil {

@@ -115,7 +115,13 @@ func fileDirectory(_ context.Context, c *states.Call, a fileDirectoryArgs) (*sta
 		return p, err
 	}
 	if !p.Empty() || !c.Host.IsDir(name) {
-		return p, d.create(p)
+		if !c.Host.IsDir(filepath.Dir(name)) && !a.Makedirs && !c.Test {
+			q := states.Decided(false, wire.NewMap(name, wire.NewMap("directory", "new")), fmt.Sprintf("No directory to create %s in", name))
+			q.Name = name
+			return q, nil
+		}
+		d.create(p)
+		return p, nil
 	}
 	return p, d.mend(p)
 }
@@ -173,14 +179,10 @@ func (d *directory) makeWay(p *states.Plan) error {
 }
 
 // create plans the making of the directory.
-func (d *directory) create(p *states.Plan) error {
+func (d *directory) create(p *states.Plan) {
 	c := d.c
-	up := filepath.Dir(d.name)
 	if p.Would == "" {
 		p.Would = fmt.Sprintf("The following files will be changed:\n%s: directory - new\n", d.name)
-	}
-	if !c.Host.IsDir(up) && !d.a.Makedirs && !c.Test {
-		return module.Failf("No directory to create %s in", d.name)
 	}
 	p.Do(wire.NewMap(d.name, wire.NewMap("directory", "new")), func(context.Context, *states.Result) error {
 		o := d.perm.owner()
@@ -190,7 +192,6 @@ func (d *directory) create(p *states.Plan) error {
 		}
 		return nil
 	})
-	return nil
 }
 
 // finding is a file below the directory, and what is wrong with it.
@@ -265,16 +266,30 @@ func (d *directory) mend(p *states.Plan) error {
 	}
 	var would strings.Builder
 	would.WriteString("The following files will be changed:\n")
+	last := wire.NewMap()
+	p.Finish = func(r *states.Result) {
+		for k, v := range last.Strings() {
+			r.Changes.Set(k, v)
+		}
+	}
 	for _, f := range found {
 		changes := f.diff.changes()
 		for k, v := range changes.Strings() {
 			fmt.Fprintf(&would, "%s: %s - %s\n", f.path, k, pytext.Str(v))
 		}
 		p.Do(wire.NewMap(f.path, changes), func(_ context.Context, r *states.Result) error {
-			if d.recurse["silent"] {
-				r.SetChanges(wire.NewMap("recursion", "Changes silenced"))
+			if err := f.p.set(c, f.path, a.FollowSymlinks, f.diff); err != nil {
+				return err
 			}
-			return f.p.set(c, f.path, a.FollowSymlinks, f.diff)
+			if d.recurse["silent"] {
+				r.Change("recursion", "Changes silenced")
+				return nil
+			}
+			r.Change(f.path, changes)
+			for k, v := range changes.Strings() { // Salt tells the last of them once more
+				last.Set(k, v)
+			}
+			return nil
 		})
 	}
 	if len(doomed) > 0 {

@@ -310,7 +310,7 @@ func (e *addText) plan(ctx context.Context, texts []string, loose bool, join fun
 	p := &states.Plan{Name: e.name, Fine: fmt.Sprintf("File %s %s", e.name, fine), Would: fmt.Sprintf("File %s is set to be updated", e.name)}
 	dir := filepath.Dir(e.name)
 	if !c.Host.IsDir(dir) && !e.makedirs {
-		return p, module.Failf("Directory not present to touch file %s", e.name)
+		return p, module.Failf("%s: file not found", e.name)
 	}
 	var old []byte
 	there := c.Host.Exists(e.name)
@@ -359,7 +359,9 @@ func (e *addText) plan(ctx context.Context, texts []string, loose bool, join fun
 	case !isText(old):
 		changes.Set("diff", "Replace binary file")
 	default:
-		changes.Set("diff", joinedDiff(oldLines, newLines))
+		if changes.Set("diff", joinedDiff(oldLines, newLines)); e.fun == "file.prepend" {
+			changes.Set("diff", pydiff.Unified(pytext.SplitLines(string(old), true), ended(newLines), "", "", 3))
+		}
 	}
 	p.Do(changes, func(context.Context, *states.Result) error {
 		if err := c.Host.MakeDirs(dir, host.Keep, c.Umask); err != nil {
@@ -425,4 +427,13 @@ func writeLines(lines []string) func(io.Writer) error {
 		_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
 		return err
 	}
+}
+
+// ended are lines with their ends.
+func ended(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = l + "\n"
+	}
+	return out
 }

@@ -96,16 +96,12 @@ func (r *recursion) arguments(ctx context.Context) error {
 		sources = append(sources, s)
 	}
 	source := ""
-	if len(sources) == 1 {
-		source = sources[0].(string)
-	} else {
-		v, err := c.Call.Call(ctx, "file.source_list", args(sources, "", c.Env), nil)
-		if err != nil {
-			return module.Failf("Recurse failed: %w", err)
-		}
-		if pair, ok := v.([]any); ok && len(pair) > 0 {
-			source = pytext.Str(pair[0])
-		}
+	v, err := c.Call.Call(ctx, "file.source_list", args(sources, "", c.Env), nil)
+	if err != nil {
+		return module.Failf("Recurse failed: %w", err)
+	}
+	if pair, ok := v.([]any); ok && len(pair) > 0 {
+		source = pytext.Str(pair[0])
 	}
 	r.src, r.env, _ = fileclient.ParseURL(source)
 	if r.env == "" {
@@ -240,6 +236,9 @@ func (r *recursion) plan(ctx context.Context, p *states.Plan) error {
 		add(link, q, err)
 	}
 	for _, dir := range r.dirs {
+		if dir == r.name && !c.Test && !c.Host.IsDir(dir) {
+			continue // it is made above, and Salt does not tell
+		}
 		if c.Host.Exists(dir) && !c.Host.IsDir(dir) && a.Clean {
 			r.clearWay(p, dir, "Replaced file with a directory")
 		}
