@@ -103,7 +103,7 @@ func TestLayers(t *testing.T) {
 func TestMinionStaysSmall(t *testing.T) {
 	for _, p := range list(t, "./cmd/gosalt-minion") {
 		for _, dep := range p.Deps {
-			for _, no := range []string{module + "master", "zombiezen.com/go/sqlite", "modernc.org/sqlite", "github.com/aws", "github.com/go-git"} {
+			for _, no := range []string{module + "master", "zombiezen.com/go/sqlite", "modernc.org/sqlite", "github.com/aws", "github.com/jackc", "database/sql", "github.com/go-git"} {
 				if within(dep, no) {
 					t.Errorf("gosalt-minion links %s", dep)
 				}

@@ -312,6 +312,9 @@ func (g *gosaltRun) started(f *wire.Map) error {
 func (g *gosaltRun) returned(id string, load *wire.Map) error {
 	v, _ := load.Get("return")
 	code := retcode(load)
+	for _, text := range load.Map(wire.FieldReturnerErrors).Strings() {
+		fmt.Fprintf(g.io.Err, "%s: warning: %s: %v\n", g.io.Prog, id, text)
+	}
 	g.all.Set(id, v)
 	g.summary.returned++
 	if code != 0 {

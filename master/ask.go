@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/master/runners"
@@ -19,6 +20,10 @@ func (r runnerMaster) ID() string { return r.m.cfg.ID }
 func (r runnerMaster) Pillars() runners.Pillars { return r.m.pillars }
 
 func (r runnerMaster) Jobs() jobs.Store { return r.m.store }
+
+func (r runnerMaster) Reader(name string) (returners.Reader, error) {
+	return r.m.returners.Reader(returners.Dest{Name: name})
+}
 
 func (r runnerMaster) Accepted() ([]wire.MinionID, error) { return r.m.keys.List(keys.Accepted) }
 

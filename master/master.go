@@ -23,6 +23,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/master/audit"
 	"github.com/gosalt/gosalt/master/eauth"
 	"github.com/gosalt/gosalt/master/events"
@@ -76,6 +77,7 @@ type Master struct {
 	minions     *minionData
 	files       *files.Files
 	pillars     *masterpillar.Service
+	returners   *returners.Sender
 	opts        func() *wire.Map // the configuration by Salt's names; read only
 	replays     *replayGuard
 	limits      limits
@@ -96,6 +98,9 @@ type Master struct {
 	lost         chan jobs.Presence
 	queued       queuedJobs
 	eauth        *eauth.Auth // nil without external_auth
+
+	jobReturners []string // get all jobs: ext_job_cache, master_job_cache
+	eventFilter  eventFilter
 
 	panics   atomic.Int64
 	refusals atomic.Int64
@@ -161,6 +166,9 @@ func New(cfg Config) (m *Master, err error) {
 		return nil, err
 	}
 	if m.files, err = files.New(files.Config{Master: cfg.Master, Log: cfg.Log.With("part", "files"), Event: m.fileEvent}); err != nil {
+		return nil, err
+	}
+	if err = m.openReturners(); err != nil {
 		return nil, err
 	}
 	m.replays = newReplayGuard(max(cfg.RequestServerTTL, time.Minute))
@@ -296,6 +304,10 @@ func (m *Master) Run(ctx context.Context) error {
 	part("queued jobs", m.serveQueued)
 	part("maintenance", m.maintain)
 	part("file server", m.files.Run)
+	part("returners", func(ctx context.Context) error { m.returners.Run(ctx); return nil })
+	if len(m.cfg.EventReturn) > 0 {
+		part("event_return", m.returnEvents)
+	}
 	if m.cfg.PresenceEvents {
 		part("presence events", m.tellPresence)
 	}

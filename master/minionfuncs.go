@@ -76,6 +76,7 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 	if live != nil {
 		live.addReturn(ret.ID, from.Load, len(packed))
 	}
+	m.returnElsewhere(context.WithoutCancel(ctx), ret.JID, from.Load)
 	m.bus.Publish(events.JobReturn(ret.JID, ret.ID), from.Load)
 	m.log.Info("job returned", "jid", ret.JID, "minion", ret.ID, "retcode", ret.Retcode)
 	return nil, nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/seal"
@@ -140,6 +141,7 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 		if err != nil {
 			return nil, nil, fmt.Errorf("store job: %w", err)
 		}
+		m.saveElsewhere(returners.Load, load)
 		live = newLiveJob(job.JID, load, targets)
 		live.Expiry, live.Until = now.Add(m.cfg.JobExpiry), o.Until
 		break

@@ -108,7 +108,7 @@ func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
 	if !call.ShowSecrets {
 		res.Result = public
 	}
-	if c.link == nil || call.Quiet || ctx.Err() != nil {
+	if ctx.Err() != nil {
 		return res, nil
 	}
 	ret := (&wire.Return{JID: job.ID, ID: c.m.id, Fun: call.Fun, FunArgs: call.Args, Return: public.Return,
@@ -116,10 +116,14 @@ func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
 	if call.Metadata != nil {
 		ret.Set("metadata", call.Metadata)
 	}
+	rerr := c.m.returnNow(ctx, &wire.Job{JID: job.ID, Ret: call.Returner}, ret)
+	if c.link == nil || call.Quiet {
+		return res, rerr
+	}
 	if _, err := c.link.do(ctx, ret); err != nil {
 		return res, fmt.Errorf("tell the master what came out: %w", err)
 	}
-	return res, nil
+	return res, rerr
 }
 
 // Grains is what is known of this machine.

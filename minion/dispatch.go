@@ -28,6 +28,8 @@ type dispatcher struct {
 	call     func(job *module.Job) *module.Call // everything of a call but its Job and Jobs
 	finished func()                             // a result waits in the journal
 	execute  func(ctx context.Context, c *module.Call, job *wire.Job, fun string, args []any) module.Result
+	// returners gives a result to the job's returners; may be nil.
+	returners func(job *wire.Job, ret *wire.Map, scheduled bool)
 	// watched starts to report the output of a job to who asked for it; may be nil.
 	watched func(job *wire.Job, from source) (add func(any), stop func())
 	max     int    // jobs at once; below 1 without limit
@@ -280,8 +282,14 @@ func (d *dispatcher) keep(job *wire.Job, ret *wire.Map) {
 	if job.Metadata != nil {
 		ret.Set("metadata", job.Metadata)
 	}
-	if r := d.runningJob(job.JID); r != nil && r.finish != nil && !r.finish(ret) {
-		defer d.journal.Acked(job.JID) // nobody waits for it
+	r := d.runningJob(job.JID)
+	scheduled := r != nil && r.finish != nil
+	wanted := !scheduled || r.finish(ret)
+	if d.returners != nil {
+		d.returners(job, ret, scheduled)
+	}
+	if !wanted {
+		defer d.journal.Acked(job.JID)
 	}
 	d.cache(job.JID, ret)
 	if err := d.journal.Done(job.JID, ret); err != nil {

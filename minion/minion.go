@@ -23,6 +23,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/journal"
@@ -60,7 +61,8 @@ type Minion struct {
 	opts    func() *wire.Map
 	files   fileclient.Client
 
-	schedule *schedule.Scheduler
+	schedule  *schedule.Scheduler
+	returners *returners.Sender
 
 	ctx        context.Context // Run's: jobs outlive a connection
 	background sync.WaitGroup  // what was started on the side
@@ -116,7 +118,12 @@ func New(cfg Config) (*Minion, error) {
 	}
 	m.jobs = (&dispatcher{cached: cached, id: id, reg: m.reg, journal: m.journal, log: cfg.Log, call: m.call, execute: m.executeJob, finished: m.wakeDelivery, watched: m.watched,
 		max: cfg.ProcessCountMax, maxRet: int64(cfg.MaxReturn)}).init()
+	m.jobs.returners = m.sendResult
 	m.schedule = m.newScheduler()
+	if err := m.openReturners(); err != nil {
+		m.journal.Close()
+		return nil, err
+	}
 	return m, nil
 }
 
@@ -166,7 +173,7 @@ func (m *Minion) refresh(ctx context.Context, what string) error {
 
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
-	c := &module.Call{Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
+	c := &module.Call{Kinds: kinds(), Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
 		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh,
 		CompilePillar: m.compilePillar}
 	if m.schedule != nil {
@@ -206,6 +213,7 @@ func (m *Minion) Run(ctx context.Context) error {
 	wg.Go(func() { m.tellAlive(ctx) })
 	wg.Go(func() { m.keepMine(ctx) })
 	wg.Go(func() { m.runSchedule(ctx) })
+	wg.Go(func() { m.returners.Run(ctx) })
 	wg.Go(func() { m.serveLocal(ctx) })
 	if m.cfg.MasterType == "disable" {
 		m.log.Info("master_type is disable: working without a master")

@@ -66,6 +66,7 @@ func (m *Minion) startScheduled(j schedule.Job) {
 			log.Warn("metadata of a scheduled job is left out: a map is expected")
 		}
 	}
+	m.scheduleReturners(job, j)
 	from := source{finish: func(ret *wire.Map) bool { return m.finishScheduled(j, ret) }}
 	if l := m.anyLink(); l != nil {
 		from.master = l.master

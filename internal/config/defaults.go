@@ -26,7 +26,7 @@ func DefaultMaster() *Master {
 		LoopInterval: time.Minute, MaintenanceInterval: time.Hour,
 		KeepJobs: 24 * time.Hour, KeepJobsSeconds: 24 * time.Hour, KeepJobsSize: 4 << 30,
 		JobExpiry: 5 * time.Minute, MaxReturn: 100 << 20,
-		JobCache: true, MasterJobCache: "local_cache", MinionDataCache: true, MinionDataCacheEvents: true,
+		JobCache: true, MasterJobCache: "local_cache", ReturnerSpoolSize: 1 << 30, MinionDataCache: true, MinionDataCacheEvents: true,
 		AutosignTimeout: 2 * time.Hour, MaxPendingKeys: 10000, MaxPendingKeysPerAddress: 100,
 		AllowMinionKeyRevoke: true, AuthEvents: true, AuthMode: 1,
 		MasterPubkeySignature: "master_pubkey_signature", PublishSigningAlgorithm: "PKCS1v15-SHA1",

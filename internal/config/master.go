@@ -109,10 +109,27 @@ type Master struct {
 	// JobCache keeps jobs at all.
 	JobCache bool `yaml:"job_cache"` // True
 
-	// ExtJobCache names a returner that minions send to instead of the master.
+	// ExtJobCache names a returner that gets all jobs and their results, of gosalt's and of
+	// Salt's minions: redis, postgres, pgjsonb, rawfile_json, syslog. The master sends them,
+	// and keeps them in its own store, too.
 	ExtJobCache string `yaml:"ext_job_cache"` // none
 
-	// MasterJobCache names the store of jobs. local_cache is gosalt's own store.
+	// EventReturn are returners that get the events of the master's bus: pgjsonb, postgres,
+	// rawfile_json.
+	EventReturn []string `yaml:"event_return" opt:"text"` // none
+
+	// EventReturnWhitelist are globs of tags: only these events are sent, where set.
+	EventReturnWhitelist []string `yaml:"event_return_whitelist" opt:"text"` // none: all
+
+	// EventReturnBlacklist are globs of tags: these events are not sent.
+	EventReturnBlacklist []string `yaml:"event_return_blacklist" opt:"text"` // none
+
+	// ReturnerSpoolSize is how much may wait on disk for a returner that cannot be reached;
+	// the oldest is dropped, and the log says so. gosalt's own.
+	ReturnerSpoolSize Bytes `yaml:"returner_spool_size"` // 1GiB
+
+	// MasterJobCache names the store of jobs. local_cache is gosalt's own store; another
+	// returner's name has the same effect as in ext_job_cache.
 	MasterJobCache string `yaml:"master_job_cache"` // local_cache
 
 	// JobCacheStoreEndtime keeps the time of a job's end.

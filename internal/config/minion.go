@@ -187,6 +187,14 @@ type Minion struct {
 	// seconds.
 	LoopInterval time.Duration `yaml:"loop_interval" unit:"s"` // 1
 
+	// ScheduleReturner are returners that get the results of all scheduled jobs, beside
+	// those that a job names itself.
+	ScheduleReturner []string `yaml:"schedule_returner" opt:"text"` // none
+
+	// Return are returners that get the results of all jobs of a master, beside those
+	// that a job names itself.
+	Return []string `yaml:"return" opt:"text"` // none
+
 	// SchedulerBeforeConnect starts scheduled jobs before the first connection to a
 	// master, without its pillar.
 	SchedulerBeforeConnect bool `yaml:"scheduler_before_connect"` // False

@@ -56,6 +56,10 @@ func saltOpts(cfg any, raw *wire.Map, s side) *wire.Map {
 			opts.Set(o.name, nil)
 			continue
 		}
+		if f.IsZero() && o.kind == "text" && def.defaults[s] == `""` {
+			opts.Set(o.name, "") // a text or a list, and neither is given
+			continue
+		}
 		if _, isText := textOf(raw, o.name); isText && o.kind == "text" {
 			continue // a list of one that was written without a list
 		}

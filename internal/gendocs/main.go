@@ -18,6 +18,7 @@ import (
 	"github.com/gosalt/gosalt/cli"
 	"github.com/gosalt/gosalt/internal/config/configdoc"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/minion/modules"
@@ -81,6 +82,10 @@ func generate() (map[string]string, error) {
 		return nil, err
 	}
 	add("runners.md", "Runners: functions of the master", funs)
+	if funs, err = functions("Returners", "They take results of jobs, and events, to other places than the master's own store: minions with `gosalt … --return NAME` and the options `return` and `schedule_returner`, masters with `ext_job_cache` and `event_return`.", returners.Functions()); err != nil {
+		return nil, err
+	}
+	add("returners.md", "Returners", funs)
 	pages["README.md"] = note + index.String()
 	return pages, nil
 }

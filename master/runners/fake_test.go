@@ -12,6 +12,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/doctor"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -35,6 +36,9 @@ type fakeMaster struct {
 func (m *fakeMaster) ID() string                        { return "vm_master" }
 func (m *fakeMaster) Jobs() jobs.Store                  { return m.store }
 func (m *fakeMaster) Connected() map[wire.MinionID]bool { return m.connected }
+func (m *fakeMaster) Reader(name string) (returners.Reader, error) {
+	return nil, returners.Set{}.UnknownError(name)
+}
 func (m *fakeMaster) Address(id wire.MinionID) string {
 	return "192.0.2." + string(id[len(id)-1]%10+'0')
 }

@@ -39,7 +39,7 @@ func jobReturns(ctx context.Context, jid string) iter.Seq2[jobReturn, error] {
 		if err != nil {
 			return
 		}
-		for ret, err := range callOf(ctx).r.master.Jobs().Returns(ctx, id) {
+		for ret, err := range store(ctx).Returns(ctx, id) {
 			if err != nil {
 				yield(jobReturn{}, err)
 				return
@@ -109,12 +109,12 @@ func jobTargets(ctx context.Context, jid string) ([]jobs.Target, error) {
 	if err != nil {
 		return nil, nil // as Salt: nothing is known of it
 	}
-	return callOf(ctx).r.master.Jobs().Targets(ctx, id)
+	return store(ctx).Targets(ctx, id)
 }
 
 type jobsLookupJIDArgs struct {
 	JID             string `arg:"jid"`       // The job's id.
-	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	Returned        bool   `default:"True"`  // Give what has returned.
 	Missing         bool   `default:"False"` // Give, for the minions that have not returned, why.
 	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
@@ -127,6 +127,11 @@ type jobsLookupJIDArgs struct {
 //	gosalt-run jobs.lookup_jid 20261122063858048545 missing=True
 //	gosalt-run jobs.lookup_jid 20261122063858048545 --out=json
 func jobsLookupJID(ctx context.Context, _ *module.Call, a jobsLookupJIDArgs) (any, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	out := wire.NewMap()
 	outputter, first := "", true
 	given, err := lateness(ctx, a.JID)
@@ -163,12 +168,12 @@ func jobsLookupJID(ctx context.Context, _ *module.Call, a jobsLookupJIDArgs) (an
 
 type jobsJobArgs struct {
 	JID       string `arg:"jid"`      // The job's id.
-	ExtSource any    `default:"None"` // Of no effect: there is one job store.
+	ExtSource any    `default:"None"` // Look the jobs up in this returner: redis, postgres, pgjsonb.
 }
 
 type jobsListJobArgs struct {
 	JID             string `arg:"jid"`       // The job's id.
-	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
 }
 
@@ -178,6 +183,11 @@ type jobsListJobArgs struct {
 //	gosalt-run jobs.list_job 20261122063858048545
 //	gosalt-run jobs.list_job 20261122063858048545 --out=json
 func jobsListJob(ctx context.Context, _ *module.Call, a jobsListJobArgs) (*wire.Map, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	whole, err := wholeJob(ctx, a.JID)
 	if err != nil {
 		return nil, err
@@ -193,6 +203,11 @@ func jobsListJob(ctx context.Context, _ *module.Call, a jobsListJobArgs) (*wire.
 //
 //	gosalt-run jobs.print_job 20261122063858048545
 func jobsPrintJob(ctx context.Context, _ *module.Call, a jobsJobArgs) (*wire.Map, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	return printJob(ctx, a.JID)
 }
 
@@ -209,7 +224,7 @@ func wholeJob(ctx context.Context, jid string) (*wire.Map, error) {
 	out := wire.NewMap("Error", noJob)
 	var end any
 	if id, err := wire.ParseJobID(jid); err == nil {
-		job, err := callOf(ctx).r.master.Jobs().Job(ctx, id)
+		job, err := store(ctx).Job(ctx, id)
 		if err != nil && !errors.Is(err, jobs.ErrUnknown) {
 			return nil, err
 		}
@@ -270,6 +285,11 @@ func queuedNow(t jobs.Target) bool {
 //
 //	gosalt-run jobs.exit_success 20261122063858048545
 func jobsExitSuccess(ctx context.Context, _ *module.Call, a jobsJobArgs) (*wire.Map, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	out := wire.NewMap()
 	targets, err := jobTargets(ctx, a.JID)
 	if err != nil {
@@ -288,7 +308,7 @@ func jobsExitSuccess(ctx context.Context, _ *module.Call, a jobsJobArgs) (*wire.
 }
 
 type jobsLastRunArgs struct {
-	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	Outputter       string `default:"None"`  // Show the job by this outputter.
 	Metadata        any    `default:"None"`  // Only jobs with one of the entries of this map as metadata.
 	Function        any    `default:"None"`  // Only jobs whose function matches: a glob, a list of them, or several with commas.
@@ -304,6 +324,11 @@ type jobsLastRunArgs struct {
 //	gosalt-run jobs.last_run function=cmd.run
 //	gosalt-run jobs.last_run metadata='{"ticket": "OPS-1"}'
 func jobsLastRun(ctx context.Context, _ *module.Call, a jobsLastRunArgs) (any, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if _, isMap := a.Metadata.(*wire.Map); module.Truth(a.Metadata) && !isMap {
 		return false, nil
 	}
@@ -312,7 +337,7 @@ func jobsLastRun(ctx context.Context, _ *module.Call, a jobsLastRunArgs) (any, e
 		return false, nil
 	}
 	f.Limit = 1
-	found, err := callOf(ctx).r.master.Jobs().Search(ctx, f)
+	found, err := store(ctx).Search(ctx, f)
 	if err != nil {
 		return nil, err
 	}

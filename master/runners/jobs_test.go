@@ -78,7 +78,7 @@ func TestJobs(t *testing.T) {
 		{"lookup of states has their outputter", "lookup_jid", args(jidState), `{"alpha": {"test_|-x_|-x_|-nop": {"result": false}}}`, "highstate"},
 		{"lookup of an unknown job", "lookup_jid", args(unknown, kw("missing", true)), `{}`, ""},
 		{"lookup of what is no job id", "lookup_jid", args("abc", kw("missing", true)), `{}`, ""},
-		{"other stores and progress are of no effect", "lookup_jid", args(jidFalse, kw("ext_source", "redis", "display_progress", true)), `{"alpha": false}`, ""},
+		{"other stores and progress are of no effect", "lookup_jid", args(jidFalse, kw("ext_source", "local_cache", "display_progress", true)), `{"alpha": false}`, ""},
 
 		{"whole job", "list_job", args(jidArg), `{"jid": "` + jidArg + `", ` + wholeArg + `}`, ""},
 		{"whole job of states", "list_job", args(jidState), `{"jid": "` + jidState + `", ` + wholeState + `}`, ""},

@@ -13,7 +13,7 @@ import (
 )
 
 type jobsListJobsArgs struct {
-	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	Outputter       string `default:"None"`  // Show the list by this outputter; --out does the same.
 	SearchMetadata  any    `default:"None"`  // Only jobs with one of the entries of this map as metadata.
 	SearchFunction  any    `default:"None"`  // Only jobs whose function matches: a glob, a list of them, or several with commas.
@@ -31,6 +31,11 @@ type jobsListJobsArgs struct {
 //	gosalt-run jobs.list_jobs search_metadata='{"ticket": "OPS-1"}'
 //	gosalt-run jobs.list_jobs start_time='2026, Nov 22 06:00' end_time='2026, Nov 22 07:00'
 func jobsListJobs(ctx context.Context, _ *module.Call, a jobsListJobsArgs) (any, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	f, none := filterOf(a.SearchMetadata, a.SearchFunction, a.SearchTarget)
 	now := time.Now()
 	for _, t := range []struct {
@@ -50,7 +55,7 @@ func jobsListJobs(ctx context.Context, _ *module.Call, a jobsListJobsArgs) (any,
 	if none {
 		return withOutputter(a.Outputter, out), nil
 	}
-	found, err := callOf(ctx).r.master.Jobs().Search(ctx, f)
+	found, err := store(ctx).Search(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +73,7 @@ func jobsListJobs(ctx context.Context, _ *module.Call, a jobsListJobsArgs) (any,
 type jobsListJobsFilterArgs struct {
 	Count           int    // How many jobs, at most.
 	FilterFindJob   bool   `default:"True"`  // Leave out saltutil.find_job, by which command lines ask for missing returns.
-	ExtSource       any    `default:"None"`  // Of no effect: there is one job store.
+	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	Outputter       string `default:"None"`  // Show the list by this outputter; --out does the same.
 	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
 }
@@ -78,6 +83,11 @@ type jobsListJobsFilterArgs struct {
 //	gosalt-run jobs.list_jobs_filter 50
 //	gosalt-run jobs.list_jobs_filter 100 filter_find_job=False
 func jobsListJobsFilter(ctx context.Context, _ *module.Call, a jobsListJobsFilterArgs) (any, error) {
+	ctx, done, err := fromSource(ctx, a.ExtSource)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	list := []any{}
 	if a.Count <= 0 {
 		return withOutputter(a.Outputter, list), nil
@@ -86,7 +96,7 @@ func jobsListJobsFilter(ctx context.Context, _ *module.Call, a jobsListJobsFilte
 	if a.FilterFindJob {
 		f.NotFun = []string{"saltutil.find_job"}
 	}
-	found, err := callOf(ctx).r.master.Jobs().Search(ctx, f)
+	found, err := store(ctx).Search(ctx, f)
 	if err != nil {
 		return nil, err
 	}

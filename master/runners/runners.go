@@ -16,6 +16,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/doctor"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/returners"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -31,6 +32,8 @@ type Master interface {
 	ID() string
 	// Jobs is the job store.
 	Jobs() jobs.Store
+	// Reader opens a returner to look jobs up in; the caller closes it.
+	Reader(name string) (returners.Reader, error)
 	// Accepted lists the minions whose key is accepted, sorted.
 	Accepted() ([]wire.MinionID, error)
 	// Connected is the set of minions that are connected now.

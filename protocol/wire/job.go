@@ -179,6 +179,14 @@ func (j *Job) ToMap() *Map {
 // CmdReturn is the command by which a minion gives a job's result.
 const CmdReturn = "_return"
 
+// Fields of a return that only gosalt minions send.
+const (
+	// FieldReturners are the names of returners that the master is asked to serve.
+	FieldReturners = "returners"
+	// FieldReturnerErrors says, by name, why returners could not be used.
+	FieldReturnerErrors = "returner_errors"
+)
+
 // Return is the result of a job on one minion.
 type Return struct {
 	JID     JobID // JobIDRequest where the master has yet to number the job.
