@@ -45,6 +45,10 @@ func (m *Master) handleFileTree(ctx context.Context, from *minionRequest) (any, 
 	return r.ToMap(), nil
 }
 
+// keepBulk is the size from which on an answer's memory is kept for the next: a transfer is
+// under way, whose connection ends with it.
+const keepBulk = 512 << 10
+
 // handleFileRead answers with pieces of files, for gosalt minions.
 func (m *Master) handleFileRead(ctx context.Context, from *minionRequest) (any, error) {
 	q, err := wire.FileReadFromMap(from.Load)
@@ -59,11 +63,19 @@ func (m *Master) handleFileRead(ctx context.Context, from *minionRequest) (any, 
 	if err := reserve(ctx, from.Peer, n); err != nil {
 		return nil, err
 	}
-	buf, reply, err := m.files.Read(ctx, q, seal.BulkBuffer(n))
+	c := m.connection(from.Peer)
+	room := c.bulk
+	if _, ok := from.Peer.(transport.Reserver); !ok || cap(room) < seal.BulkSize(n) {
+		room = seal.BulkBuffer(n)
+	}
+	buf, reply, err := m.files.Read(ctx, q, room[:seal.BulkOverhead])
 	if err != nil {
 		return nil, err
 	}
 	from.reply, err = session.SealBulk(buf, reply.ToMap(), from.Nonce)
+	if c.bulk = nil; n > keepBulk {
+		c.bulk = from.reply
+	}
 	return nil, err
 }
 

@@ -90,6 +90,8 @@ type minionRequest struct {
 type connection struct {
 	mu sync.Mutex
 	id wire.MinionID // proved; "" before
+
+	bulk []byte // of the last answer with files, used again for the next; the request handler's
 }
 
 var badLoad = mustEncode("bad load")

@@ -14,6 +14,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -384,7 +385,7 @@ func (f *Files) piece(ctx context.Context, env string, p wire.FilePiece, n int64
 			}
 			n = max(min(n, size-p.Offset), 0)
 			at := len(buf)
-			buf = append(buf, make([]byte, n)...)
+			buf = slices.Grow(buf, int(n))[:at+int(n)] // what was in there is read over, or cut off
 			got, err := c.ReadAt(buf[at:], p.Offset)
 			if err != nil && err != io.EOF {
 				return none, buf[:at], fmt.Errorf("read %s: %w", file.Rel, err)

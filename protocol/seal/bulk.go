@@ -32,7 +32,10 @@ const (
 
 // BulkBuffer makes room for a bulk reply: data of up to n bytes are to be appended, and
 // the result given to SealBulk.
-func BulkBuffer(n int) []byte { return make([]byte, bulkHead, bulkHead+n+gcmTag+1024) }
+func BulkBuffer(n int) []byte { return make([]byte, bulkHead, BulkSize(n)) }
+
+// BulkSize is the capacity that a buffer needs for n bytes of data.
+func BulkSize(n int) int { return bulkHead + n + gcmTag + 1024 }
 
 // BulkOverhead is what BulkBuffer begins with, so the data of a buffer are buf[BulkOverhead:].
 const BulkOverhead = bulkHead

@@ -30,7 +30,8 @@ type Peer interface {
 
 // Reserver is a Peer whose port bounds the memory of large answers. A handler that is
 // about to make one asks for room first, and waits for it; the room is given back when
-// the answer has been sent, or the connection has ended.
+// the answer has been sent, or the connection has ended. An answer for which room was
+// reserved is not read any more when the connection's next request is handled.
 type Reserver interface {
 	// Reserve waits until an answer of n bytes may be made. It is called by the request's
 	// handler, at most once for a request.
