@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/gosalt/gosalt/internal/fileserver"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/protocol/seal"
@@ -168,4 +169,27 @@ func withoutContent(job *wire.Job) *wire.Job {
 		}
 	}
 	return &short
+}
+
+// Files, and what follows, make the file server known to runners.
+func (r runnerMaster) Files() *fileserver.Server { return r.m.files.Server() }
+
+// UpdateFiles brings backends up to date.
+func (r runnerMaster) UpdateFiles(ctx context.Context, backends []string, remote string) error {
+	return r.m.files.Update(ctx, backends, remote)
+}
+
+// ForgetFiles drops lists from memory.
+func (r runnerMaster) ForgetFiles(backends, envs []string) *wire.Map {
+	return r.m.files.Forget(backends, envs)
+}
+
+// ClearFiles removes what backends keep on the disk.
+func (r runnerMaster) ClearFiles(backends []string) (cleared, failed []string) {
+	return r.m.files.Clear(backends)
+}
+
+// LockFiles keeps remotes from being updated, or lets them be again.
+func (r runnerMaster) LockFiles(backends []string, remote string, on bool) (done, failed []string) {
+	return r.m.files.Lock(backends, remote, on)
 }

@@ -88,7 +88,7 @@ func TestProblems(t *testing.T) {
 		{"own data", "minion", "site: berlin", `warning: unknown option "site": kept as data for config.get`},
 		{"far from everything", "minion", "company_directory_servers: [x]", `warning: unknown option "company_directory_servers": kept as data for config.get`},
 		{"a hint", "minion", "mine_intervals_of: 5", `warning: unknown option "mine_intervals_of": kept as data for config.get (nearest option: mine_interval)`},
-		{"known to Salt", "master", "gitfs_remotes: [x]\nmysql.host: db", `notice: known to Salt, without effect here yet: gitfs_remotes, mysql.host`},
+		{"known to Salt", "master", "hgfs_remotes: [x]\nmysql.host: db", `notice: known to Salt, without effect here yet: hgfs_remotes, mysql.host`},
 		{"of the other side", "minion", "auto_accept: True", `notice: options of the master, without effect in this file: auto_accept`},
 		{"text for a number", "master", "publish_port: many", `DIR/master:1:15: publish_port: expected a whole number, got the text "many"`},
 		{"port out of range", "master", "publish_port: 70000", `DIR/master:1:15: publish_port: expected a port, 1 to 65535, got the number 70000`},

@@ -62,6 +62,27 @@ func modelledNames(s side) map[string]bool {
 	return names
 }
 
+// usedBy tells of options that are read from Opts where they are needed, and have no
+// field: those that a master passes on to its minions, and those of backends.
+var usedBy = [...]func(name string) bool{
+	func(name string) bool {
+		switch name {
+		case "top_file_merging_strategy", "env_order", "default_top", "renderer", "failhard", "state_top", "state_top_saltenv",
+			"state_auto_order", "state_events", "state_aggregate", "jinja_env", "jinja_sls_env", "jinja_lstrip_blocks", "jinja_trim_blocks",
+			"salt_cp_chunk_size":
+			return true
+		}
+		return strings.HasPrefix(name, "gitfs_") && name != "gitfs_provider" || strings.HasPrefix(name, "minionfs_")
+	},
+	func(name string) bool {
+		switch name {
+		case "http_connect_timeout", "http_request_timeout", "http_max_body":
+			return true
+		}
+		return false
+	},
+}
+
 // unknown reports what root holds beyond the options of this side's struct: in one
 // notice what Salt knows, each by itself what nobody knows.
 func (r *reader) unknown(root *node, s side) {
@@ -75,7 +96,7 @@ func (r *reader) unknown(root *node, s side) {
 			r.add(Problem{File: k.file, Line: k.line, Column: k.col, Severity: Warning,
 				Text: fmt.Sprintf("%s as the name of an option: text is expected", describe(k))})
 			continue
-		case modelled[s]()[name]:
+		case modelled[s]()[name], salt && usedBy[s](name):
 			continue
 		case modelled[1-s]()[name]:
 			other = append(other, name)

@@ -53,6 +53,8 @@ var backends = map[string]func(Config, *fileserver.Ignore) (fileserver.Backend, 
 			FollowSymlinks: c.FileserverFollowsymlinks, IgnoreSymlinks: c.FileserverIgnoresymlinks,
 			ListFor: c.FileserverListCacheTime}), nil
 	},
+	"gitfs":    newGitFS,
+	"minionfs": newMinionFS,
 }
 
 // BackendName is a backend's name as Salt has it: "git" means "gitfs".

@@ -146,3 +146,32 @@ func (f *Files) Forget(names, envs []string) *wire.Map {
 	}
 	return m
 }
+
+// Clear removes what the named backends keep on the disk, and says so, or why not.
+func (f *Files) Clear(names []string) (cleared, failed []string) {
+	for _, b := range f.server.Backends(names) {
+		c, ok := b.(interface{ Clear() error })
+		if !ok {
+			continue
+		}
+		if err := c.Clear(); err != nil {
+			failed = append(failed, err.Error())
+		} else {
+			cleared = append(cleared, "The "+b.Name()+" fileserver cache was successfully cleared")
+		}
+	}
+	return cleared, failed
+}
+
+// Lock keeps remotes from being updated, or lets them be again.
+func (f *Files) Lock(names []string, remote string, on bool) (done, failed []string) {
+	for _, b := range f.server.Backends(names) {
+		if l, ok := b.(interface {
+			Lock(remote string, on bool) (done, failed []string)
+		}); ok {
+			d, e := l.Lock(remote, on)
+			done, failed = append(done, d...), append(failed, e...)
+		}
+	}
+	return done, failed
+}

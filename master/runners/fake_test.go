@@ -22,6 +22,7 @@ import (
 type fakeMaster struct {
 	Local
 	Keys
+	FileServer
 	MinionCache // what no test of this package uses: the scenarios do
 	store       *jobs.SQLite
 	connected   map[wire.MinionID]bool

@@ -12,7 +12,6 @@ func planned(r *module.Registry) {
 	for _, p := range []struct{ mod, funs, why string }{
 		{"auth", "del_token mk_token", ""},
 		{"cache", "clear_git_lock cloud", ""},
-		{"fileserver", "clear_cache clear_file_list_cache clear_lock dir_list empty_dir_list envs file_list lock symlink_list update", ""},
 		{"git_pillar", "update", ""},
 		{"http", "query update_ca_bundle", ""},
 		{"manage", "bootstrap bootstrap_psexec", "Install the minion on the machine, or seed its key with gosalt-key --gen-keys."},

@@ -55,6 +55,7 @@ type Master interface {
 	MinionCache
 	Local
 	Keys
+	FileServer
 }
 
 // Ask is a question to minions.
@@ -110,6 +111,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerEvents(r.reg)
 	registerSalt(r.reg)
 	registerTest(r.reg)
+	registerFileserver(r.reg)
 	registerSurvey(r.reg)
 	registerNetwork(r.reg)
 	planned(r.reg)
