@@ -349,16 +349,27 @@ func (sc *scene) managed(ctx context.Context, m *managed) error {
 		sc.differs("file", m.SLS, "%s: %v", m.Chosen, err)
 		return nil
 	}
-	c, err := sc.compiler(ctx)
+	fresh := *sc // as it was before other SLS changed the pillar
+	fresh.shared = nil
+	c, err := fresh.compiler(ctx)
 	if err != nil {
 		return err
 	}
 	vars := map[string]any{"name": m.Name, "source": m.Chosen}
-	for k, v := range sc.keywords(m) {
-		vars[k] = v
+	chunk := sc.chunk(ctx, c, m)
+	for k, v := range chunk.Strings() {
+		switch k { // what file.managed does not know a template sees as variables
+		case "state", "fun", "name", "order", "source", "template", "context", "defaults", "require", "watch", "__id__", "__sls__", "__env__":
+		default:
+			vars[k] = v
+		}
 	}
-	for _, from := range []any{m.Defaults, m.Context} {
-		if w, ok := toWire(from).(*wire.Map); ok {
+	defaults, variables := toWire(m.Defaults), toWire(m.Context)
+	if w := chunk.Map("context"); w != nil && reflect.DeepEqual(plain(w), m.Context) {
+		variables = w // the same, in its order
+	}
+	for _, from := range []any{defaults, variables} {
+		if w, ok := from.(*wire.Map); ok {
 			for k, v := range w.Strings() {
 				vars[k] = v
 			}
@@ -378,29 +389,23 @@ func (sc *scene) managed(ctx context.Context, m *managed) error {
 	return nil
 }
 
-// keywords are the arguments of the state that file.managed does not know: a template
-// sees them as variables.
-func (sc *scene) keywords(m *managed) map[string]any {
-	out := map[string]any{}
-	c, err := sc.want(m.SLS)
-	if err != nil {
-		return out
+// chunk is the state that a file is of: its arguments have the order that the recording
+// has lost. Nil when the SLS does not compile.
+func (sc *scene) chunk(ctx context.Context, c *compile.Compiler, m *managed) *wire.Map {
+	high, errs, err := c.SLS(ctx, compile.NewMatches("base", m.SLS))
+	if err != nil || len(append(errs, c.High(high)...)) > 0 {
+		return nil
 	}
-	low, _ := c.Low.([]any)
-	for _, ch := range low {
-		d, _ := ch.(map[string]any)
-		if d == nil || d["__id__"] != m.ID || d["name"] != m.Name {
-			continue
+	for _, ch := range c.Low(ctx, high) {
+		w, err := value.ToWire(ch)
+		if err != nil {
+			return nil
 		}
-		for k, v := range d {
-			switch k {
-			case "state", "fun", "name", "order", "source", "template", "context", "defaults", "require", "watch", "__id__", "__sls__", "__env__":
-			default:
-				out[k] = toWire(v)
-			}
+		if d := w.(*wire.Map); d.Text("__id__") == m.ID && d.Text("name") == m.Name {
+			return d
 		}
 	}
-	return out
+	return nil
 }
 
 func hash(s string) string {

@@ -326,6 +326,8 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 			s = t
 		}
 		return strings.TrimSuffix(s, "\n"), c.T.Alloc(len(s))
+	case "toml", "tomlmod":
+		return dumpTOML(c.T, obj)
 	case "python":
 		return py.Pformat(c.T, obj, number("width", 80))
 	}

@@ -142,7 +142,7 @@ func slsutilRenderer(ctx context.Context, c *module.Call, a slsutilRendererArgs)
 }
 
 type slsutilSerializeArgs struct {
-	Serializer string    // json, python or yaml.
+	Serializer string    // json, python, toml or yaml.
 	Obj        any       // What to write.
 	Kwargs     *wire.Map `arg:"**"` // Options of the serializer: indent, sort_keys, default_flow_style and so on.
 }
