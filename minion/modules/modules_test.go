@@ -32,6 +32,16 @@ var saltNames = map[string]string{
 	"cmd": `exec_code exec_code_all has_exec powershell powershell_all retcode run run_all run_bg run_chroot run_stderr
 		run_stdout script script_retcode shell shell_info shells tty which which_bin`,
 	"grains": `append delkey delval equals filter_by get has_value item items ls remove set setval setvals`,
+	"file": `access append apply_template_on_contents basename blockreplace chattr check_file_meta check_hash check_managed
+		check_managed_changes check_perms chgrp chown comment comment_line contains contains_glob contains_regex copy
+		delete_backup directory_exists dirname diskusage extract_hash file_exists find get_devmm get_diff get_gid
+		get_group get_hash get_managed get_mode get_selinux_context get_source_sum get_sum get_uid get_user
+		gid_to_group grep group_to_gid is_blkdev is_chrdev is_fifo is_hardlink is_link join lchown line link
+		list_backup list_backups list_backups_dir lsattr lstat makedirs makedirs_perms manage_file mkdir mknod
+		mknod_blkdev mknod_chrdev mknod_fifo move normpath open_files pardir patch path_exists_glob prepend psed read
+		readdir readlink remove remove_backup rename replace restore_backup restorecon rmdir search sed sed_contains
+		seek_read seek_write set_mode set_selinux_context source_list stats statvfs symlink touch truncate uid_to_user
+		uncomment user_to_uid write`,
 	"sys": `argspec doc list_functions list_modules list_renderers list_returner_functions list_returners
 		list_runner_functions list_runners list_state_functions list_state_modules reload_modules renderer_doc
 		returner_argspec returner_doc runner_argspec runner_doc state_argspec state_doc state_schema`,

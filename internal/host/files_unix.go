@@ -1,0 +1,164 @@
+//go:build unix
+
+package host
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// FileInfo is what there is to know of a file without reading it, as the system says it.
+type FileInfo struct {
+	Mode                uint32 // permissions, with setuid, setgid and sticky: 0o7777 at most
+	Raw                 uint32 // st_mode
+	Type                string // file, dir, link, block, char, pipe or socket
+	UID, GID            int
+	Size                int64
+	Inode, Links        uint64
+	Major, Minor        uint32 // of a device
+	Atime, Mtime, Ctime time.Time
+}
+
+// Info returns what there is to know of a file; follow says whether of the one that a
+// symbolic link points to.
+func (h *Host) Info(path string, follow bool) (FileInfo, error) {
+	var st unix.Stat_t
+	call, name := unix.Lstat, "lstat"
+	if follow {
+		call, name = unix.Stat, "stat"
+	}
+	if err := call(h.Path(path), &st); err != nil {
+		return FileInfo{}, &fs.PathError{Op: name, Path: path, Err: err}
+	}
+	return FileInfo{
+		Mode: uint32(st.Mode) & 0o7777, Raw: uint32(st.Mode), Type: fileTypes[uint32(st.Mode)&unix.S_IFMT],
+		UID: int(st.Uid), GID: int(st.Gid), Size: st.Size, Inode: st.Ino, Links: uint64(st.Nlink),
+		Major: unix.Major(uint64(st.Rdev)), Minor: unix.Minor(uint64(st.Rdev)),
+		Atime: time.Unix(st.Atim.Unix()), Mtime: time.Unix(st.Mtim.Unix()), Ctime: time.Unix(st.Ctim.Unix()),
+	}, nil
+}
+
+var fileTypes = map[uint32]string{
+	unix.S_IFREG: "file", unix.S_IFDIR: "dir", unix.S_IFLNK: "link", unix.S_IFBLK: "block",
+	unix.S_IFCHR: "char", unix.S_IFIFO: "pipe", unix.S_IFSOCK: "socket",
+}
+
+// Chmod sets the permissions, setuid, setgid and sticky among them, by Unix's numbers.
+func (h *Host) Chmod(path string, mode uint32) error {
+	if err := unix.Chmod(h.Path(path), mode); err != nil {
+		return &fs.PathError{Op: "chmod", Path: path, Err: err}
+	}
+	return nil
+}
+
+// ReadFile reads a whole file.
+func (h *Host) ReadFile(path string) ([]byte, error) { return os.ReadFile(h.Path(path)) }
+
+// WriteFile gives a file new contents as Replace does. A symbolic link stays one: the file
+// that it points to is written. One that is a mount by itself is written in place, as its
+// name cannot be given to another.
+func (h *Host) WriteFile(path string, content []byte) error {
+	return h.writeFrom(path, bytes.NewReader(content), false)
+}
+
+// Rewrite is WriteFile for a file whose further names, hard links, are to have the new
+// contents too: such a file is written in place.
+func (h *Host) Rewrite(path string, content []byte) error {
+	return h.writeFrom(path, bytes.NewReader(content), true)
+}
+
+func (h *Host) writeFrom(path string, content io.ReadSeeker, keepLinks bool) error {
+	dest := h.Real(path)
+	if st, err := h.Info(dest, false); err == nil {
+		if st.Type == "dir" {
+			return &fs.PathError{Op: "write", Path: path, Err: unix.EISDIR}
+		}
+		if st.Type != "file" || keepLinks && st.Links > 1 {
+			return h.overwrite(dest, content)
+		}
+	}
+	err := h.Replace(dest, Keep, -1, func(w io.Writer) error {
+		_, err := io.Copy(w, content)
+		return err
+	})
+	if !errors.Is(err, unix.EBUSY) {
+		return err
+	}
+	if _, err := content.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return h.overwrite(dest, content)
+}
+
+func (h *Host) overwrite(path string, content io.Reader) error {
+	f, err := os.OpenFile(h.Path(path), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+// CopyFile copies the contents of a file, and its permissions and times where keep says
+// so. The destination is written as by WriteFile.
+func (h *Host) CopyFile(src, dst string, keep bool) error {
+	in, err := os.Open(h.Path(src))
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	info, err := h.Info(src, true)
+	if err != nil {
+		return err
+	}
+	if info.Type == "dir" {
+		return &fs.PathError{Op: "read", Path: src, Err: unix.EISDIR}
+	}
+	if err := h.writeFrom(dst, in, false); err != nil || !keep {
+		return err
+	}
+	if err := h.Chmod(dst, info.Mode); err != nil {
+		return err
+	}
+	return os.Chtimes(h.Path(dst), info.Atime, info.Mtime)
+}
+
+// Umask is the file creation mask of this process.
+func (h *Host) Umask() uint32 { return uint32(currentUmask()) }
+
+// OSError words an error of the system as Python does, which is what Salt's messages
+// quote: "[Errno 2] No such file or directory: '/x'". path is left out where it is "".
+func OSError(err error, path string) string {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err.Error()
+	}
+	if path == "" {
+		return fmt.Sprintf("[Errno %d] %s", int(errno), Strerror(err))
+	}
+	return fmt.Sprintf("[Errno %d] %s: '%s'", int(errno), Strerror(err), path)
+}
+
+// Strerror is the system's words for an error as C has them: "No such file or directory".
+func Strerror(err error) string {
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return err.Error()
+	}
+	text := errno.Error()
+	if text != "" && text[0] >= 'a' && text[0] <= 'z' {
+		text = string(text[0]-'a'+'A') + text[1:]
+	}
+	return text
+}
