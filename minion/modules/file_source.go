@@ -154,15 +154,15 @@ func fileApplyTemplateOnContents(ctx context.Context, c *module.Call, a fileAppl
 	if !templateEngine(a.Template) {
 		return wire.NewMap("result", false, "comment", "Specified template format "+a.Template+" is not supported"), nil
 	}
-	out, err := fillTemplate(ctx, c, a.Template, render.Source{Text: a.Contents, Env: a.Saltenv}, joined(a.Defaults, a.Context))
+	out, err := fillTemplate(ctx, c, a.Template, render.Source{Text: a.Contents, Env: a.Saltenv}, laidOver(a.Defaults, a.Context))
 	if err != nil {
 		return nil, module.Failf("%w", err)
 	}
 	return out, nil
 }
 
-// joined lays one map over another.
-func joined(base, over *wire.Map) *wire.Map {
+// laidOver lays one map over another.
+func laidOver(base, over *wire.Map) *wire.Map {
 	out := wire.NewMap()
 	for _, m := range []*wire.Map{base, over} {
 		for k, v := range m.All() {
@@ -308,11 +308,11 @@ func getManaged(ctx context.Context, c *module.Call, s managedSource) (path stri
 	if err != nil {
 		return "", nil, "", err
 	}
-	vars := joined(s.kwargs, nil)
+	vars := laidOver(s.kwargs, nil)
 	for k, v := range map[string]any{"name": s.name, "source": s.source, "user": s.user, "group": s.group, "mode": s.mode, "attrs": s.attrs} {
 		vars.Set(k, v)
 	}
-	out, err := fillTemplate(ctx, c, s.template, render.Source{Text: text, Path: path, Env: s.saltenv}, joined(vars, joined(s.defaults, s.context)))
+	out, err := fillTemplate(ctx, c, s.template, render.Source{Text: text, Path: path, Env: s.saltenv}, laidOver(vars, laidOver(s.defaults, s.context)))
 	if err != nil {
 		return path, wire.NewMap(), err.Error(), nil // as in Salt, the comment
 	}

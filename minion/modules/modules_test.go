@@ -42,6 +42,13 @@ var saltNames = map[string]string{
 		readdir readlink remove remove_backup rename replace restore_backup restorecon rmdir search sed sed_contains
 		seek_read seek_write set_mode set_selinux_context source_list stats statvfs symlink touch truncate uid_to_user
 		uncomment user_to_uid write`,
+	"user": `add chfullname chgid chgroups chhome chhomephone chloginclass chother chroomnumber chshell chuid chworkphone
+		delete get_loginclass getent info list_groups list_users primary_group rename`,
+	"group": `add adduser chgid delete deluser getent info members`,
+	"shadow": `default_hash del_password gen_password info list_users lock_password set_date set_expire set_inactdays
+		set_maxdays set_mindays set_password set_warndays unlock_password`,
+	"hosts": `add_host get_alias get_ip has_pair list_hosts rm_host set_comment set_host`,
+	"log":   `critical debug error exception info warning`,
 	"sys": `argspec doc list_functions list_modules list_renderers list_returner_functions list_returners
 		list_runner_functions list_runners list_state_functions list_state_modules reload_modules renderer_doc
 		returner_argspec returner_doc runner_argspec runner_doc state_argspec state_doc state_schema`,
