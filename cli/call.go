@@ -111,11 +111,14 @@ func (c *callCommand) show(res CallResult) int {
 	}
 	value := wire.NewMap("local", res.Return)
 	if c.o.PrintMetadata {
-		value = wire.NewMap("local", wire.NewMap("jid", string(res.JID), "return", res.Return, "fun", c.o.Fun,
-			"fun_args", c.o.Args, "id", res.ID, "retcode", int64(res.Retcode)))
+		value = wire.NewMap("local", wire.NewMap("jid", string(res.JID), "return", res.Return, "retcode", int64(res.Retcode)))
+		m := value.Map("local")
 		if res.Out != "" {
-			value.Map("local").Set("out", res.Out)
+			m.Set("out", res.Out)
 		}
+		m.Set("id", res.ID)
+		m.Set("fun", c.o.Fun)
+		m.Set("fun_args", c.o.Args)
 	}
 	out := c.out
 	out.Retcode = res.Retcode
@@ -147,7 +150,7 @@ func (c *callCommand) refused(e *module.Error, res CallResult) (code int, done b
 	case module.Arguments, module.Invocation: // to salt-call, Salt's SaltInvocationError is a TypeError
 		doc := c.env.Docs(c.o.Fun).Text(c.o.Fun)
 		fmt.Fprintln(c.io.Out, strings.TrimRight(doc, " \n"))
-		fmt.Fprintf(c.io.Err, "Passed invalid arguments: %v.\n\nUsage:\n", e)
+		fmt.Fprintf(c.io.Err, "\nPassed invalid arguments: %v.\n\nUsage:\n", e)
 		return MinionFailed.Code(c.o.Strict), true
 	case module.Failed:
 		fmt.Fprintf(c.io.Err, "Error running '%s': %v\n", c.o.Fun, e)

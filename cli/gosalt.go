@@ -47,6 +47,12 @@ func Gosalt(io IO, args []string) int {
 	if exit := s.login(&o.AuthOptions, false); exit >= 0 {
 		return exit
 	}
+	if o.Job.TargetType == "list_hosts" { // Salt's minions match none of them either
+		fmt.Fprintf(io.Out, "%s\n", noMinions)
+		fmt.Fprintln(io.Err, "ERROR: No return received")
+		io.Hint("--hosts is about the hosts of a roster, which minions are not: name them with -L")
+		return NoReturn.Code(o.Strict)
+	}
 	if o.PreviewTarget {
 		return g.preview()
 	}
@@ -62,16 +68,6 @@ func Gosalt(io IO, args []string) int {
 
 // unserved refuses the options whose work is not done yet, rather than to ignore them.
 func (o *GosaltOptions) unserved() error {
-	for _, u := range []struct {
-		set    bool
-		option string
-	}{
-		{o.Job.TargetType == "list_hosts", "--hosts"},
-	} {
-		if u.set {
-			return o.Errorf("%s is not available in gosalt yet", u.option)
-		}
-	}
 	if _, err := o.ExecutorOptsMap(); err != nil {
 		return o.Errorf("%v", err)
 	}
@@ -296,7 +292,7 @@ func (g *gosaltRun) started(f *wire.Map) error {
 		return errAnswered
 	}
 	switch {
-	case g.o.JSONDocument: // it has the jid
+	case g.o.JSONDocument, g.o.Static: // the document has the jid; and Salt's --static shows none
 	case g.o.Verbose:
 		line := "Executing job with jid " + g.jid
 		fmt.Fprintf(g.io.Out, "%s\n%s\n\n", line, strings.Repeat("-", len(line)))
@@ -557,6 +553,10 @@ func (g *gosaltRun) preview() int {
 	}
 	if err := output.Display(g.io.Out, ids, "", g.out); err != nil {
 		return g.io.Fail(err)
+	}
+	if len(ids) == 0 {
+		fmt.Fprintln(g.io.Err, "ERROR: No return received")
+		return NoReturn.Code(g.strict)
 	}
 	return OK.Code(g.strict)
 }

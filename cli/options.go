@@ -32,8 +32,8 @@ const (
 	groupProfiling  = "Profiling support"
 )
 
-// LogLevels are the levels of --log-level, the one that says most first.
-var LogLevels = []string{"all", "garbage", "trace", "debug", "profile", "info", "warning", "error", "critical", "quiet"}
+// LogLevels are the levels of --log-level, in the order of Salt's messages.
+var LogLevels = []string{"all", "debug", "error", "critical", "garbage", "info", "profile", "quiet", "trace", "warning"}
 
 // CommonOptions are the options of every command.
 type CommonOptions struct {

@@ -97,7 +97,7 @@ const largeReturn = 64 << 10
 
 // maxProgress is how many bytes of progress wait for one watcher. Who reads more
 // slowly than is printed loses lines, and is told how many; never a result.
-const maxProgress = 16 << 20
+const maxProgress = 4 << 20
 
 func newLiveJob(jid wire.JobID, publish *wire.Map, targets []jobs.Target) *liveJob {
 	j := &liveJob{

@@ -73,7 +73,7 @@ func callMain(name string, args []string) int {
 	if level == "" {
 		level = cfg.LogLevel
 	}
-	log, closer, err := logs.Open(logs.Options{Console: io.Err, ConsoleLevel: level})
+	log, closer, err := logs.Open(logs.Options{Console: io.Err, ConsoleLevel: level, Bare: true})
 	if err != nil {
 		return io.Fail(err)
 	}

@@ -48,6 +48,8 @@ type Options struct {
 	ConsoleLevel string
 	File         string // "" or "/dev/null": none
 	FileLevel    string // "" is ConsoleLevel
+	// Bare leaves out time and job, as Salt's commands do on a terminal: "[ERROR   ] text".
+	Bare bool
 }
 
 // Open makes a logger. A log file that cannot be opened is an error to be shown, with
@@ -63,9 +65,13 @@ func Open(o Options) (*slog.Logger, io.Closer, error) {
 			return slog.New(slog.DiscardHandler), io.NopCloser(nil), err
 		}
 	}
-	h := &handler{mu: &sync.Mutex{}}
+	h := &handler{mu: &sync.Mutex{}, bare: o.Bare}
 	if o.Console != nil {
-		h.outs = append(h.outs, out{o.Console, cl, "15:04:05"})
+		stamp := "15:04:05 "
+		if o.Bare {
+			stamp = ""
+		}
+		h.outs = append(h.outs, out{o.Console, cl, stamp})
 	}
 	var closer io.Closer = io.NopCloser(nil)
 	var ferr error
@@ -75,7 +81,7 @@ func Open(o Options) (*slog.Logger, io.Closer, error) {
 		} else if f, err := os.OpenFile(o.File, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640); err != nil {
 			ferr = fmt.Errorf("open log file: %w; logging goes to standard error only, see log_file", err)
 		} else {
-			h.outs = append(h.outs, out{f, fl, "2006-01-02 15:04:05.000"})
+			h.outs = append(h.outs, out{f, fl, "2006-01-02 15:04:05.000 "})
 			closer = f
 		}
 	}
@@ -95,6 +101,7 @@ type handler struct {
 	outs  []out
 	attrs string
 	group string
+	bare  bool
 }
 
 func (h *handler) Enabled(_ context.Context, l slog.Level) bool {
@@ -108,7 +115,7 @@ func (h *handler) Enabled(_ context.Context, l slog.Level) bool {
 
 func (h *handler) Handle(_ context.Context, r slog.Record) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, " [%-8s] %s", levelName(r.Level), clean(r.Message))
+	fmt.Fprintf(&b, "[%-8s] %s", levelName(r.Level), clean(r.Message))
 	b.WriteString(h.attrs)
 	r.Attrs(func(a slog.Attr) bool {
 		appendAttr(&b, h.group, a)
@@ -133,6 +140,9 @@ func (h *handler) WithAttrs(as []slog.Attr) slog.Handler {
 	var b strings.Builder
 	b.WriteString(h.attrs)
 	for _, a := range as {
+		if h.bare && a.Key == "jid" {
+			continue
+		}
 		appendAttr(&b, h.group, a)
 	}
 	n := *h

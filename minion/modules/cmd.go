@@ -127,6 +127,7 @@ func cmdOutput(ctx context.Context, c *module.Call, a cmdRunArgs, merge bool) (s
 	if err != nil {
 		return "", err
 	}
+	ret.log.output(ret)
 	out := ret.Stdout
 	if a.HideOutput {
 		out = ""

@@ -30,6 +30,7 @@ type cmdResult struct {
 	timedOut       bool
 	background     bool
 	ignored        bool // ignore_retcode was asked for
+	log            *cmdLog
 }
 
 func (r *cmdResult) failed() bool { return !r.background && r.Retcode != 0 }
@@ -122,6 +123,7 @@ func runCommand(ctx context.Context, c *module.Call, cmd any, o cmdOptions, merg
 		c.SetRetcode(ret.Retcode)
 	}
 	log.end(ret)
+	ret.log = log
 	return ret, nil
 }
 
@@ -496,22 +498,41 @@ func (l *cmdLog) start(shown string, command *host.Command, o *cmdOptions) {
 	l.call.Log.Info("executing command", append(attrs, "background", o.Bg)...)
 }
 
+// end logs how a command ended, in Salt's words: people look for them in logs, and
+// gosalt-call shows them.
 func (l *cmdLog) end(ret *cmdResult) {
 	if l.quiet {
 		return
 	}
-	level := l.level
-	if ret.failed() && !ret.ignored {
-		level = max(level, slog.LevelError)
-		l.call.Log.Error("command failed", "cmd", l.name, "retcode", ret.Retcode)
-	}
+	level, failed := l.failure(ret)
 	ctx := context.Background()
 	if ret.Stdout != "" {
-		l.call.Log.Log(ctx, level, "command output", "cmd", l.name, "stdout", ret.Stdout)
+		l.call.Log.Log(ctx, level, "stdout: "+ret.Stdout)
 	}
 	if ret.Stderr != "" {
-		l.call.Log.Log(ctx, level, "command output", "cmd", l.name, "stderr", ret.Stderr)
+		l.call.Log.Log(ctx, level, "stderr: "+ret.Stderr)
 	}
+	if failed {
+		l.call.Log.Log(ctx, level, fmt.Sprintf("retcode: %d", ret.Retcode))
+	}
+}
+
+// failure logs that a command failed, if it did. level is that of its output.
+func (l *cmdLog) failure(ret *cmdResult) (level slog.Level, failed bool) {
+	if !ret.failed() || ret.ignored {
+		return l.level, false
+	}
+	l.call.Log.Error(fmt.Sprintf("Command '%s' failed with return code: %d", l.name, ret.Retcode))
+	return max(l.level, slog.LevelError), true
+}
+
+// output logs what cmd.run returns, as Salt does on top of the above.
+func (l *cmdLog) output(ret *cmdResult) {
+	if l == nil || l.quiet {
+		return
+	}
+	level, _ := l.failure(ret)
+	l.call.Log.Log(context.Background(), level, "output: "+ret.Stdout)
 }
 
 // decode makes text of output.
