@@ -11,7 +11,6 @@ import (
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/secret"
-	"github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -29,7 +28,7 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
-	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), ctx: ctx, opts: sync.OnceValue(cfg.Opts), local: local, secrets: secret.New()}
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: functions(cfg.Minion), ctx: ctx, opts: sync.OnceValue(cfg.Opts), local: local, secrets: secret.New()}
 	cfg.Log = m.hideSecrets(cfg.Log)
 	m.log, m.cfg.Log = cfg.Log, cfg.Log
 	m.explainExtmods()

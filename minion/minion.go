@@ -83,7 +83,7 @@ func New(cfg Config) (*Minion, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option id: %w", err)
 	}
-	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: modules.New(), deliver: make(chan struct{}, 1), greeted: make(chan struct{}),
+	m := &Minion{cfg: cfg, id: id, log: cfg.Log, dial: cfg.Dial, reg: functions(cfg.Minion), deliver: make(chan struct{}, 1), greeted: make(chan struct{}),
 		opts: sync.OnceValue(cfg.Opts), ctx: context.Background(), secrets: secret.New()}
 	cfg.Log = m.hideSecrets(cfg.Log)
 	m.log, m.cfg.Log = cfg.Log, cfg.Log
@@ -130,6 +130,13 @@ func New(cfg Config) (*Minion, error) {
 // explainExtmods has calls of functions that are in Python say so.
 func (m *Minion) explainExtmods() {
 	m.reg.Explain = func(fun string) string { return modules.ExplainExtmod(m.cfg.ExtensionModules, fun) }
+}
+
+// functions are what this minion may run: disable_modules, whitelist_modules.
+func functions(cfg *config.Minion) *module.Registry {
+	reg := modules.New()
+	reg.Restrict(cfg.DisableModules, cfg.WhitelistModules)
+	return reg
 }
 
 // tcpDialer makes connections as the configuration says.

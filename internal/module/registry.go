@@ -124,6 +124,18 @@ func (r *Registry) Planned(why string, names ...string) {
 	}
 }
 
+// Restrict takes away the modules of a list, and, where only is not empty, all that are
+// not on that one: disable_modules and whitelist_modules. What is gone is for callers
+// as if it had never been there.
+func (r *Registry) Restrict(disable, only []string) {
+	gone := func(name string) bool {
+		mod, _, _ := strings.Cut(name, ".")
+		return slices.Contains(disable, mod) || len(only) > 0 && !slices.Contains(only, mod)
+	}
+	maps.DeleteFunc(r.functions, func(name string, _ *Function) bool { return gone(name) })
+	maps.DeleteFunc(r.planned, func(name, _ string) bool { return gone(name) })
+}
+
 // Sources tells where the Go files of a package are, its comments being the
 // documentation of its functions. importPath is that of the package.
 func (r *Registry) Sources(importPath string, files fs.FS) { r.sources[importPath] = files }
