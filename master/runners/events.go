@@ -19,8 +19,8 @@ func registerEvents(r *module.Registry) {
 }
 
 type eventSendArgs struct {
-	Tag  string    // The event's tag: "myco/build/done".
-	Data *wire.Map `default:"None"` // Its data.
+	Tag  string // The event's tag: "myco/build/done".
+	Data any    `default:"None"` // Its data: a map.
 }
 
 // eventSend fires an event on the master's bus.
@@ -30,8 +30,11 @@ func eventSend(ctx context.Context, _ *module.Call, a eventSendArgs) (bool, erro
 	if a.Tag == "" || len(a.Tag) > maxTag || strings.ContainsAny(a.Tag, "\n\r\x00") {
 		return false, module.Invalidf("tag %.80q: 1 to %d characters without line breaks are expected", a.Tag, maxTag)
 	}
-	data := a.Data
-	if data == nil {
+	data, ok := a.Data.(*wire.Map)
+	if module.Truth(a.Data) && !ok {
+		return false, module.Failf("data is %s: a map is expected, as '{\"foo\": \"bar\"}'", wire.TypeName(a.Data))
+	}
+	if !ok {
 		data = wire.NewMap()
 	}
 	callOf(ctx).r.bus.Publish(a.Tag, data)

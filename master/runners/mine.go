@@ -39,17 +39,20 @@ type mineUpdateArgs struct {
 //
 //	gosalt-run mine.update '*'
 //	gosalt-run mine.update webs tgt_type=nodegroup
-func mineUpdate(ctx context.Context, _ *module.Call, a mineUpdateArgs) (*wire.Map, error) {
+func mineUpdate(ctx context.Context, c *module.Call, a mineUpdateArgs) (*wire.Map, error) {
 	kw := wire.NewMap("__kwarg__", true, "clear", a.Clear, "mine_functions", a.MineFunctions)
 	ans, err := callOf(ctx).ask(ctx, Ask{Fun: "mine.update", Args: []any{kw}, Target: a.Tgt, Type: a.TgtType})
 	if err != nil {
 		return nil, err
 	}
-	return ans.values(), nil
+	return ans.values(c), nil
 }
 
-// values is what the minions returned, by id.
-func (a Answer) values() *wire.Map {
+// values is what the minions returned, by id. That there are none is told.
+func (a Answer) values(c *module.Call) *wire.Map {
+	if len(a.Asked) == 0 {
+		c.Progress(noMatch)
+	}
 	out := wire.NewMap()
 	for _, id := range a.Asked {
 		if load := a.Returns[id]; load != nil {

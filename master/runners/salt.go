@@ -82,7 +82,7 @@ type saltExecuteArgs struct {
 //
 //	gosalt-run salt.execute '*' test.ping
 //	gosalt-run salt.execute 'os:Debian' cmd.run arg='[uptime]' tgt_type=grain
-func saltExecute(ctx context.Context, _ *module.Call, a saltExecuteArgs) (*wire.Map, error) {
+func saltExecute(ctx context.Context, c *module.Call, a saltExecuteArgs) (*wire.Map, error) {
 	args, ok := a.Arg.([]any)
 	if !ok && a.Arg != nil {
 		args = []any{a.Arg}
@@ -100,7 +100,7 @@ func saltExecute(ctx context.Context, _ *module.Call, a saltExecuteArgs) (*wire.
 	if err != nil {
 		return nil, err
 	}
-	return ans.values(), nil
+	return ans.values(c), nil
 }
 
 type configGetArgs struct {

@@ -31,8 +31,8 @@ type surveyArgs struct {
 //
 //	gosalt-run survey.hash '*' cmd.run 'cat /etc/hosts'
 //	gosalt-run survey.hash '*' test.version survey_sort=up
-func surveyHash(ctx context.Context, _ *module.Call, a surveyArgs) ([]any, error) {
-	return survey(ctx, a)
+func surveyHash(ctx context.Context, c *module.Call, a surveyArgs) ([]any, error) {
+	return survey(ctx, c, a)
 }
 
 // surveyDiff does what survey.hash does, and shows how each pool's result differs from
@@ -40,7 +40,7 @@ func surveyHash(ctx context.Context, _ *module.Call, a surveyArgs) ([]any, error
 //
 //	gosalt-run survey.diff survey_sort=up '*' cmd.run 'cat /etc/hosts'
 func surveyDiff(ctx context.Context, c *module.Call, a surveyArgs) ([]any, error) {
-	pools, err := survey(ctx, a)
+	pools, err := survey(ctx, c, a)
 	if err != nil || len(pools) == 0 {
 		return pools, err
 	}
@@ -69,7 +69,7 @@ func linesOf(pool *wire.Map) []string {
 	return lines
 }
 
-func survey(ctx context.Context, a surveyArgs) ([]any, error) {
+func survey(ctx context.Context, c *module.Call, a surveyArgs) ([]any, error) {
 	kind := a.TgtType
 	if kind != "pcre" {
 		kind = "compound"
@@ -82,6 +82,9 @@ func survey(ctx context.Context, a surveyArgs) ([]any, error) {
 	ans, err := callOf(ctx).ask(ctx, Ask{Fun: a.Fun, Args: args, Target: a.Tgt, Type: kind})
 	if err != nil {
 		return nil, err
+	}
+	if len(ans.Asked) == 0 {
+		c.Progress(noMatch)
 	}
 	byHash := map[[32]byte]*wire.Map{}
 	pools := []*wire.Map{}
