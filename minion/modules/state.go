@@ -35,7 +35,7 @@ type stateOptions struct {
 	Queue any `default:"None" arg:"queue"`
 	// Values for the pillar of this run, over those of the minion.
 	Pillar any `default:"None" arg:"pillar,kw"`
-	// How values of pillar= are encrypted: gpg.
+	// How values of pillar= are encrypted: gpg or age.
 	PillarEnc any `default:"None" arg:"pillar_enc,kw"`
 	// Environment of the state files.
 	Saltenv any `default:"None" arg:"saltenv,kw"`
@@ -75,8 +75,13 @@ func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRu
 			return nil, nil, module.Invalidf("Pillar data must be formatted as a dictionary, unless pillar_enc is specified.")
 		}
 	}
-	if o.PillarEnc != nil {
-		return nil, nil, module.Invalidf("pillar_enc: encrypted values of pillar= are not taken; give the pillar's files encrypted values")
+	enc := ""
+	if module.Truth(o.PillarEnc) {
+		enc = pytext.Str(o.PillarEnc)
+	}
+	over, err := pillarOverride(ctx, c, o.Pillar, enc)
+	if err != nil {
+		return nil, nil, err
 	}
 	if env := o.Saltenv; module.Truth(env) {
 		r.opts.Set("saltenv", pytext.Str(env))
@@ -92,27 +97,44 @@ func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRu
 	}
 	r.test = r.testMode(ctx)
 	r.opts.Set("test", r.test)
-	if c.Refresh != nil && c.Direct() {
-		if err := c.Refresh(ctx, "pillar"); err != nil {
-			c.Log.Warn("pillar cannot be read anew, the last one is used", "error", err)
-		}
-	}
-	r.pillar = c.Pillar()
-	if over, ok := o.Pillar.(*wire.Map); ok {
-		merged, err := dictmerge.Merge(r.pillar, over, dictmerge.Options{Strategy: r.opts.Text("pillar_source_merging_strategy"),
-			Renderer: r.opts.Text("renderer"), Lists: r.opts.Bool("pillar_merge_lists")})
-		if err != nil {
-			return nil, nil, err
-		}
-		if m, ok := merged.(*wire.Map); ok {
-			r.pillar = m
-		}
+	if err := r.gatherPillar(ctx, over); err != nil {
+		return nil, nil, err
 	}
 	if errs := r.pillar.List("_errors"); len(errs) > 0 && !o.Force {
 		c.SetRetcode(exitPillar)
 		return nil, append([]any{"Pillar failed to render with the following messages:"}, errs...), nil
 	}
 	return r, nil, nil
+}
+
+// gatherPillar has the pillar compiled anew for this run, with the values of the call,
+// which files and ext_pillar see, and which count above all others.
+func (r *stateRun) gatherPillar(ctx context.Context, over *wire.Map) error {
+	c := r.c
+	r.pillar = c.Pillar()
+	if c.CompilePillar != nil && (c.Direct() || over.Len() > 0 || module.Truth(r.o.Pillarenv)) {
+		p, err := c.CompilePillar(ctx, module.PillarQuery{Saltenv: r.opts.Text("saltenv"), Pillarenv: r.opts.Text("pillarenv"), Override: over})
+		switch {
+		case err == nil:
+			r.pillar = p
+		case module.Truth(r.o.Pillarenv):
+			return module.Failf("the pillar of environment %s could not be compiled: %w", pytext.Str(r.o.Pillarenv), err)
+		default:
+			c.Log.Warn("pillar cannot be read anew, the last one is used", "error", err)
+		}
+	}
+	if over.Len() == 0 {
+		return nil
+	}
+	merged, err := dictmerge.Merge(r.pillar, over, dictmerge.Options{Strategy: r.opts.Text("pillar_source_merging_strategy"),
+		Renderer: r.opts.Text("renderer"), Lists: r.opts.Bool("pillar_merge_lists")})
+	if err != nil {
+		return err
+	}
+	if m, ok := dictmerge.Plain(merged).(*wire.Map); ok {
+		r.pillar = m
+	}
+	return nil
 }
 
 // testMode is whether nothing is to be changed.
