@@ -31,6 +31,7 @@ check:
 
 bench: build
 	$(GO) run ./internal/bench
+	$(GO) test -run '^$$' -bench 'Million' -benchtime 1x ./master/jobs
 
 swarm:
 	$(GO) build -trimpath -o bin/ ./internal/swarm/cmd/swarm

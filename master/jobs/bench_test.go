@@ -119,3 +119,72 @@ func BenchmarkPack(b *testing.B) {
 	}
 	b.ReportMetric(float64(load.Len())/float64(len(out)), "ratio")
 }
+
+// BenchmarkMillion is a store with 1,000,000 returns of 200 bytes, of 1,000 jobs on 1,000
+// minions: what it takes to write them, its size, how long it takes to find one job's
+// returns and the newest jobs among them, and to drop the older half.
+// It is for make bench: -benchtime 1x.
+func BenchmarkMillion(b *testing.B) {
+	const jobs, minions = 1000, 1000
+	for b.Loop() {
+		s := benchStore(b)
+		targets := benchTargets(minions)
+		load := bytes.Repeat([]byte("r"), 200)
+		start := time.Now().Add(-jobs * time.Minute)
+		began := time.Now()
+		for n := range jobs {
+			at := start.Add(time.Duration(n) * time.Minute)
+			jid := wire.NewJobID(at)
+			if err := s.SaveJob(b.Context(), Job{JID: jid, Fun: "test.ping", Tgt: "*", TgtType: "glob", Start: at}, targets); err != nil {
+				b.Fatal(err)
+			}
+			next := make(chan Target)
+			var g sync.WaitGroup
+			for range 256 {
+				g.Go(func() {
+					for t := range next {
+						if _, err := s.PutReturn(b.Context(), Return{JID: jid, Minion: t.Minion, ReceivedAt: at, Load: load}); err != nil {
+							b.Error(err)
+						}
+					}
+				})
+			}
+			for _, t := range targets {
+				next <- t
+			}
+			close(next)
+			g.Wait()
+		}
+		b.ReportMetric(jobs*minions/time.Since(began).Seconds(), "returns/s")
+		stats, err := s.Stats(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(stats.Bytes)/(jobs*minions), "bytes/return")
+		began = time.Now()
+		newest, err := s.Search(b.Context(), Filter{Limit: 20})
+		if err != nil || len(newest) != 20 {
+			b.Fatal(len(newest), err)
+		}
+		b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "ms/newest-20")
+		began = time.Now()
+		n := 0
+		for _, err := range s.Returns(b.Context(), newest[10].JID) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != minions {
+			b.Fatal(n)
+		}
+		b.ReportMetric(float64(time.Since(began).Microseconds())/1000, "ms/job-of-1000")
+		began = time.Now()
+		gone, err := s.Purge(b.Context(), start.Add(jobs/2*time.Minute), 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(time.Since(began).Seconds(), "s/purge")
+		b.ReportMetric(float64(gone.Jobs), "jobs-purged")
+	}
+}
