@@ -30,7 +30,7 @@ func TestInterop(t *testing.T) {
 		t.Run(s.Version, func(t *testing.T) {
 			cmds := map[string]func(*testscript.TestScript, bool, []string){
 				"start": cmdStart, "end": cmdEnd, "crash": cmdCrash, "exited": cmdExited,
-				"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog,
+				"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog, "capture": cmdCapture,
 				"real":           func(ts *testscript.TestScript, neg bool, args []string) { cmdReal(ts, s, args) },
 				"unreal":         each((*testproc.Proc).EndTree),
 				"salt":           func(ts *testscript.TestScript, neg bool, args []string) { cmdSalt(ts, s, neg, args) },

@@ -330,7 +330,7 @@ func (a *AuthOptions) declare(p *optparse.Parser, short bool) {
 		optparse.Flag(&a.MakeToken, "mktoken", "-T", "--make-token").
 			Help("Log in and keep a token, which serves in place of the password until the master lets it expire."),
 		optparse.Text(&a.Username, "username", "--username").Help("Name to log in with."),
-		optparse.Text((*string)(&a.Password), "password", "--password").Help("Password to log in with."),
+		optparse.Text((*string)(&a.Password), "password", "--password").Help("Password to log in with. Others can see it in the list of processes: leave it out to be asked for it."),
 	)
 }
 

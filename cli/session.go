@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/protocol/control"
@@ -31,6 +32,11 @@ func openMaster(io IO, opts *CommonOptions) (*masterSession, int) {
 		fmt.Fprintf(io.Err, "WARNING: CONFIG '%s' directory does not exist.\n", opts.ConfigDir)
 	}
 	cfg, problems, err := config.LoadMaster(opts.ConfigDir)
+	if err != nil && opts.ConfigDir == config.DefaultDir && unreadable(filepath.Join(opts.ConfigDir, "master")) {
+		// Whoever logs in with --auth need not read what only the master is to know: where
+		// its socket is goes without saying, unless that file moves it.
+		cfg, problems, err = config.LoadMasterFile(os.DevNull)
+	}
 	if err != nil {
 		for _, p := range problems {
 			if p.Severity == config.Error {
@@ -40,6 +46,15 @@ func openMaster(io IO, opts *CommonOptions) (*masterSession, int) {
 		return nil, Usage.Code(opts.Strict)
 	}
 	return &masterSession{io: io, opts: opts, cfg: cfg, strict: opts.Strict}, 0
+}
+
+// unreadable tells whether a file is there that this user may not read.
+func unreadable(name string) bool {
+	f, err := os.Open(name)
+	if err == nil {
+		f.Close()
+	}
+	return errors.Is(err, fs.ErrPermission)
 }
 
 // errAnswered ends a conversation whose outcome has been shown.

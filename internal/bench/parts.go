@@ -20,6 +20,7 @@ var parts = []struct {
 	{"live", "--live with 1 MB/s of output from 20 minions", (*bench).live},
 	{"beside", "the same small swarm on our master and on Salt's", (*bench).beside},
 	{"pillars", "50 minions that ask for their pillar at once", (*bench).pillars},
+	{"batch", "a job in batches over 500 minions, on our master and on Salt's", (*bench).batch},
 	{"1000", "1,000 minions", func(b *bench) error { return b.many(1000) }},
 	{"5000", "5,000 minions", func(b *bench) error { return b.many(5000) }},
 	{"10000", "10,000 minions", func(b *bench) error { return b.many(10000) }},
