@@ -157,3 +157,20 @@ func (m *Master) bring(ctx context.Context, id wire.MinionID) {
 		m.log.Info("job that waited for a minion is sent", "jid", j.JID, "minion", id)
 	}
 }
+
+// Withdraw takes a job back from the minions that wait for it.
+func (r runnerMaster) Withdraw(ctx context.Context, jid wire.JobID, user string) ([]wire.MinionID, error) {
+	ids, err := r.m.store.Withdraw(ctx, jid)
+	if err != nil || len(ids) == 0 {
+		return ids, err
+	}
+	r.m.audit("job withdrawn", "user", user, "jid", string(jid), "minions", len(ids))
+	if live := r.m.live.get(jid); live != nil {
+		targets := make([]jobs.Target, len(ids))
+		for i, id := range ids {
+			targets[i] = jobs.Target{Minion: id, State: jobs.Absent}
+		}
+		live.raise(targets)
+	}
+	return ids, nil
+}

@@ -249,6 +249,28 @@ func (s *SQLite) GiveUp(ctx context.Context, jid wire.JobID, ids []wire.MinionID
 	return wrap("note the missing returns of job", jid, err)
 }
 
+// Withdraw implements Store.
+func (s *SQLite) Withdraw(ctx context.Context, jid wire.JobID) (ids []wire.MinionID, err error) {
+	err = s.write(ctx, 1, 0, func(c *sqlite.Conn) error {
+		ids = nil
+		err := queryRows(c, func(st *sqlite.Stmt) error {
+			ids = append(ids, wire.MinionID(st.ColumnText(0)))
+			return nil
+		}, `SELECT minion FROM targets t WHERE jid = ? AND state = 3 AND acked = 0
+			AND NOT EXISTS (SELECT 1 FROM returns r WHERE r.jid = t.jid AND r.minion = t.minion) ORDER BY minion`, string(jid))
+		if err != nil {
+			return err
+		}
+		for _, id := range ids {
+			if err := exec(c, "UPDATE targets SET state = 2, queued_until = 0 WHERE jid = ? AND minion = ?", string(jid), string(id)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return ids, wrap("withdraw job", jid, err)
+}
+
 // SetEnd implements Store.
 func (s *SQLite) SetEnd(ctx context.Context, jid wire.JobID, at time.Time) error {
 	err := s.write(ctx, 1, 0, func(c *sqlite.Conn) error {

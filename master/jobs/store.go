@@ -53,6 +53,9 @@ type Store interface {
 	// did not return; the first time counts. What returns then is late. Minions that
 	// have returned, or are no targets, are passed over.
 	GiveUp(ctx context.Context, jid wire.JobID, ids []wire.MinionID, at time.Time) error
+	// Withdraw takes a job back from queued minions that have not taken it, and returns
+	// them by id: they are Absent now.
+	Withdraw(ctx context.Context, jid wire.JobID) ([]wire.MinionID, error)
 	// SetEnd notes when a job was found to be finished, as jobs.list_jobs shows it.
 	SetEnd(ctx context.Context, jid wire.JobID, at time.Time) error
 

@@ -45,6 +45,10 @@ func (m *fakeMaster) Address(id wire.MinionID) string {
 }
 func (m *fakeMaster) Accepted() ([]wire.MinionID, error) { return m.accepted, nil }
 
+func (m *fakeMaster) Withdraw(ctx context.Context, jid wire.JobID, _ string) ([]wire.MinionID, error) {
+	return m.store.Withdraw(ctx, jid)
+}
+
 func (m *fakeMaster) Explain(_ context.Context, _ wire.JobID, id wire.MinionID) string {
 	return "It went for a walk."
 }

@@ -129,3 +129,28 @@ func failedOf(ctx context.Context, jid string) ([]any, error) {
 	}
 	return failed, nil
 }
+
+type jobsUnqueueArgs struct {
+	JID string `arg:"jid"` // The job's id.
+}
+
+// jobsUnqueue takes a job back from the minions that are away and would run it when
+// they are back (gosalt --queue-until), and returns their ids. Those that have taken
+// it go on; end it there with saltutil.kill_job.
+//
+//	gosalt-run jobs.unqueue 20261122063858048545
+func jobsUnqueue(ctx context.Context, _ *module.Call, a jobsUnqueueArgs) ([]any, error) {
+	jid, err := wire.ParseJobID(a.JID)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := callOf(ctx).r.master.Withdraw(ctx, jid, callOf(ctx).user)
+	if err != nil {
+		return nil, err
+	}
+	out := []any{}
+	for _, id := range ids {
+		out = append(out, string(id))
+	}
+	return out, nil
+}

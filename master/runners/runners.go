@@ -48,6 +48,9 @@ type Master interface {
 	Explain(ctx context.Context, jid wire.JobID, id wire.MinionID) string
 	// Doctor looks for what is wrong with the master and with the minions of a target.
 	Doctor(ctx context.Context, tgt any, kind string, timeout time.Duration) ([]doctor.Finding, error)
+	// Withdraw takes a queued job back from the minions that have not taken it, on
+	// behalf of that user, and returns them.
+	Withdraw(ctx context.Context, jid wire.JobID, user string) ([]wire.MinionID, error)
 	// DeleteKey deletes a minion's accepted key, on behalf of that user, and ends
 	// what it had by it.
 	DeleteKey(id wire.MinionID, user string) error
@@ -101,6 +104,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerJobs(r.reg)
 	module.Register(r.reg, "jobs.rerun", jobsRerun)
 	module.Register(r.reg, "jobs.diff", jobsDiff)
+	module.Register(r.reg, "jobs.unqueue", jobsUnqueue)
 	registerManage(r.reg)
 	registerDoc(r.reg)
 	registerDoctor(r.reg)

@@ -36,6 +36,7 @@ func Run(t *testing.T, open Open) {
 		{"an acknowledgement counts once", testAck},
 		{"signs of life keep the first and the latest", testAlive},
 		{"giving up counts once, and not after the return", testGiveUp},
+		{"a job is taken back from those that wait for it", testWithdraw},
 		{"a return is stored exactly once", testReturnOnce},
 		{"a return of a minion that was not targeted is refused", testReturnNotTargeted},
 		{"a return to an unknown job makes the job", testReturnUnknown},
@@ -265,6 +266,40 @@ func testGiveUp(t *testing.T, f *fixture) {
 		if got := targets[i].GivenUpAt; !got.Equal(want) {
 			t.Errorf("%s was given up at %v, want %v", targets[i].Minion, got, want)
 		}
+	}
+}
+
+func testWithdraw(t *testing.T, f *fixture) {
+	until := base.Add(time.Hour)
+	queued := func(id wire.MinionID) jobs.Target {
+		return jobs.Target{Minion: id, State: jobs.Queued, QueuedUntil: until}
+	}
+	if err := f.SaveJob(f.ctx, jobs.Job{JID: jid(1), Fun: "test.ping", Tgt: "*", TgtType: "glob", User: "root", Start: base},
+		[]jobs.Target{queued("d"), queued("c"), queued("b"), queued("a"), {Minion: "e", State: jobs.Expected}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Ack(f.ctx, jid(1), "b", base); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.PutReturn(f.ctx, jobs.Return{JID: jid(1), Minion: "c", ReceivedAt: base, Load: []byte("x")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range [][]wire.MinionID{{"a", "d"}, nil} {
+		ids, err := f.Withdraw(f.ctx, jid(1))
+		if err != nil || !slices.Equal(ids, want) {
+			t.Errorf("withdrawn from %v, %v; want %v", ids, err, want)
+		}
+	}
+	for id, want := range map[wire.MinionID]jobs.TargetState{"a": jobs.Absent, "b": jobs.Queued, "e": jobs.Expected} {
+		if target, err := f.Target(f.ctx, jid(1), id); err != nil || target.State != want {
+			t.Errorf("%s is %v, %v; want %v", id, target.State, err, want)
+		}
+	}
+	if missed, err := f.Missed(f.ctx, "a", base); err != nil || len(missed) != 0 {
+		t.Errorf("a still gets %v, %v", missed, err)
+	}
+	if ids, err := f.Withdraw(f.ctx, jid(2)); err != nil || ids != nil {
+		t.Errorf("of an unknown job: %v, %v", ids, err)
 	}
 }
 
