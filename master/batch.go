@@ -109,6 +109,10 @@ func (m *Master) explainDown(id wire.MinionID) string {
 	return text
 }
 
+// together is how long a free place waits for others: those that come free at about
+// the same time are one publish, and one write to the job store.
+const together = 20 * time.Millisecond
+
 func (b *batch) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	ended := make(chan error) // of the parts' followers
@@ -121,8 +125,14 @@ func (b *batch) run(ctx context.Context) error {
 	}()
 	rest := time.NewTimer(time.Hour)
 	defer rest.Stop()
+	due := true               // minions may take the free places now
+	var soon <-chan time.Time // they may when it fires
 	for {
-		if next := b.turn(); len(next) > 0 {
+		var next []wire.MinionID
+		if due || len(b.active) == 0 {
+			next, due, soon = b.turn(), false, nil
+		}
+		if len(next) > 0 {
 			w, err := b.begin(ctx, next)
 			if err != nil {
 				return err
@@ -151,12 +161,18 @@ func (b *batch) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-rest.C:
+			due = true
+		case <-soon:
+			due = true
 		case <-b.watch.ready:
 			b.route()
 		case f := <-b.frames:
 			stop, err := b.told(f)
 			if err != nil || stop {
 				return err
+			}
+			if soon == nil {
+				soon = time.After(together)
 			}
 		case err := <-ended:
 			parts--
