@@ -89,6 +89,7 @@ type Master struct {
 
 	shared     sharedKey
 	live       liveJobs
+	pillarEnvs sync.Map // minion id to the pillarenv that it uses
 	conns      sync.Map // connection id of the request port to *connection
 	bound      sync.Map // connection id of the publish port to binding
 	lookAtKeys chan struct{}

@@ -179,9 +179,15 @@ func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, er
 	if err != nil {
 		return nil, err
 	}
-	// What one call lays over the pillar is not the minion's pillar.
+	// What one call lays over the pillar, or asks of another environment, is not the
+	// minion's pillar. Which environment is its own it says first, and with each refresh.
+	own, _ := m.pillarEnvs.LoadOrStore(from.ID, req.Pillarenv)
+	if req.CleanCache {
+		own = req.Pillarenv
+		m.pillarEnvs.Store(from.ID, own)
+	}
 	var kept *wire.Map
-	if req.PillarOverride.Len() == 0 && ext == nil {
+	if req.PillarOverride.Len() == 0 && ext == nil && own == req.Pillarenv {
 		kept = res.Secrets.Value(res.Pillar).(*wire.Map)
 	}
 	if err := m.minions.set(ctx, from.ID, req.Grains, kept); err != nil {
