@@ -32,7 +32,7 @@ func DefaultMaster() *Master {
 		MasterPubkeySignature: "master_pubkey_signature", PublishSigningAlgorithm: "PKCS1v15-SHA1",
 		PublishSession: 24 * time.Hour, RotateAESKey: true, RequestServerTTL: 5 * time.Minute,
 		MinimumAuthVersion: 3, AuditLog: "/var/log/salt/audit",
-		ClientACLVerify: true, ExternalAuth: wire.NewMap(), TokenExpire: 12 * time.Hour,
+		ClientACLVerify: true, ExternalAuth: wire.NewMap(), TokenExpire: 12 * time.Hour, TokenExpireUserOverride: false,
 		Nodegroups: wire.NewMap(), Peer: wire.NewMap(), PeerRun: wire.NewMap(),
 		FileRecvMaxSize: 100, FileserverBackend: []string{"roots"}, FileserverInterval: time.Hour, RunnerReturns: true,
 	}

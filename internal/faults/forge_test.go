@@ -183,10 +183,10 @@ func TestForgedMessages(t *testing.T) {
 		t.Errorf("the job has %d returns", all.Len())
 	}
 
-	// Events under others' tags.
+	// Events under others' tags are refused, and a gosalt minion is told so.
 	for _, tag := range []string{"salt/job/" + string(jid) + "/ret/web1", "salt/minion/web1/start", "salt/auth", "salt/key", string(jid), "salt/run/20260101000000000000/new"} {
-		if _, err := evil.do((&wire.MinionEvent{ID: "evil", Tag: tag, Data: wire.NewMap("id", "web1", "return", "forged")}).ToMap()); err != nil {
-			t.Errorf("event %s: %v", tag, err)
+		if _, err := evil.do((&wire.MinionEvent{ID: "evil", Tag: tag, Data: wire.NewMap("id", "web1", "return", "forged")}).ToMap()); err == nil || !strings.Contains(err.Error(), "may not fire events under") {
+			t.Errorf("event %s: %v, a refusal expected", tag, err)
 		}
 	}
 	_, err = evil.do((&wire.MinionEvent{ID: "evil", Tag: "mine/to/say", Data: wire.NewMap()}).ToMap())

@@ -6,6 +6,7 @@ package pydate
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +33,7 @@ func Parse(text string, now time.Time) (time.Time, error) {
 var errForm = errors.New("unknown form")
 
 // none marks a part that the text does not give.
-const none = -1 << 40
+const none = math.MinInt32
 
 type parser struct {
 	tokens []string

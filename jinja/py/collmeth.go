@@ -185,7 +185,7 @@ func init() {
 // sliceIndexArg is an argument that is clamped like an index of a slice.
 func sliceIndexArg(v Value) (int, error) {
 	i, err := index(v)
-	return max(-1<<40, min(1<<40, i)), err
+	return max(-far, min(far, i)), err
 }
 
 func indexOf(t *Thread, items []Value, x Value, lo, hi int) (int, error) {

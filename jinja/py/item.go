@@ -1,6 +1,7 @@
 package py
 
 import (
+	"math"
 	"math/big"
 	"unicode/utf8"
 )
@@ -244,11 +245,13 @@ func sliceStr(t *Thread, s string, lo, st, count int) (string, error) {
 	return string(out), nil
 }
 
+// far is beyond the end of any sequence, and safe to add to.
+const far = math.MaxInt / 4
+
 func sliceIndex(v Value) (int, error) {
 	switch x := v.(type) {
 	case int64, bool, *big.Int:
 		n, err := index(x)
-		const far = 1 << 40 // beyond any sequence, and safe to add to
 		return max(-far, min(far, n)), err
 	}
 	return 0, Raise("TypeError", "slice indices must be integers or None or have an __index__ method")

@@ -237,8 +237,8 @@ func repeatItems(items []Value, n int) []Value {
 
 // allocTimes takes size*n bytes.
 func allocTimes(t *Thread, size, n int) error {
-	if size > 0 && n > math.MaxInt32*16/size {
-		return t.Alloc(math.MaxInt32 * 16)
+	if size > 0 && n > far/size {
+		return t.Alloc(far)
 	}
 	return t.Alloc(size * n)
 }

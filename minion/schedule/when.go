@@ -137,7 +137,7 @@ func number(job *wire.Map, name string) (int, error) {
 		return 0, fmt.Errorf("%s: a whole number expected, got %s", name, pytext.TypeName(v))
 	}
 	if n < 0 || n > 1<<31 {
-		return 0, fmt.Errorf("%s: a number from 0 to %d expected, got %d", name, 1<<31, n)
+		return 0, fmt.Errorf("%s: a number from 0 to %d expected, got %d", name, int64(1)<<31, n)
 	}
 	return int(n), nil
 }

@@ -193,7 +193,7 @@ func TestMessageFaults(t *testing.T) {
 		{without("return", "return"), `field "return": is missing: the result expected`},
 		{with("return", "retcode", "1"), `field "retcode": is text`},
 		{with("return", "success", "yes"), `field "success": is text`},
-		{with("return", "jid", "nocache"), `field "jid": job id "nocache"`},
+		{with("return", "jid", "nocaches"), `field "jid": job id "nocaches"`},
 		{with("pillar data", "pillar", nil), `field "pillar": is missing`},
 		{without("event", "tag"), `field "tag": is missing`},
 		{with("events", "events", []any{NewMap("data", 1)}), `item of "events": field "tag": is missing`},
