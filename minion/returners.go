@@ -11,6 +11,7 @@ import (
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/returners"
+	"github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/minion/schedule"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -175,5 +176,5 @@ func (m *Minion) returnNow(ctx context.Context, job *wire.Job, ret *wire.Map) er
 
 // kinds are the registries that sys.* reports on.
 var kinds = sync.OnceValue(func() map[string]*module.Registry {
-	return map[string]*module.Registry{"returners": returners.Functions()}
+	return map[string]*module.Registry{"returners": returners.Functions(), "states": modules.States()}
 })

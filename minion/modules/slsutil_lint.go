@@ -10,7 +10,6 @@ import (
 	"github.com/gosalt/gosalt/internal/version"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states/compile"
-	statemodules "github.com/gosalt/gosalt/states/modules"
 )
 
 func init() { register("slsutil.lint", slsutilLint) }
@@ -58,13 +57,9 @@ func slsutilLint(ctx context.Context, c *module.Call, a slsutilLintArgs) (any, e
 	} else {
 		names = slices.DeleteFunc(slices.Clone(all), func(n string) bool { return n == "top" })
 	}
-	registry := c.Kinds["states"]
-	if registry == nil {
-		registry = statemodules.New().Registry
-	}
 	cfg := compile.FromCall(c, compile.CallOptions{Saltenv: a.Saltenv})
 	cfg.ConfigDefaults = configDefaults()
-	found, err := compile.Lint(ctx, cfg, a.Saltenv, names, registry)
+	found, err := compile.Lint(ctx, cfg, a.Saltenv, names, States())
 	if err != nil {
 		return nil, err
 	}

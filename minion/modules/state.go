@@ -24,6 +24,9 @@ import (
 // exitState is the exit code of a job in which a state failed (salt.defaults.exitcodes).
 const exitState = 2
 
+// States are the state functions, for sys.* and slsutil.lint.
+func States() *module.Registry { return stateFunctions().Registry }
+
 // stateFunctions are the state functions, made once.
 var stateFunctions = sync.OnceValue(statemodules.New)
 

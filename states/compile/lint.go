@@ -279,7 +279,9 @@ func (l *linter) function(ch *py.Dict, at Place) {
 	fn := l.functions.Lookup(name)
 	if fn == nil {
 		f := Finding{Rule: "unknown-state", Msg: "gosalt has no state " + name, At: at}
-		if n := module.Nearest(name, l.functions.Names()); n != "" {
+		if slices.Contains(l.functions.PlannedNames(), name) {
+			f.Msg, f.Warning = "gosalt does not run "+name+" yet", true
+		} else if n := module.Nearest(name, l.functions.Names()); n != "" {
 			f.Msg += ": did you mean " + n + "?"
 		} else {
 			f.Warning = !slices.Contains(l.functions.Modules(), textOf(ch, "state"))

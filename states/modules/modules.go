@@ -46,6 +46,7 @@ func New() *states.Registry {
 	for _, add := range all {
 		add(r)
 	}
+	planned(r)
 	return r
 }
 
