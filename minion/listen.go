@@ -224,6 +224,9 @@ func (m *Minion) publish(ctx context.Context, l *link, body []byte) error {
 }
 
 func (m *Minion) openPublish(c *credentials, body []byte) (*wire.Map, error) {
+	if c == nil { // the sign-in was lost meanwhile: what it takes to open this comes with the next
+		return nil, seal.ErrAuth
+	}
 	signer := c.master
 	if !m.cfg.SignPubMessages {
 		signer = nil
