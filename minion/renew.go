@@ -11,7 +11,7 @@ import (
 // a gosalt master under the session key, from any other by a sign-in. renewed is true
 // where the first of these brought another key.
 func (l *link) renew(ctx context.Context, old *credentials) (c *credentials, renewed bool, err error) {
-	if l.current() == old && old.gosalt {
+	if old != nil && l.current() == old && old.gosalt {
 		key, err := l.sharedKey(ctx)
 		if err == nil {
 			if c, renewed := l.take(old, key); c != nil {
