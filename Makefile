@@ -24,7 +24,7 @@ demo: build
 	@sh scripts/demo.sh
 
 test:
-	CGO_ENABLED=1 $(GO) test -race ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...
 
 check:
 	sh scripts/check.sh
