@@ -92,7 +92,6 @@ var unsteady = []struct {
 	{regexp.MustCompile(`(?m)^(here|alpha|web.*|db1|master) +(clock|dns|disk|descriptors) .*\n( +->.*\n)?`), ""},
 	{regexp.MustCompile(`(?m)^\d+ things? .*|^Nothing is wrong.*`), "SUM"},
 	{regexp.MustCompile(`version \S+`), "version V"},
-	{regexp.MustCompile(`hint: (no accepted minion matches web03; list keys|1 key waits to be accepted, list it) with`), "HINT"}, // it may be back
 	{regexp.MustCompile(`up .* load average.*`), "up"},
 }
 
