@@ -73,6 +73,10 @@ func generate() (map[string]string, error) {
 		return nil, err
 	}
 	add("functions.md", "Functions of the minion", funs)
+	if funs, err = functions("States", "What stands in SLS files, and in `state.single`: `file.managed` with the arguments below, beside the requisites and conditions that every state takes.", modules.States()); err != nil {
+		return nil, err
+	}
+	add("states.md", "States", funs)
 	onMaster := runners.New(nil, events.New(), slog.New(slog.DiscardHandler))
 	if funs, err = functions("Wheel functions", "They change the master itself: `gosalt-run salt.wheel FUNCTION …`.", onMaster.Wheel()); err != nil {
 		return nil, err

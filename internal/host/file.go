@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // Stat is what is known of a file.
@@ -142,7 +143,7 @@ var Keep = Owner{UID: -1, GID: -1}
 // the name is the old file or the new one. A file that was there hands on its owner,
 // mode and extended attributes; what owner says goes before. A new file has the mode
 // 0666 without the umask's bits. A symbolic link is replaced itself: resolve it with
-// Real before, where it is to stay.
+// Real before, where it is to stay. A file that is a mount by itself is written in place.
 func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) error) (err error) {
 	path := h.Path(name)
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".gosalt-")
@@ -192,7 +193,37 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	return os.Rename(tmp.Name(), path)
+	if err = os.Rename(tmp.Name(), path); errors.Is(err, syscall.EBUSY) {
+		return h.intoMount(tmp.Name(), path)
+	}
+	return err
+}
+
+// intoMount writes a new file into one that is a mount by itself, as /etc/hosts is in a
+// container: its name cannot be given to another.
+func (h *Host) intoMount(tmp, path string) error {
+	from, err := os.Open(tmp)
+	if err != nil {
+		return err
+	}
+	defer from.Close()
+	if err := overwrite(path, from); err != nil {
+		return err
+	}
+	return os.Remove(tmp)
+}
+
+// overwrite writes into a file that is there.
+func overwrite(path string, content io.Reader) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, content)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 func mustStat(f *os.File) fs.FileInfo {

@@ -75,39 +75,20 @@ func (h *Host) Rewrite(path string, content []byte) error {
 	return h.writeFrom(path, bytes.NewReader(content), true)
 }
 
-func (h *Host) writeFrom(path string, content io.ReadSeeker, keepLinks bool) error {
+func (h *Host) writeFrom(path string, content io.Reader, keepLinks bool) error {
 	dest := h.Real(path)
 	if st, err := h.Info(dest, false); err == nil {
 		if st.Type == "dir" {
 			return &fs.PathError{Op: "write", Path: path, Err: unix.EISDIR}
 		}
 		if st.Type != "file" || keepLinks && st.Links > 1 {
-			return h.overwrite(dest, content)
+			return overwrite(h.Path(dest), content)
 		}
 	}
-	err := h.Replace(dest, Keep, -1, func(w io.Writer) error {
+	return h.Replace(dest, Keep, -1, func(w io.Writer) error {
 		_, err := io.Copy(w, content)
 		return err
 	})
-	if !errors.Is(err, unix.EBUSY) {
-		return err
-	}
-	if _, err := content.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	return h.overwrite(dest, content)
-}
-
-func (h *Host) overwrite(path string, content io.Reader) error {
-	f, err := os.OpenFile(h.Path(path), os.O_WRONLY|os.O_TRUNC, 0)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, content)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
 }
 
 // CopyFile copies the contents of a file, and its permissions and times where keep says

@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -201,21 +202,12 @@ func limit(m *compile.Matches, names []string) {
 	for _, env := range m.Envs {
 		var keep []string
 		for _, sls := range m.SLS[env] {
-			if containsText(names, sls) {
+			if slices.Contains(names, sls) {
 				keep = append(keep, sls)
 			}
 		}
 		m.SLS[env] = keep
 	}
-}
-
-func containsText(l []string, s string) bool {
-	for _, v := range l {
-		if v == s {
-			return true
-		}
-	}
-	return false
 }
 
 type stateSLSIDArgs struct {
@@ -368,7 +360,17 @@ type stateTemplateArgs struct {
 //
 //	salt '*' state.template '/srv/setup.sls'
 func stateTemplate(ctx context.Context, c *module.Call, a stateTemplateArgs) (any, error) {
-	r, answer, err := newStateRun(ctx, c, &a.stateOptions)
+	if !strings.HasSuffix(a.Tem, ".sls") {
+		a.Tem += ".sls"
+	}
+	return applyAlone(ctx, c, &a.stateOptions, func(comp *compile.Compiler, env string) (*py.Dict, compile.Errors, error) {
+		return comp.Local(ctx, a.Tem, env)
+	})
+}
+
+// applyAlone runs an SLS file that is on no file server.
+func applyAlone(ctx context.Context, c *module.Call, o *stateOptions, read func(comp *compile.Compiler, env string) (*py.Dict, compile.Errors, error)) (any, error) {
+	r, answer, err := newStateRun(ctx, c, o)
 	if err != nil || answer != nil {
 		return answer, err
 	}
@@ -376,16 +378,12 @@ func stateTemplate(ctx context.Context, c *module.Call, a stateTemplateArgs) (an
 	if err != nil {
 		return nil, err
 	}
-	if !strings.HasSuffix(a.Tem, ".sls") {
-		a.Tem += ".sls"
-	}
-	high, errs, err := comp.Local(ctx, a.Tem, r.opts.Text("saltenv"))
+	high, errs, err := read(comp, r.opts.Text("saltenv"))
 	if err != nil {
 		return nil, stateError(err)
 	}
 	if len(errs) > 0 {
-		c.SetRetcode(exitCompile)
-		return errs.Texts(), nil
+		return failed(c, errs), nil
 	}
 	return r.runHigh(ctx, comp, high)
 }
@@ -401,23 +399,9 @@ type stateTemplateStrArgs struct {
 //
 //	salt '*' state.template_str '<Template String>'
 func stateTemplateStr(ctx context.Context, c *module.Call, a stateTemplateStrArgs) (any, error) {
-	r, answer, err := newStateRun(ctx, c, &a.stateOptions)
-	if err != nil || answer != nil {
-		return answer, err
-	}
-	comp, err := r.compiler(ctx)
-	if err != nil {
-		return nil, err
-	}
-	high, errs, err := comp.Text(ctx, a.Tem, r.opts.Text("saltenv"))
-	if err != nil {
-		return nil, stateError(err)
-	}
-	if len(errs) > 0 {
-		c.SetRetcode(exitCompile)
-		return errs.Texts(), nil
-	}
-	return r.runHigh(ctx, comp, high)
+	return applyAlone(ctx, c, &a.stateOptions, func(comp *compile.Compiler, env string) (*py.Dict, compile.Errors, error) {
+		return comp.Text(ctx, a.Tem, env)
+	})
 }
 
 type stateRunningArgs struct {

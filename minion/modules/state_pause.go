@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/durable"
@@ -186,7 +187,7 @@ func stateGetPauses(_ context.Context, c *module.Call, a stateGetPausesArgs) (*w
 	want := splitInput(a.JID)
 	for _, j := range running(c) {
 		jid := j.Text("jid")
-		if len(want) > 0 && !containsText(want, jid) {
+		if len(want) > 0 && !slices.Contains(want, jid) {
 			continue
 		}
 		path, err := pausePath(c, jid)
