@@ -116,13 +116,13 @@ func TestChurn(t *testing.T) {
 			t.Error("some of a budget was not given back")
 		}
 	}
+	endR()
+	endP()
 	for _, s := range []*server{r.srv, p.srv} {
 		if open, unauth := s.admit.counts(); open != 0 || unauth != 0 || len(s.admit.perAddr) != 0 {
 			t.Errorf("%d open, %d unauthenticated, %v", open, unauth, s.admit.perAddr)
 		}
 	}
-	endR()
-	endP()
 	poll(t, "goroutines to end", func() bool { return runtime.NumGoroutine() <= goroutines })
 	t.Logf("%d answered, %d received, %+v, %+v", answered.Load(), received.Load(), r.Stats(), p.Stats())
 	if answered.Load() == 0 || received.Load() == 0 {
