@@ -33,6 +33,19 @@ func CmdYAML(ctx context.Context, q SourceRequest) (any, error) {
 	return v, nil
 }
 
+// CmdYAMLEx is the ext_pillar cmd_yamlex: as cmd_yaml, with the tags !aggregate and !reset.
+func CmdYAMLEx(ctx context.Context, q SourceRequest) (any, error) {
+	out, err := command(ctx, q, true)
+	if err != nil {
+		return nil, err
+	}
+	v, err := saltyaml.LoadAggregate(out)
+	if err != nil {
+		return nil, fmt.Errorf("what the command printed is no YAML: %w", err)
+	}
+	return v, nil
+}
+
 // CmdJSON is the ext_pillar cmd_json: a program with its arguments, without a shell, that
 // prints JSON.
 func CmdJSON(ctx context.Context, q SourceRequest) (any, error) {

@@ -130,6 +130,10 @@ func (run *compilation) sls(name, env string, mods map[string]*rendered, vars ma
 		return &rendered{data: res.Data}, errs
 	}
 	state, isMap := res.Data.(*wire.Map)
+	marked, isMarked := res.Marked.(*wire.Map)
+	if isMarked {
+		own.data = marked // as it is merged with others; state is the same without the marks
+	}
 	if !isMap {
 		fail(fmt.Sprintf("SLS '%s' does not render to a dictionary", name), "file", f.Path)
 		return &rendered{data: res.Data}, errs
@@ -139,16 +143,19 @@ func (run *compilation) sls(name, env string, mods map[string]*rendered, vars ma
 	if !has {
 		part.Data = state
 		own.parts = []Part{part}
-		return &rendered{data: state, parts: own.parts}, errs
+		return &rendered{data: own.data, parts: own.parts}, errs
 	}
 	list, ok := include.([]any)
 	if !ok {
 		fail(fmt.Sprintf("Include Declaration in SLS '%s' is not formed as a list", name), "file", f.Path)
 		part.Data = state
 		own.parts = []Part{part}
-		return &rendered{data: state, parts: own.parts}, errs
+		return &rendered{data: own.data, parts: own.parts}, errs
 	}
 	state.Delete("include")
+	if isMarked {
+		marked.Delete("include")
+	}
 	part.Data = state
 	own.parts = []Part{part}
 	out, more := run.includes(own, list, name, env, f.path, mods, vars, append(via[:len(via):len(via)], name))

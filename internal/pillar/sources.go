@@ -18,7 +18,7 @@ import (
 // Sources are the kinds of ext_pillar that need nothing but this machine.
 func Sources() map[string]Source {
 	return map[string]Source{
-		"cmd_yaml": CmdYAML, "cmd_json": CmdJSON, "file_tree": FileTree, "nodegroups": Nodegroups,
+		"cmd_yaml": CmdYAML, "cmd_yamlex": CmdYAMLEx, "cmd_json": CmdJSON, "file_tree": FileTree, "nodegroups": Nodegroups,
 		"extra_minion_data_in_pillar": ExtraMinionData,
 	}
 }

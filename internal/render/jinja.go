@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltjinja"
 	"github.com/gosalt/gosalt/internal/render/value"
 	"github.com/gosalt/gosalt/jinja"
@@ -237,11 +238,18 @@ func renderJinja(ctx context.Context, r *Renderer, s *Source, args string, d *da
 	return err
 }
 
-// Template renders a template of a file as file.managed and cp.get_template do: by
-// Jinja alone, with the variables of the source beside salt, grains, pillar, opts and
-// saltenv. engine is the argument template; only jinja is here.
+// TemplateEngines are the values of the argument template.
+var TemplateEngines = []string{"jinja", "py", "starlark"}
+
+// Template renders a template of a file as file.managed and cp.get_template do: by one
+// engine of TemplateEngines, with the variables of the source beside salt, grains, pillar,
+// opts and saltenv.
 func (r *Renderer) Template(ctx context.Context, engine string, s Source) (string, error) {
-	if engine != "jinja" {
+	switch engine {
+	case "jinja":
+	case "py", "starlark":
+		return r.program(ctx, engine, s)
+	default:
 		return "", &Error{Msg: fmt.Sprintf("Specified template format %s is not supported", engine), Name: s.name()}
 	}
 	vars, err := r.variables(ctx)
@@ -259,6 +267,29 @@ func (r *Renderer) Template(ctx context.Context, engine string, s Source) (strin
 		slsVariables(vars, s.SLS, s.Path)
 	}
 	return r.jinja(ctx, &s, vars, r.jinjaOptions(s.SLS != ""))
+}
+
+// program makes the text of a file by a program, whose run() returns it.
+func (r *Renderer) program(ctx context.Context, engine string, s Source) (string, error) {
+	vars, err := r.scriptVars(ctx, &s)
+	if err != nil {
+		return "", err
+	}
+	run := r.python
+	if engine == "starlark" {
+		run = r.starlark
+	}
+	v, err := run(ctx, &s, s.Text, vars)
+	if err != nil {
+		return "", err
+	}
+	switch x := v.(type) {
+	case string:
+		return x, nil
+	case []byte:
+		return string(x), nil
+	}
+	return "", &Error{Msg: fmt.Sprintf("%s: run() is to return the text of the file, not %s", s.name(), pytext.TypeName(v)), Name: s.name()}
 }
 
 // jinja renders a text. All variables are globals too, so that imports without context

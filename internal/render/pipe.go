@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/dictmerge"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -32,6 +33,12 @@ func (r *Renderer) renderer(name string) renderer {
 		return renderYAML
 	case "json":
 		return renderJSON
+	case "py":
+		return renderPy
+	case "starlark":
+		return renderStarlark
+	case "yamlex":
+		return renderYAMLEx
 	case "text":
 		return func(context.Context, *Renderer, *Source, string, *data) error { return nil }
 	}
@@ -59,18 +66,18 @@ func (r *Renderer) renderer(name string) renderer {
 
 // Renderers lists the names that a pipe may hold.
 func (r *Renderer) Renderers() []string {
-	out := []string{"jinja", "json", "text", "yaml"}
+	out := []string{"jinja", "json", "py", "starlark", "text", "yaml", "yamlex"}
 	out = append(out, slices.Collect(maps.Keys(r.cfg.Renderers))...)
 	slices.Sort(out)
 	return out
 }
 
 // unmade are Salt's renderers that are not here.
-var unmade = []string{"aws_kms", "cheetah", "dson", "genshi", "hjson", "json5", "mako", "msgpack", "nacl", "pass", "pydsl", "pyobjects", "stateconf", "tomlmod", "toml", "wempy", "yamlex"}
+var unmade = []string{"aws_kms", "cheetah", "dson", "genshi", "hjson", "json5", "mako", "msgpack", "nacl", "pass", "pydsl", "pyobjects", "stateconf", "tomlmod", "toml", "wempy"}
 
 // oldStyle are names of pairs from before there were pipes.
 var oldStyle = map[string]string{
-	"yaml_jinja": "jinja|yaml", "yaml_mako": "mako|yaml", "yaml_wempy": "wempy|yaml",
+	"yaml_jinja": "jinja|yaml", "yamlex_jinja": "jinja|yamlex", "yaml_mako": "mako|yaml", "yaml_wempy": "wempy|yaml",
 	"json_jinja": "jinja|json", "json_mako": "mako|json", "json_wempy": "wempy|json",
 }
 
@@ -137,17 +144,40 @@ func renderYAML(_ context.Context, r *Renderer, s *Source, _ string, d *data) er
 	}
 	doc, err := saltyaml.Parse(d.text, saltyaml.DefaultLimits)
 	if err != nil {
-		e := &Error{Msg: saltyaml.Message(err), Name: s.name(), Err: err}
-		var ye *saltyaml.Error
-		if errors.As(err, &ye) && ye.At.Line > 0 {
-			e.Column = ye.At.Column
-			e.Note = fmt.Sprintf("line %d, column %d of the rendered text:\n%s", ye.At.Line, ye.At.Column, excerpt(d.text, ye.At.Line))
-		}
-		return e
+		return yamlError(err, s, d.text)
 	}
 	d.doc = doc
 	if truth(doc.Value) {
 		d.set(doc.Value)
+	} else {
+		d.set(wire.NewMap())
+	}
+	return nil
+}
+
+// yamlError tells where in the rendered text a mistake is.
+func yamlError(err error, s *Source, text string) error {
+	e := &Error{Msg: saltyaml.Message(err), Name: s.name(), Err: err}
+	var ye *saltyaml.Error
+	if errors.As(err, &ye) && ye.At.Line > 0 {
+		e.Column = ye.At.Column
+		e.Note = fmt.Sprintf("line %d, column %d of the rendered text:\n%s", ye.At.Line, ye.At.Column, excerpt(text, ye.At.Line))
+	}
+	return e
+}
+
+// renderYAMLEx is YAML whose values may say how they are merged.
+func renderYAMLEx(_ context.Context, _ *Renderer, s *Source, _ string, d *data) error {
+	if !d.isText {
+		return nil
+	}
+	v, err := saltyaml.LoadAggregate(d.text)
+	if err != nil {
+		return yamlError(err, s, d.text)
+	}
+	if plain := dictmerge.Plain(v); truth(plain) {
+		d.set(plain)
+		d.marked = v
 	} else {
 		d.set(wire.NewMap())
 	}

@@ -158,6 +158,9 @@ type Result struct {
 	Text string
 	// Doc tells where in Text the data was written; nil for what was no YAML.
 	Doc *saltyaml.Document
+	// Marked is Data with the marks of yamlex's !aggregate (package dictmerge), which say
+	// how it is merged with other data; nil where the last renderer was another.
+	Marked any
 }
 
 // Render runs the pipe of a file over it. A file without content is an empty map.
@@ -180,7 +183,7 @@ func (r *Renderer) Render(ctx context.Context, s Source) (*Result, error) {
 			return nil, err
 		}
 	}
-	res := &Result{Text: in.text, Doc: in.doc}
+	res := &Result{Text: in.text, Doc: in.doc, Marked: in.marked}
 	if in.isText {
 		if strings.Contains(s.Text, "\r\n") && !strings.Contains(in.text, "\r\n") {
 			in.text = strings.ReplaceAll(in.text, "\n", "\r\n")
@@ -208,9 +211,10 @@ type data struct {
 	isText bool
 	value  any
 	doc    *saltyaml.Document
+	marked any
 }
 
-func (d *data) set(v any) { d.value, d.isText = v, false }
+func (d *data) set(v any) { d.value, d.isText, d.marked = v, false, nil }
 
 // pySpace tells what Python's str.strip takes off.
 func pySpace(r rune) bool { return py.IsSpace(r) }

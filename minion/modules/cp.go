@@ -323,7 +323,7 @@ func cpGetFileStr(ctx context.Context, c *module.Call, a cpFileArgs) (any, error
 type cpGetTemplateArgs struct {
 	Path     string // Where it is: salt://path/to/template.
 	Dest     string // Where to put what it makes; empty is the minion's cache.
-	Template string `default:"jinja"` // Engine: jinja.
+	Template string `default:"jinja"` // Engine: jinja, py or starlark.
 	cpEnv
 	Makedirs bool      `default:"False"` // Make the directories of dest that are missing.
 	Kwargs   *wire.Map `arg:"**"`        // Further variables of the template.

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/fileclient"
@@ -137,7 +138,7 @@ func fillTemplate(ctx context.Context, c *module.Call, engine string, src render
 }
 
 // templateEngines are the values of template= that are understood.
-func templateEngine(name string) bool { return name == "jinja" }
+func templateEngine(name string) bool { return slices.Contains(render.TemplateEngines, name) }
 
 type fileApplyTemplateOnContentsArgs struct {
 	Contents string    // The template.
