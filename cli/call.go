@@ -12,6 +12,7 @@ import (
 
 	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -41,7 +42,7 @@ type CallResult struct {
 func RunCall(io IO, o *CallOptions, env CallEnv) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c := &callCommand{io: io, o: o, env: env, out: o.Out.Settings(io, env.Conf)}
+	c := &callCommand{io: io, o: o, env: env, out: o.Out.Settings(io, env.Conf), report: newStatesReport(&o.StatesOptions, o.Fun)}
 	c.out.Fun, c.out.Args = o.Fun, o.Args
 	switch {
 	case o.Doc:
@@ -68,6 +69,8 @@ type callCommand struct {
 	o   *CallOptions
 	env CallEnv
 	out output.Options
+
+	report *statesReport
 }
 
 func (c *callCommand) docs() int {
@@ -103,12 +106,17 @@ func (c *callCommand) show(res CallResult) int {
 	var e *module.Error
 	if errors.As(res.Err, &e) {
 		if code, done := c.refused(e, res); done {
+			c.report.take(res.ID, pytext.Str(res.Return), 1)
+			if err := c.report.finish(c.io.Err, c.out); err != nil {
+				return c.io.Fail(err)
+			}
 			return code
 		}
 	} else if res.Err != nil {
 		fmt.Fprintf(c.io.Err, "[CRITICAL] %v\n", res.Return)
 		return MinionFailed.Code(c.o.Strict)
 	}
+	res.Return = c.report.take(res.ID, res.Return, res.Retcode)
 	value := wire.NewMap("local", res.Return)
 	if c.o.PrintMetadata {
 		value = wire.NewMap("local", wire.NewMap("jid", string(res.JID), "return", res.Return, "retcode", int64(res.Retcode)))
@@ -125,7 +133,12 @@ func (c *callCommand) show(res CallResult) int {
 	if err := output.Display(c.io.Out, value, res.Out, out); err != nil {
 		return c.io.Fail(err)
 	}
+	if err := c.report.finish(c.io.aside(c.out), c.out); err != nil {
+		return c.io.Fail(err)
+	}
 	switch {
+	case res.Retcode == 0 && c.report.pending:
+		return Pending.Code(c.o.Strict)
 	case res.Retcode == 0:
 		return OK.Code(c.o.Strict)
 	case c.o.RetcodePassthrough:

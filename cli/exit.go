@@ -32,6 +32,7 @@ const (
 	Queued                   // --queue-until: minions are away and run the job when they are back
 	HiddenFailure            // minions failed, and --progress or --static did not tell
 	Unhealthy                // gosalt-run doctor: something is wrong
+	Pending                  // test=True: states would change something
 )
 
 // ExitCode is one line of the table of exit codes.
@@ -70,6 +71,7 @@ var exitCodes = []ExitCode{
 	{Queued, 0, 76, "queued", "--queue-until: minions are away and run the job when they are back"},
 	{HiddenFailure, 0, 1, "hidden-failure", "--progress, --static, gosalt-cp: minions failed (--progress: or did not return), and the exit code says nothing of it"},
 	{Unhealthy, 1, 1, "unhealthy", "gosalt-run doctor: something is wrong"},
+	{Pending, 0, 79, "pending", "test=True, --plan: all went well, and states would change something"},
 }
 
 // ExitCodes is the table of exit codes, for documents.

@@ -56,6 +56,7 @@ func Gosalt(io IO, args []string) int {
 	if o.PreviewTarget {
 		return g.preview()
 	}
+	g.states = newStatesReport(&o.StatesOptions, strings.Join(o.Job.Funs, ","))
 	g.view = g.newView()
 	if exit := g.batches(); exit >= 0 {
 		return exit
@@ -101,6 +102,7 @@ type gosaltRun struct {
 	live      *livePrinter // of --live; may be nil
 	problem   string       // why there are no results
 	pending   int64        // keys that wait to be accepted, where no minion matched
+	states    *statesReport
 }
 
 // request is the job as the control socket takes it.
@@ -167,7 +169,14 @@ func (g *gosaltRun) run() int {
 	case err != nil:
 		return g.refused(err)
 	}
-	return g.finish()
+	code := g.finish()
+	if g.nothing {
+		return code
+	}
+	if err := g.states.finish(g.io.aside(g.out), g.out); err != nil {
+		return g.io.Fail(err)
+	}
+	return code
 }
 
 // refused shows why there is no job, or why it cannot be followed. A target that
@@ -308,6 +317,7 @@ func (g *gosaltRun) started(f *wire.Map) error {
 func (g *gosaltRun) returned(id string, load *wire.Map) error {
 	v, _ := load.Get("return")
 	code := retcode(load)
+	v = g.states.take(id, v, code)
 	for _, text := range load.Map(wire.FieldReturnerErrors).Strings() {
 		fmt.Fprintf(g.io.Err, "%s: warning: %s: %v\n", g.io.Prog, id, text)
 	}
@@ -376,6 +386,7 @@ func retcode(load *wire.Map) int {
 // line of its own.
 func (g *gosaltRun) absent(id, why, text string) error {
 	g.silent++
+	g.states.absent(id, text)
 	state := "No response"
 	if why == "queued" {
 		return g.queued(id, text)
@@ -467,6 +478,8 @@ func (g *gosaltRun) outcome() Outcome {
 		return HiddenSilence
 	case g.queuedIDs > 0:
 		return Queued
+	case g.states.pending:
+		return Pending
 	}
 	return OK
 }

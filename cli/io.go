@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/internal/optparse"
 )
 
@@ -62,4 +63,13 @@ func (c IO) expandUser(path string) string {
 		return path
 	}
 	return filepath.Join(home, path[1:])
+}
+
+// aside is where to tell what belongs to results and is none: standard output where
+// people read it, standard error where a program reads the results.
+func (c IO) aside(o output.Options) io.Writer {
+	if o.File != "" || o.Out != "" && o.Out != "nested" && o.Out != "highstate" {
+		return c.Err
+	}
+	return c.Out
 }

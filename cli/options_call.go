@@ -12,6 +12,7 @@ type CallOptions struct {
 	CommonOptions
 	RunOptions
 	ExecutorOptions
+	StatesOptions
 	Out OutputOptions
 
 	ProxyID            string   // --proxyid
@@ -82,7 +83,16 @@ func ParseCall(io IO, args []string) (*CallOptions, error) {
 	case len(rest) > 1 && o.Doc:
 		return nil, o.Errorf("You can only get documentation for one method at one time")
 	case len(rest) > 0:
-		o.Fun, o.Args = rest[0], ParseInput(rest[1:], o.NoParse)
+		job := Compound{Funs: rest[:1:1], Args: [][]any{ParseInput(rest[1:], o.NoParse)}}
+		if !o.Doc {
+			if err := o.StatesOptions.checkFiles(&o.CommonOptions); err != nil {
+				return nil, err
+			}
+			if err := o.StatesOptions.prepare(&o.CommonOptions, &job); err != nil {
+				return nil, err
+			}
+		}
+		o.Fun, o.Args = job.Funs[0], job.Args[0]
 	}
 	return o, nil
 }
@@ -139,6 +149,7 @@ func newCall(io IO) *CallOptions {
 			Help("Show only states that changed something or failed."),
 	)
 	o.Out.declare(p)
+	o.StatesOptions.declare(p)
 	declareProfiling(p, &o.ProfilingPath, &o.Profiling)
 	o.declareLogging(true, "log_file", "/var/log/salt/minion")
 	return o

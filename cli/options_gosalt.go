@@ -31,6 +31,7 @@ type GosaltOptions struct {
 	TargetOptions
 	AuthOptions
 	ViewOptions
+	StatesOptions
 	Out OutputOptions
 
 	Timeout         int     // -t, seconds; 0 or less is the configuration's
@@ -89,7 +90,13 @@ func ParseGosalt(io IO, args []string) (*GosaltOptions, error) {
 	if o.ConfigDump {
 		return o, nil
 	}
-	return o, o.readJob(rest)
+	if err := o.readJob(rest); err != nil || o.PreviewTarget || o.Doc {
+		return o, err
+	}
+	if err := o.StatesOptions.checkFiles(&o.CommonOptions); err != nil {
+		return nil, err
+	}
+	return o, o.StatesOptions.prepare(&o.CommonOptions, &o.Job.Compound)
 }
 
 func newGosalt(io IO) *GosaltOptions {
@@ -153,6 +160,7 @@ func newGosalt(io IO) *GosaltOptions {
 	o.AuthOptions.declare(p, true)
 	o.Out.declare(p)
 	o.ViewOptions.declare(p)
+	o.StatesOptions.declare(p)
 	o.declareLogging(true, "log_file", "/var/log/salt/master")
 	return o
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -27,6 +28,22 @@ type Call struct {
 	Shared *Shared
 	// Umask is that of the state, or -1.
 	Umask int
+	// Foreseen is what a saved plan says of this state; nil where none is carried out.
+	Foreseen *Foreseen
+}
+
+// Foreseen is what a saved plan says of a state.
+type Foreseen struct {
+	Clean bool // there is nothing to do
+}
+
+// strays tells whether a plan does more than the saved one has it: the result, where so.
+func (c *Call) strays(p *Plan) *Result {
+	if c.Foreseen == nil || !c.Foreseen.Clean || c.Test || p.result != nil || len(p.steps) == 0 {
+		return nil
+	}
+	return &Result{Result: false, Changes: wire.NewMap(), Comment: "Not done, because the saved plan has nothing to do here, and now there is: " + pytext.Repr(p.Changes()) +
+		"\nThe states before this one brought it about, or someone else: make a new plan"}
 }
 
 // Tag is the key of a chunk's result: "file_|-/etc/motd_|-/etc/motd_|-managed".
@@ -82,6 +99,9 @@ func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A
 		shown := c.Low.Text("name")
 		if p.Name != "" {
 			shown = p.Name
+		}
+		if r := c.strays(p); r != nil {
+			return r.toMap(shown, p.Warnings), nil
 		}
 		return p.settle(ctx, c.Test).toMap(shown, p.Warnings), nil
 	}, append(opts, module.Written(fn))...)

@@ -159,6 +159,9 @@ func formatHost(host string, data any, o Options, level int) (text string, chang
 			r.lines = append(r.lines, r.color+"----------\n    "+o.safe(keyText(e))+r.c.end)
 		}
 	case *wire.Map:
+		if inner := x.Map("results"); inner != nil && x.Int("gosalt_report") > 0 { // kept with what --profile and the like asked for
+			x = inner
+		}
 		if err := r.states(host, x); err != nil {
 			return "", false, err
 		}

@@ -17,7 +17,7 @@ func init() { register("slsutil.lint", slsutilLint) }
 type slsutilLintArgs struct {
 	Target  any    `default:"None"` // Names of SLS or patterns, separated by commas or as a list; all by default.
 	Saltenv string `default:"base"` // Environment.
-	Format  string `default:"text"` // text, or sarif: what code hosts and editors read.
+	Format  string `default:"text"` // text, or sarif: what code hosts and editors read; report is both, for --sarif.
 }
 
 // slsutilLint looks for mistakes in SLS files before anything runs: templates that cannot be
@@ -27,10 +27,10 @@ type slsutilLintArgs struct {
 //
 //	gosalt-call --local slsutil.lint
 //	gosalt-call --local slsutil.lint 'web*' saltenv=dev
-//	gosalt-call --local --out=json --out-file=lint.sarif slsutil.lint format=sarif
+//	gosalt-call --local slsutil.lint --sarif lint.sarif
 func slsutilLint(ctx context.Context, c *module.Call, a slsutilLintArgs) (any, error) {
-	if a.Format != "text" && a.Format != "sarif" {
-		return nil, module.Invalidf("format is text or sarif, not %q", a.Format)
+	if !slices.Contains([]string{"text", "sarif", "report"}, a.Format) {
+		return nil, module.Invalidf("format is text, sarif or report, not %q", a.Format)
 	}
 	files, err := fileServer(c)
 	if err != nil {
@@ -72,6 +72,9 @@ func slsutilLint(ctx context.Context, c *module.Call, a slsutilLintArgs) (any, e
 	lines := make([]any, len(found))
 	for i, f := range found {
 		lines[i] = f.String()
+	}
+	if a.Format == "report" {
+		return wire.NewMap("gosalt_report", int64(1), "results", lines, "sarif", sarif(found)), nil
 	}
 	return lines, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/gosalt/gosalt/internal/render/value"
 	"github.com/gosalt/gosalt/jinja/py"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/states"
 	"github.com/gosalt/gosalt/states/compile"
 	statemodules "github.com/gosalt/gosalt/states/modules"
 	"github.com/gosalt/gosalt/states/run"
@@ -52,6 +53,8 @@ type stateOptions struct {
 	Terse bool `default:"False" arg:"terse,kw"`
 	// Fire an event for each state.
 	StateEvents any `default:"None" arg:"state_events,kw"`
+	// What to tell besides the results, a list: profile (where the time went), explain:ID (why that state ran, or not). The answer is then a map with gosalt_report, results and these.
+	Report any `default:"None" arg:"report,kw"`
 	// Options of this run by name, as Salt's callers pass them.
 	Kwargs *wire.Map `arg:"**"`
 }
@@ -63,12 +66,21 @@ type stateRun struct {
 	opts   *wire.Map
 	pillar *wire.Map
 	test   bool
+	report *report // nil: results alone
 }
 
 // newStateRun reads the options. A second value that is not nil is the answer: something
 // speaks against running states now, and the exit code is set.
 func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRun, any, error) {
 	r := &stateRun{c: c, o: o, opts: c.Opts.Clone()}
+	var err error
+	if r.report, err = newReport(o.Report); err != nil {
+		return nil, nil, err
+	}
+	if r.report != nil {
+		c = r.report.watch(c)
+		r.c = c
+	}
 	if conflict, err := r.waitTurn(ctx); err != nil || conflict != nil {
 		c.SetRetcode(exitCompile)
 		return nil, conflict, err
@@ -106,6 +118,9 @@ func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRu
 	if errs := r.pillar.List("_errors"); len(errs) > 0 && !o.Force {
 		c.SetRetcode(exitPillar)
 		return nil, append([]any{"Pillar failed to render with the following messages:"}, errs...), nil
+	}
+	if r.report != nil {
+		r.report.pillar = time.Now()
 	}
 	return r, nil, nil
 }
@@ -283,6 +298,7 @@ func (r *stateRun) low(ctx context.Context, comp *compile.Compiler, high *py.Dic
 func (r *stateRun) runner(opts *wire.Map) *run.Runner {
 	c := r.call()
 	o := run.Options{Test: r.test, FailHard: opts.Bool("failhard"), Refresh: c.Refresh, Done: r.told, Pause: r.paused}
+	r.report.options(&o)
 	o.Aggregate, _ = opts.Get("state_aggregate")
 	for _, v := range listArg(opts, "disabled_requisites") {
 		o.Disabled = append(o.Disabled, pytext.Str(v))
@@ -371,7 +387,7 @@ func (r *stateRun) finish(results *wire.Map) *wire.Map {
 		}
 	}
 	if !r.o.Terse && r.c.Opts.Text("state_data") != "terse" {
-		return results
+		return r.report.answer(results)
 	}
 	out := wire.NewMap()
 	for tag, v := range results.Strings() {
@@ -380,7 +396,7 @@ func (r *stateRun) finish(results *wire.Map) *wire.Map {
 			out.Set(tag, m)
 		}
 	}
-	return out
+	return r.report.answer(out)
 }
 
 // runHigh carries out high data.
@@ -390,10 +406,32 @@ func (r *stateRun) runHigh(ctx context.Context, comp *compile.Compiler, high *py
 		return answer, err
 	}
 	defer r.forgetPause()
-	results := r.runner(comp.Opts()).Run(ctx, low)
+	return r.carryOut(ctx, comp.Opts(), low, nil)
+}
+
+// carryOut runs chunks, all or those that are wanted with what they require, and makes
+// the answer of the results.
+func (r *stateRun) carryOut(ctx context.Context, opts *wire.Map, low []*wire.Map, wanted func(*wire.Map) bool) (any, error) {
+	r.report.compiled(low)
+	if rec, ok := ctx.Value(planRecordKey{}).(*planRecord); ok && r.report != nil {
+		rec.chunks, rec.files = r.report.chunks, r.report.files
+	}
+	runner := r.runner(opts)
+	if foreseen, ok := ctx.Value(foreseenKey{}).(func(string) *states.Foreseen); ok {
+		runner.Foresee(foreseen)
+	}
+	// Functions that states call are not part of the plan, should they run states.
+	ctx = context.WithValue(context.WithValue(ctx, planRecordKey{}, nil), foreseenKey{}, nil)
+	var results *wire.Map
+	if wanted != nil {
+		results = runner.Only(ctx, low, wanted)
+	} else {
+		results = runner.Run(ctx, low)
+	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	r.report.ran(runner)
 	return r.finish(results), nil
 }
 

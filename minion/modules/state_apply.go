@@ -234,14 +234,11 @@ func stateSLSID(ctx context.Context, c *module.Call, a stateSLSIDArgs) (any, err
 	if err != nil || answer != nil {
 		return answer, err
 	}
-	results := r.runner(comp.Opts()).Only(ctx, low, func(chunk *wire.Map) bool { return chunk.Text("__id__") == a.ID })
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if results.Len() == 0 {
+	wanted := func(chunk *wire.Map) bool { return chunk.Text("__id__") == a.ID }
+	if !slices.ContainsFunc(low, wanted) {
 		return nil, module.Invalidf("No matches for ID '%s' found in SLS '%s' within saltenv '%s'", a.ID, strings.Join(splitInput(a.Mods), ","), r.opts.Text("saltenv"))
 	}
-	return r.finish(results), nil
+	return r.carryOut(ctx, comp.Opts(), low, wanted)
 }
 
 type stateSingleArgs struct {
@@ -279,8 +276,7 @@ func stateSingle(ctx context.Context, c *module.Call, a stateSingleArgs) (any, e
 
 // one runs a single chunk.
 func (r *stateRun) one(ctx context.Context, low *wire.Map) (any, error) {
-	runner := r.runner(r.opts)
-	if wrong := runner.Verify(low); len(wrong) > 0 {
+	if wrong := r.runner(r.opts).Verify(low.Clone()); len(wrong) > 0 {
 		r.c.SetRetcode(exitCompile)
 		out := make([]any, len(wrong))
 		for i, w := range wrong {
@@ -288,11 +284,7 @@ func (r *stateRun) one(ctx context.Context, low *wire.Map) (any, error) {
 		}
 		return out, nil
 	}
-	results := runner.Run(ctx, []*wire.Map{low})
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	return r.finish(results), nil
+	return r.carryOut(ctx, r.opts, []*wire.Map{low}, nil)
 }
 
 type stateLowArgs struct {
@@ -315,7 +307,7 @@ func stateLow(ctx context.Context, c *module.Call, a stateLowArgs) (any, error) 
 		low.Set("__id__", low.Text("name"))
 	}
 	v, err := r.one(ctx, low)
-	if results, ok := v.(*wire.Map); ok {
+	if results, ok := v.(*wire.Map); ok && !results.Has("gosalt_report") {
 		for _, one := range results.Strings() { // the result alone, as Salt has it
 			return one, err
 		}

@@ -43,6 +43,7 @@ func (r *Runner) conditions(ctx context.Context, c *states.Call) (*wire.Map, err
 			return nil, err
 		}
 		skip, noWatch = skip || v.skip, noWatch || v.noWatch
+		r.note(low, "%s: %s: %s", check.key, pytext.Repr(get(low, check.key)), v.comment)
 		comments = append(comments, v.comment)
 	}
 	if !skip {

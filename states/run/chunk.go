@@ -33,6 +33,9 @@ func (r *Runner) stateCall(low, running *wire.Map, chunks []*wire.Map, found req
 	c := &states.Call{Call: r.call, Low: low, SLS: low.Text("__sls__"), ID: low.Text("__id__"), Env: "base",
 		Running: running, Chunks: chunks, Required: found, Shared: &r.shared, Umask: -1}
 	c.Test = r.opt.Test || truth(low, "__prereq__")
+	if r.foreseen != nil {
+		c.Foreseen = r.foreseen(r.tag(low))
+	}
 	if env := get(low, "__env__"); env != nil {
 		c.Env = pytext.Str(env)
 	}
@@ -229,6 +232,7 @@ func (r *Runner) carryOut(ctx context.Context, c *states.Call) *wire.Map {
 	if v := get(res, "result"); v != nil {
 		res.Set("result", module.Truth(v))
 	}
+	r.explainResult(low, res)
 	return res
 }
 

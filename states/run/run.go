@@ -36,6 +36,8 @@ type Options struct {
 	// Refresh carries out reload_grains, reload_pillar and reload_modules ("grains",
 	// "pillar", "modules"). Nil ignores them.
 	Refresh func(ctx context.Context, what string) error
+	// Explain names the chunks of which Explanations is to tell. Nil is none.
+	Explain func(low *wire.Map) bool
 }
 
 // A Runner carries out chunks on one machine. It serves one run.
@@ -54,6 +56,10 @@ type Runner struct {
 	told    map[string]bool // results that Done knows
 	stopped bool            // by failhard
 	index   *index
+	noteMu  sync.Mutex // parallel states are explained, too
+	notes   []*Explanation
+
+	foreseen func(tag string) *states.Foreseen // nil: no plan
 
 	conditionsOnce   sync.Once // parallel states may be the first to ask
 	globalConditions *wire.Map
@@ -104,6 +110,10 @@ func (r *Runner) Only(ctx context.Context, chunks []*wire.Map, wanted func(*wire
 	r.await(results, nil)
 	return results
 }
+
+// Foresee has the runner hold to a saved plan: what it says of a chunk, by its tag, nil
+// for nothing. A state that it leaves as it is does nothing.
+func (r *Runner) Foresee(plan func(tag string) *states.Foreseen) { r.foreseen = plan }
 
 // Verify says what is wrong with a chunk, in Salt's words; nothing where it can be run.
 func (r *Runner) Verify(low *wire.Map) []string { return r.verify(low) }
@@ -194,6 +204,7 @@ func (r *Runner) chunk(ctx context.Context, low, running *wire.Map, chunks []*wi
 	}
 	pre := truth(low, "__prereq__")
 	status, found := r.check(low, running, !pre)
+	r.explainCheck(low, running, status, found, pre)
 	switch {
 	case status == unmet:
 		if !r.requisites(ctx, low, running, chunks, depth) {
