@@ -64,6 +64,9 @@ func runCommand(ctx context.Context, c *module.Call, cmd any, o cmdOptions, merg
 	if err != nil {
 		return nil, err
 	}
+	if cmd, err = renderCommand(ctx, c, cmd, &o); err != nil {
+		return nil, err
+	}
 	command, shown, err := newCommand(c, cmd, &o)
 	if err != nil {
 		return nil, err
@@ -130,9 +133,6 @@ func runCommand(ctx context.Context, c *module.Call, cmd any, o cmdOptions, merg
 // newCommand is the process that the arguments describe. shown is the command as
 // messages name it: the line for a shell, else Python's text of the list.
 func newCommand(c *module.Call, cmd any, o *cmdOptions) (command host.Command, shown string, err error) {
-	if o.Template != "" {
-		return command, "", module.Failf("template=%s: gosalt renders no templates in commands yet; give the finished command", o.Template)
-	}
 	shell := o.Shell
 	if shell == "" {
 		shell = defaultShell()

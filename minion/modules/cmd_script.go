@@ -30,6 +30,10 @@ type cmdScriptArgs struct {
 	// Arguments for it: a text that is split into words, or a list.
 	Args any `default:"None"`
 	cmdOptions
+	// Further variables of the template.
+	Context *wire.Map `default:"None" arg:"context,kw"`
+	// A variable of the template.
+	Defaults *wire.Map `default:"None" arg:"defaults,kw"`
 }
 
 // cmdScript fetches a script, runs it and returns what cmd.run_all does. It is run
@@ -70,9 +74,6 @@ func cmdScriptRetcode(ctx context.Context, c *module.Call, a cmdScriptArgs) (any
 // runScript returns nil where there is no such script: Salt makes no error of it,
 // only a result that says so. The job fails all the same.
 func runScript(ctx context.Context, c *module.Call, a cmdScriptArgs) (*cmdResult, error) {
-	if a.Template != "" {
-		return nil, module.Failf("template=%s: gosalt renders no templates in scripts yet; fetch the finished script", a.Template)
-	}
 	source, err := fetchScript(ctx, c, a.Source, a.Saltenv)
 	if err != nil || source == "" {
 		c.SetRetcode(1)
@@ -84,11 +85,21 @@ func runScript(ctx context.Context, c *module.Call, a cmdScriptArgs) (*cmdResult
 			return nil, err
 		}
 	}
-	in, err := os.Open(source)
-	if err != nil {
-		return nil, module.Failf("read the script %s: %w", a.Source, err)
+	var in io.Reader
+	if a.Template != "" {
+		text, err := renderScript(ctx, c, source, &a)
+		if err != nil {
+			return nil, err
+		}
+		in = strings.NewReader(text)
+	} else {
+		f, err := os.Open(source)
+		if err != nil {
+			return nil, module.Failf("read the script %s: %w", a.Source, err)
+		}
+		defer f.Close()
+		in = f
 	}
-	defer in.Close()
 	file, err := writeScript(c, in, dir, path.Ext(withoutQuery(a.Source)), a.Runas, 0o500)
 	if err != nil {
 		return nil, err
@@ -103,6 +114,7 @@ func runScript(ctx context.Context, c *module.Call, a cmdScriptArgs) (*cmdResult
 		no := false
 		a.PythonShell = &no
 	}
+	a.Template = "" // the script is rendered, and its arguments are the caller's
 	return runCommand(ctx, c, append([]any{file}, words...), a.cmdOptions, false)
 }
 

@@ -52,11 +52,17 @@ func sysStateDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map
 	return docsOf(c.Kinds["states"], a.Names), nil
 }
 
-// sysRunnerDoc returns the documentation of runners.
+// sysRunnerDoc tells of runners where their documentation is.
 //
 //	gosalt '*' sys.runner_doc jobs
 func sysRunnerDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
-	return docsOf(c.Kinds["runners"], a.Names), nil
+	docs := wire.NewMap()
+	for _, name := range runnerNames() {
+		if len(a.Names) == 0 || slices.ContainsFunc(a.Names, func(p any) bool { return docMatches(p, name) }) {
+			docs.Set(name, "\n    It runs on the master, whose program has its documentation:\n\n        gosalt-run -d "+name+"\n    ")
+		}
+	}
+	return docs, nil
 }
 
 // sysReturnerDoc returns the documentation of returners.
@@ -70,7 +76,15 @@ func sysReturnerDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.
 //
 //	gosalt '*' sys.renderer_doc yaml
 func sysRendererDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
-	return docsOf(c.Kinds["renderers"], a.Names), nil
+	docs := wire.NewMap()
+	for _, name := range rendererNames(a.Names) {
+		if text := rendererDocs[name]; text != "" {
+			docs.Set(name, "\n    "+text+"\n    ")
+		} else {
+			docs.Set(name, nil)
+		}
+	}
+	return docs, nil
 }
 
 func docsOf(r *module.Registry, patterns []any) *wire.Map {
@@ -127,11 +141,18 @@ func sysReturnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (
 	return specsOf(c.Kinds["returners"], a.Module), nil
 }
 
-// sysRunnerArgspec returns the arguments of runners.
+// sysRunnerArgspec returns the arguments of runners: any, since a minion knows no more
+// of runners than their names.
 //
 //	gosalt '*' sys.runner_argspec jobs
 func sysRunnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	return specsOf(c.Kinds["runners"], a.Module), nil
+	specs := wire.NewMap()
+	for _, name := range runnerNames() {
+		if nameMatches(a.Module, name) {
+			specs.Set(name, wire.NewMap("args", nil, "defaults", nil, "varargs", true, "kwargs", true))
+		}
+	}
+	return specs, nil
 }
 
 func specsOf(r *module.Registry, pattern string) *wire.Map {
@@ -189,11 +210,15 @@ type sysListArgs struct {
 }
 
 func functionNames(r *module.Registry, patterns []any) []string {
-	names := []string{}
 	if r == nil {
-		return names
+		return []string{}
 	}
-	for _, name := range slices.Sorted(slices.Values(append(r.Names(), r.PlannedNames()...))) {
+	return matchingNames(slices.Sorted(slices.Values(append(r.Names(), r.PlannedNames()...))), patterns)
+}
+
+func matchingNames(all []string, patterns []any) []string {
+	names := []string{}
+	for _, name := range all {
 		matches := func(p any) bool { s, ok := p.(string); return ok && nameMatches(s, name) }
 		if len(patterns) == 0 || slices.ContainsFunc(patterns, matches) {
 			names = append(names, name)
@@ -215,12 +240,16 @@ func moduleNames(r *module.Registry, patterns []any) []string {
 	if r == nil {
 		return []string{}
 	}
-	if len(patterns) == 0 {
-		return r.Modules()
-	}
+	return modulesOf(r.Names(), patterns)
+}
+
+func modulesOf(names []string, patterns []any) []string {
 	found := map[string]bool{}
-	for _, name := range r.Names() {
+	for _, name := range names {
 		mod, _, _ := strings.Cut(name, ".")
+		if len(patterns) == 0 {
+			found[mod] = true
+		}
 		for _, p := range patterns {
 			s, ok := p.(string)
 			if ok && (s == mod || strings.Contains(s, "*") && globMatch(s, name)) {
@@ -249,14 +278,14 @@ func sysListStateModules(ctx context.Context, c *module.Call, a sysNamesArgs) ([
 //
 //	gosalt '*' sys.list_runners
 func sysListRunners(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
-	return moduleNames(c.Kinds["runners"], a.Names), nil
+	return modulesOf(runnerNames(), a.Names), nil
 }
 
 // sysListRunnerFunctions lists the functions of runners.
 //
 //	gosalt '*' sys.list_runner_functions jobs
 func sysListRunnerFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
-	return functionNames(c.Kinds["runners"], a.Names), nil
+	return matchingNames(runnerNames(), a.Names), nil
 }
 
 // sysListReturners lists the returners.
@@ -277,7 +306,7 @@ func sysListReturnerFunctions(ctx context.Context, c *module.Call, a sysListArgs
 //
 //	gosalt '*' sys.list_renderers
 func sysListRenderers(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
-	return moduleNames(c.Kinds["renderers"], a.Names), nil
+	return rendererNames(a.Names), nil
 }
 
 // sysReloadModules returns True: functions are part of the minion's program, and
