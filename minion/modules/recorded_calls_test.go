@@ -56,16 +56,17 @@ func runCalls(t *testing.T, file string) {
 	opts, _ := fromRecording(fromJSON(t, rec.Opts)).(*wire.Map)
 	r := New()
 	used := map[string]bool{}
+	cache := t.TempDir()
 	for _, c := range rec.Calls {
 		name := callName(c)
 		t.Run(name, func(t *testing.T) {
 			args, _ := fromRecording(fromJSON(t, c.Args)).([]any)
 			kwargs, _ := fromRecording(fromJSON(t, c.Kwargs)).(*wire.Map)
 			o := opts.Clone()
-			o.Set("cachedir", t.TempDir())
+			o.Set("cachedir", cache)
 			call := &module.Call{
-				Job:    &module.Job{Fun: c.Fun, Pub: wire.NewMap("fun", c.Fun, "jid", "J", "tgt", "salt-call", "pid", int64(1))},
-				Opts:   o,
+				Job:  &module.Job{Fun: c.Fun, Pub: wire.NewMap("fun", c.Fun, "jid", "J", "tgt", "salt-call", "pid", int64(1))},
+				Opts: o, CacheDir: cache,
 				Grains: func() *wire.Map { return grains },
 				Pillar: func() *wire.Map { return pillar },
 				Kinds:  map[string]*module.Registry{"states": States(), "returners": returners.Functions()},
