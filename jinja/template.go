@@ -266,11 +266,14 @@ func (c *Context) Thread() *py.Thread { return c.st.thread }
 // SetGlobal gives a global a value for the templates that this render loads from
 // now on.
 func (c *Context) SetGlobal(name string, v py.Value) {
-	g := maps.Clone(c.st.globals)
-	if g == nil {
-		g = map[string]py.Value{}
-	}
-	g[name] = v
+	c.SetGlobals(map[string]py.Value{name: v})
+}
+
+// SetGlobals is SetGlobal for several.
+func (c *Context) SetGlobals(vars map[string]py.Value) {
+	g := make(map[string]py.Value, len(c.st.globals)+len(vars))
+	maps.Copy(g, c.st.globals)
+	maps.Copy(g, vars)
 	c.st.globals = g
 }
 

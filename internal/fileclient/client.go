@@ -65,6 +65,13 @@ type Item struct {
 	cache   bool   // Dest is in the cache
 }
 
+// Locator is a Client whose files are on this machine already.
+type Locator interface {
+	// Locate returns where a file is, and its content: of at most MaxRead bytes. As in
+	// Salt a masterless minion renders what is in file_roots, and no copy of it.
+	Locate(ctx context.Context, env, path string) (name string, data []byte, err error)
+}
+
 // MaxRead is the size of the largest file that ReadFile reads.
 const MaxRead = 64 << 20
 

@@ -109,6 +109,23 @@ func (l *Local) ReadFile(ctx context.Context, env, path string) ([]byte, error) 
 	return f.ReadFile(MaxRead)
 }
 
+// Locate implements Locator.
+func (l *Local) Locate(ctx context.Context, env, path string) (string, []byte, error) {
+	f, err := l.server.Find(ctx, env, path)
+	if err != nil {
+		return "", nil, err
+	}
+	data, err := f.ReadFile(MaxRead)
+	if err != nil {
+		return "", nil, err
+	}
+	if f.Backend != "roots" { // has no file with that name
+		name, err := l.Cache(ctx, env, path)
+		return name, data, err
+	}
+	return f.Path, data, nil
+}
+
 // Get implements Client.
 func (l *Local) Get(ctx context.Context, env, path, dest string, _ int) error {
 	return l.copy(ctx, env, path, dest, false)

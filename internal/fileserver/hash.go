@@ -36,13 +36,17 @@ func NewHash(kind string) (hash.Hash, error) {
 	return nil, fmt.Errorf("hash_type %q: md5, sha1, sha224, sha256, sha384 or sha512 expected", kind)
 }
 
+var hashBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+
 // HashReader is the hash of what r gives, in hex digits. It ends with ctx.
 func HashReader(ctx context.Context, kind string, r io.Reader) (string, error) {
 	h, err := NewHash(kind)
 	if err != nil {
 		return "", err
 	}
-	buf := make([]byte, 256<<10)
+	pooled := hashBuffers.Get().(*[]byte)
+	defer hashBuffers.Put(pooled)
+	buf := *pooled
 	for {
 		if err := ctx.Err(); err != nil {
 			return "", err

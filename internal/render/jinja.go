@@ -135,15 +135,13 @@ func (loader) Load(c *jinja.Context, name string) (string, error) {
 	dir := path.Dir(file)
 	if relative {
 		dir, _ = py.AsString(globalDir)
-		c.SetGlobal("tplfile", name)
-	} else {
-		c.SetGlobal("tplfile", file)
+		file = name
 	}
-	c.SetGlobal("tpldir", dir)
+	dot := strings.ReplaceAll(dir, "/", ".")
 	if dir == "." {
-		dir = ""
+		dot = ""
 	}
-	c.SetGlobal("tpldot", strings.ReplaceAll(dir, "/", "."))
+	c.SetGlobals(map[string]py.Value{"tplfile": file, "tpldir": dir, "tpldot": dot})
 	if err != nil {
 		return "", err
 	}

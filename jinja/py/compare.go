@@ -148,7 +148,7 @@ func equalDict(t *Thread, x, y *Dict, depth int) (bool, error) {
 	}
 	for i := range x.entries {
 		e := &x.entries[i]
-		if e.dead {
+		if e.dead() {
 			continue
 		}
 		j := y.find(e.hash)

@@ -15,16 +15,17 @@ const OrderedDict = "collections.OrderedDict"
 type Dict struct {
 	Class   string // "" for dict, or the full name of a subclass such as [OrderedDict]
 	entries []entry
-	index   map[any]int // built when there are more than few entries
+	index   dictIndex // made when there are more than few entries
 	live    int
 }
 
 type entry struct {
-	hash any // canonical form of key: equal keys have equal hashes
+	hash any // canonical form of key: equal keys have equal hashes; nil when the entry is dead
 	key  Value
 	val  Value
-	dead bool
 }
+
+func (e *entry) dead() bool { return e.hash == nil }
 
 const few = 8
 
@@ -145,24 +146,19 @@ func addressOf(v any) uintptr {
 func (d *Dict) Len() int { return d.live }
 
 func (d *Dict) find(h any) int {
-	if d.index != nil {
-		if i, ok := d.index[h]; ok {
-			return i
-		}
-		return -1
+	if d.index.slots != nil {
+		return d.index.find(d.entries, h)
 	}
 	if s, ok := h.(string); ok {
 		for i := range d.entries {
-			if e := &d.entries[i]; !e.dead {
-				if k, ok := e.hash.(string); ok && k == s {
-					return i
-				}
+			if k, ok := d.entries[i].hash.(string); ok && k == s {
+				return i
 			}
 		}
 		return -1
 	}
 	for i := range d.entries {
-		if !d.entries[i].dead && d.entries[i].hash == h {
+		if d.entries[i].hash == h {
 			return i
 		}
 	}
@@ -210,8 +206,8 @@ func (d *Dict) set(h any, key, val Value) {
 	d.entries = append(d.entries, entry{hash: h, key: key, val: val})
 	d.live++
 	switch {
-	case d.index != nil:
-		d.index[h] = len(d.entries) - 1
+	case d.index.slots != nil && d.index.room():
+		d.index.add(h, len(d.entries)-1)
 	case len(d.entries) > few:
 		d.rebuild()
 	}
@@ -221,19 +217,24 @@ func (d *Dict) set(h any, key, val Value) {
 func (d *Dict) rebuild() {
 	kept := d.entries[:0]
 	for _, e := range d.entries {
-		if !e.dead {
+		if !e.dead() {
 			kept = append(kept, e)
 		}
 	}
 	clear(d.entries[len(kept):])
 	d.entries = kept
-	if len(kept) <= few {
-		d.index = nil
+	d.reindex()
+}
+
+// reindex makes the index anew; no entry is dead.
+func (d *Dict) reindex() {
+	if len(d.entries) <= few {
+		d.index = dictIndex{}
 		return
 	}
-	d.index = make(map[any]int, 2*len(kept))
-	for i := range kept {
-		d.index[kept[i].hash] = i
+	d.index = newIndex(max(len(d.entries), cap(d.entries)))
+	for i := range d.entries {
+		d.index.add(d.entries[i].hash, i)
 	}
 }
 
@@ -252,16 +253,13 @@ func (d *Dict) Delete(key Value) (Value, bool, error) {
 
 func (d *Dict) deleteAt(i int) Value {
 	v := d.entries[i].val
-	if d.index != nil {
-		delete(d.index, d.entries[i].hash)
-	}
 	d.live--
 	if i == len(d.entries)-1 {
 		d.entries[i] = entry{}
 		d.entries = d.entries[:i]
 		return v
 	}
-	d.entries[i] = entry{dead: true}
+	d.entries[i] = entry{}
 	if len(d.entries) > few && d.live < len(d.entries)/2 {
 		d.rebuild()
 	}
@@ -269,12 +267,12 @@ func (d *Dict) deleteAt(i int) Value {
 }
 
 // Clear removes all entries.
-func (d *Dict) Clear() { d.entries, d.index, d.live = nil, nil, 0 }
+func (d *Dict) Clear() { d.entries, d.index, d.live = nil, dictIndex{}, 0 }
 
 // last gives the position of the newest entry, or -1.
 func (d *Dict) last() int {
 	for i := len(d.entries) - 1; i >= 0; i-- {
-		if !d.entries[i].dead {
+		if !d.entries[i].dead() {
 			return i
 		}
 	}
@@ -285,7 +283,7 @@ func (d *Dict) last() int {
 func (d *Dict) All() iter.Seq2[Value, Value] {
 	return func(yield func(k, v Value) bool) {
 		for i := range d.entries {
-			if e := &d.entries[i]; !e.dead && !yield(e.key, e.val) {
+			if e := &d.entries[i]; !e.dead() && !yield(e.key, e.val) {
 				return
 			}
 		}
@@ -295,14 +293,17 @@ func (d *Dict) All() iter.Seq2[Value, Value] {
 // Copy is a shallow copy.
 func (d *Dict) Copy() *Dict {
 	c := &Dict{Class: d.Class, live: d.live, entries: make([]entry, 0, d.live)}
+	if d.live == len(d.entries) { // at the same places
+		c.entries = append(c.entries, d.entries...)
+		c.index = d.index.clone()
+		return c
+	}
 	for _, e := range d.entries {
-		if !e.dead {
+		if !e.dead() {
 			c.entries = append(c.entries, e)
 		}
 	}
-	if len(c.entries) > few {
-		c.rebuild()
-	}
+	c.reindex()
 	return c
 }
 

@@ -185,7 +185,7 @@ func (it *dictIter) Next() (Value, bool, error) {
 	for it.i < len(it.d.entries) {
 		e := &it.d.entries[it.i]
 		it.i++
-		if !e.dead {
+		if !e.dead() {
 			return it.what.of(e), true, nil
 		}
 	}

@@ -1,9 +1,11 @@
 package py
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -167,23 +169,24 @@ func (w *jsonWriter) dict(d *Dict) error {
 	if err := w.enter(d); err != nil {
 		return err
 	}
-	pairs := make([]Value, 0, d.Len())
-	for k, v := range d.All() {
-		pairs = append(pairs, Tuple{k, v})
-	}
+	entries := d.entries
 	if w.SortKeys {
 		var err error
-		pairs, err = Sorted(w.t, pairs, func(p Value) (Value, error) { return p.(Tuple)[0], nil }, false)
-		if err != nil {
+		if entries, err = sortedEntries(w.t, d); err != nil {
 			return err
 		}
 	}
 	w.b.WriteByte('{')
-	for i, p := range pairs {
-		k, v := p.(Tuple)[0], p.(Tuple)[1]
-		if i > 0 {
+	first := true
+	for i := range entries {
+		if entries[i].dead() {
+			continue
+		}
+		k, v := entries[i].key, entries[i].val
+		if !first {
 			w.b.WriteString(w.ItemSep)
 		}
+		first = false
 		w.newline()
 		switch x := k.(type) {
 		case string, Markup:
@@ -215,10 +218,44 @@ func (w *jsonWriter) dict(d *Dict) error {
 	return nil
 }
 
+// sortedEntries are the entries of a dict by their keys.
+func sortedEntries(t *Thread, d *Dict) ([]entry, error) {
+	out := make([]entry, 0, d.Len())
+	text := true
+	for _, e := range d.entries {
+		if !e.dead() {
+			_, isText := e.key.(string)
+			text = text && isText
+			out = append(out, e)
+		}
+	}
+	if text {
+		slices.SortFunc(out, func(a, b entry) int { return cmp.Compare(a.key.(string), b.key.(string)) })
+		return out, nil
+	}
+	pairs := make([]Value, len(out))
+	for i, e := range out {
+		pairs[i] = Tuple{e.key, e.val}
+	}
+	pairs, err := Sorted(t, pairs, func(p Value) (Value, error) { return p.(Tuple)[0], nil }, false)
+	for i, p := range pairs {
+		kv := p.(Tuple)
+		out[i] = entry{hash: noneKey{}, key: kv[0], val: kv[1]}
+	}
+	return out, err
+}
+
 func (w *jsonWriter) text(s string) {
 	b := &w.b
 	b.WriteByte('"')
 	for i := 0; i < len(s); {
+		from := i
+		for i < len(s) && s[i] >= 0x20 && s[i] < 0x7f && s[i] != '"' && s[i] != '\\' {
+			i++
+		}
+		if b.WriteString(s[from:i]); i == len(s) {
+			break
+		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		i += n
 		switch {

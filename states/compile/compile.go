@@ -58,6 +58,7 @@ type Compiler struct {
 	cfg    Config
 	opts   *wire.Map // with the master's part
 	render *render.Renderer
+	files  *files
 	log    *slog.Logger
 
 	avail    map[string][]string // SLS by environment
@@ -73,7 +74,8 @@ func New(ctx context.Context, cfg Config) (*Compiler, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Compiler{cfg: cfg, log: cfg.Log, avail: map[string][]string{}, iorder: 10000, building: newDict(), places: map[place]Place{}}
+	c := &Compiler{cfg: cfg, log: cfg.Log, avail: map[string][]string{}, iorder: 10000, building: newDict(), places: map[place]Place{},
+		files: newFiles(cfg.Files)}
 	if err := c.readOpts(ctx); err != nil {
 		return nil, err
 	}
@@ -83,7 +85,7 @@ func New(ctx context.Context, cfg Config) (*Compiler, error) {
 	}
 	c.render = render.New(render.Config{ReadLocal: readLocal,
 		Opts: c.opts, Grains: cfg.Grains, Pillar: cfg.Pillar, OrderedPillar: cfg.OrderedPillar, SharedPillar: cfg.SharedPillar,
-		Files: &files{cfg.Files}, Functions: cfg.Functions, Limits: cfg.Limits, Log: cfg.Log,
+		Files: c.files, Functions: cfg.Functions, Limits: cfg.Limits, Log: cfg.Log,
 		ConfigDefaults: cfg.ConfigDefaults, Renderers: cfg.Renderers, Local: cfg.Local,
 	})
 	return c, nil
@@ -173,27 +175,6 @@ func truthy(v any) bool {
 
 // Env is the option saltenv, "" when none is set.
 func (c *Compiler) Env() string { return c.opts.Text("saltenv") }
-
-// files is the file server for imports of templates.
-type files struct{ fileclient.Client }
-
-// ReadFile implements render.Files.
-func (f *files) ReadFile(ctx context.Context, env, path string) (render.File, error) {
-	if f.Client == nil {
-		return render.File{}, fs.ErrNotExist
-	}
-	data, err := f.Client.ReadFile(ctx, env, path)
-	if err != nil {
-		if errors.Is(err, fileclient.ErrNotFound) {
-			err = fmt.Errorf("salt://%s: %w", path, fs.ErrNotExist)
-		}
-		return render.File{}, err
-	}
-	return render.File{Data: data, Path: f.CachePath(env, path)}, nil
-}
-
-// Files makes the templates' file server of a client.
-func Files(c fileclient.Client) render.Files { return &files{c} }
 
 // Available lists the SLS of an environment: "web", "web.conf".
 func (c *Compiler) Available(ctx context.Context, env string) ([]string, error) {
@@ -305,19 +286,13 @@ func (c *Compiler) fetch(ctx context.Context, path, env string) (*file, error) {
 	if c.cfg.Files == nil {
 		return nil, nil
 	}
-	name, err := c.cfg.Files.Cache(ctx, env, path)
-	if errors.Is(err, fileclient.ErrNotFound) {
+	f, err := c.files.ReadFile(ctx, env, path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	} else if err != nil {
 		return nil, fmt.Errorf("fetch salt://%s: %w", path, err)
 	}
-	data, err := c.cfg.Files.ReadFile(ctx, env, path)
-	if errors.Is(err, fileclient.ErrNotFound) {
-		return nil, nil
-	} else if err != nil {
-		return nil, fmt.Errorf("read salt://%s: %w", path, err)
-	}
-	return &file{source: "salt://" + path, path: name, text: string(data)}, nil
+	return &file{source: "salt://" + path, path: f.Path, text: string(f.Data)}, nil
 }
 
 // filter lists the names that match a pattern.

@@ -9,6 +9,7 @@ package saltyaml
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -338,7 +339,7 @@ func (l *loader) size(root *syntax.Node) error {
 		case n.Size == open:
 			return 0, &Error{Class: "RecursionError", Problem: "a list or map holds itself by an alias", At: n.Start}
 		case n.Size > 0:
-			return n.Size, nil
+			return int(n.Size), nil
 		}
 		n.Size = open
 		total := 1
@@ -351,7 +352,7 @@ func (l *loader) size(root *syntax.Node) error {
 				return 0, &Error{Class: "LimitError", Problem: fmt.Sprintf("the document holds more than %d values, its aliases written out", l.limits.Values), At: n.Start}
 			}
 		}
-		n.Size = total
+		n.Size = int32(min(total, math.MaxInt32))
 		return total, nil
 	}
 	_, err := count(root)

@@ -18,17 +18,18 @@ func (k Kind) String() string { return [...]string{"scalar", "sequence", "mappin
 // Node is a value as it was written. An alias is the very node that its anchor names,
 // so a tree may hold a node more than once, and a node may hold itself.
 type Node struct {
-	Kind  Kind
 	Tag   string  // as written, in full ("tag:yaml.org,2002:int", "!mine"); "" for none
-	Plain bool    // a scalar to be typed by its form: written without quotes, or tagged "!"
 	Value string  // of a scalar
 	Items []*Node // of a sequence; of a mapping the keys and values in turn
 	Start Mark    // where it begins, its anchor and tag included
 
 	// What the reader of the tree keeps with the node; Parse leaves it alone.
+	Data any   // the value that was made of it
+	Size int32 // the values it holds, or -1 while they are counted
 	Made bool
-	Data any // the value that was made of it
-	Size int // the values it holds, or -1 while they are counted
+
+	Kind  Kind
+	Plain bool // a scalar to be typed by its form: written without quotes, or tagged "!"
 }
 
 // Parse reads text that holds one document at most and returns its root, nil when
@@ -60,6 +61,8 @@ type parser struct {
 	anchors map[string]*Node
 	handles map[string]string // of tags, and what they stand for
 	left    int               // levels that may still open
+	room    []Node            // for the next nodes
+	made    int               // at once the last time
 }
 
 func parserError(context string, began Mark, problem string, at Mark) *Error {
@@ -138,7 +141,23 @@ func (p *parser) directives() {
 }
 
 // empty is the null that stands where a value is missing.
-func (p *parser) empty(at Mark) *Node { return &Node{Plain: true, Start: at} }
+func (p *parser) empty(at Mark) *Node {
+	n := p.newNode(at)
+	n.Plain = true
+	return n
+}
+
+// newNode makes a node; several take one piece of memory.
+func (p *parser) newNode(at Mark) *Node {
+	if len(p.room) == 0 {
+		p.made = min(2*p.made+4, 64)
+		p.room = make([]Node, p.made)
+	}
+	n := &p.room[0]
+	p.room = p.room[1:]
+	n.Start = at
+	return n
+}
 
 // node reads a node. In a block it may be a block collection, and with indentless a
 // sequence whose "-" are level with the key above.
@@ -152,7 +171,7 @@ func (p *parser) node(block, indentless bool) *Node {
 		p.next()
 		return n
 	}
-	n := &Node{Start: t.start}
+	n := p.newNode(t.start)
 	anchor := p.properties(n)
 	t = p.peek()
 	n.Plain = n.Tag == "!" || n.Tag == "" && t.kind == scalarToken && t.plain
@@ -322,7 +341,8 @@ func (p *parser) flowSequence(n *Node) {
 // the token after it along, as in libyaml 0.2.5.
 func (p *parser) flowPair(start Mark) *Node {
 	p.next()
-	pair := &Node{Kind: Mapping, Start: start}
+	pair := p.newNode(start)
+	pair.Kind = Mapping
 	if t := p.peek(); t.kind.in(valueMark, flowEntry, flowSequenceEnd) {
 		pair.Items = append(pair.Items, p.empty(t.end))
 		p.next()

@@ -56,6 +56,27 @@ func (j *joined) read(s *scanner) {
 	j.text = append(j.text, s.src[from:s.pos]...)
 }
 
+// simple tells bytes that mean nothing but themselves, wherever in a scalar they stand.
+var simple = func() (t [256]bool) {
+	for c := byte('!'); c <= '~'; c++ {
+		t[c] = c != ':' && c != ',' && c != '[' && c != ']' && c != '{' && c != '}' && c != '\'' && c != '"' && c != '\\'
+	}
+	return t
+}()
+
+// readSimple takes the characters from here on that are simple.
+func (j *joined) readSimple(s *scanner) {
+	rest := s.src[s.pos:]
+	n := 0
+	for n < len(rest) && simple[rest[n]] {
+		n++
+	}
+	j.text = append(j.text, rest[:n]...)
+	s.pos += n
+	s.index += n
+	s.column += n
+}
+
 func (s *scanner) addScalar(text []byte, plain bool, start, end Mark) {
 	s.queue = append(s.queue, token{kind: scalarToken, start: start, end: end, text: string(text), plain: plain})
 }
@@ -64,7 +85,8 @@ func (s *scanner) plainScalar() {
 	const context = "while scanning a plain scalar"
 	start, end := s.mark(), s.mark()
 	indent := s.indent + 1
-	var j joined
+	j := joined{text: s.scratch[:0]}
+	defer func() { s.scratch = j.text[:0] }()
 	for !s.documentMark('-') && !s.documentMark('.') && s.at(0) != '#' {
 		for !s.blankOrEnd(0) {
 			c := s.at(0)
@@ -81,7 +103,11 @@ func (s *scanner) plainScalar() {
 			if j.newline || len(j.spaces) > 0 {
 				j.join()
 			}
-			j.read(s)
+			if simple[c] {
+				j.readSimple(s)
+			} else {
+				j.read(s)
+			}
 			end = s.mark()
 		}
 		if !blank(s.at(0)) && s.breakAt(0) == 0 {
@@ -107,7 +133,8 @@ func (s *scanner) quotedScalar(single bool) {
 	start := s.mark()
 	quote := s.at(0)
 	s.skip(1)
-	var j joined
+	j := joined{text: s.scratch[:0]}
+	defer func() { s.scratch = j.text[:0] }()
 	for {
 		if s.documentMark('-') || s.documentMark('.') {
 			s.fail(context, start, "found unexpected document indicator")
@@ -131,6 +158,8 @@ func (s *scanner) quotedScalar(single bool) {
 				break piece
 			case !single && c == '\\':
 				j.text = s.escape(j.text, start)
+			case simple[c]:
+				j.readSimple(s)
 			default:
 				j.read(s)
 			}

@@ -62,6 +62,8 @@ type scanner struct {
 	pos                 int // in bytes
 	index, line, column int // in characters
 
+	scratch []byte // the scalar that is read
+
 	queue  []token
 	head   int // tokens of the queue that were taken
 	parsed int // tokens that were taken in all
@@ -133,7 +135,10 @@ func word(c byte) bool {
 // skip goes on by n characters of the same line.
 func (s *scanner) skip(n int) {
 	for range n {
-		_, w := utf8.DecodeRuneInString(s.src[s.pos:])
+		w := 1
+		if s.pos < len(s.src) && s.src[s.pos] >= utf8.RuneSelf || s.pos >= len(s.src) {
+			_, w = utf8.DecodeRuneInString(s.src[s.pos:])
+		}
 		s.pos += w
 	}
 	s.index += n
