@@ -90,11 +90,14 @@ func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A
 		p, err := fn(ctx, c, a)
 		if err != nil {
 			res := &Result{Result: false, Changes: wire.NewMap(), Comment: failure(err)}
-			var warnings []string
+			shown, warnings := c.Low.Text("name"), []string(nil)
 			if p != nil {
 				warnings = p.Warnings
+				if p.Name != "" {
+					shown = p.Name
+				}
 			}
-			return res.toMap(c.Low.Text("name"), warnings), nil
+			return res.toMap(shown, warnings), nil
 		}
 		shown := c.Low.Text("name")
 		if p.Name != "" {

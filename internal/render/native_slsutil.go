@@ -10,6 +10,7 @@ import (
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/internal/render/value"
+	"github.com/gosalt/gosalt/internal/serial"
 	"github.com/gosalt/gosalt/jinja/py"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -331,7 +332,23 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 	case "python":
 		return py.Pformat(c.T, obj, number("width", 80))
 	}
-	return nil, py.Raise("CommandExecutionError", "Serializer '%s' not found.", kind)
+	if !serial.Writes(kind) {
+		return nil, py.Raise("CommandExecutionError", "Serializer '%s' not found.", kind)
+	}
+	v, err := value.ToWire(obj)
+	if err != nil {
+		return nil, err
+	}
+	ov, err := value.ToWire(opts)
+	if err != nil {
+		return nil, err
+	}
+	om, _ := ov.(*wire.Map)
+	out, err := serial.Dump(kind, v, om)
+	if err != nil {
+		return nil, &py.Error{Type: "SerializationError", Msg: err.Error(), Err: err}
+	}
+	return value.FromWire(out, false)
 }
 
 func serialError(class string, err error) error {
@@ -352,6 +369,9 @@ func deserialize(kind string, v py.Value) (py.Value, error) {
 		s, ok = string(b), true
 	}
 	load := map[string]func(string) (any, error){"json": pytext.ParseJSON, "yaml": saltyaml.Load}[kind]
+	if serial.Reads(kind) {
+		load = func(s string) (any, error) { return serial.Load(kind, []byte(s), nil) }
+	}
 	switch {
 	case load == nil:
 		return nil, py.Raise("CommandExecutionError", "Serializer '%s' not found.", kind)

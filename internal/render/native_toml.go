@@ -81,7 +81,7 @@ func (w *tomlWriter) table(d *py.Dict, sup string, depth int) (string, []tomlSec
 			for _, e := range l.Items {
 				a, ok := e.(*py.Dict)
 				if !ok {
-					return "", nil, py.Raise("SerializationError", "a list of tables holds a %s", py.TypeName(e))
+					return "", nil, py.Raise("SerializationError", "'%s' object is not iterable", py.TypeName(e))
 				}
 				if err := w.element(&arrays, a, sup+name, depth); err != nil {
 					return "", nil, err

@@ -8,7 +8,9 @@ import (
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render"
+	"github.com/gosalt/gosalt/internal/serial"
 	"github.com/gosalt/gosalt/jinja/py"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states/compile"
@@ -142,7 +144,7 @@ func slsutilRenderer(ctx context.Context, c *module.Call, a slsutilRendererArgs)
 }
 
 type slsutilSerializeArgs struct {
-	Serializer string    // json, python, toml or yaml.
+	Serializer string    // configparser, json, msgpack, plist, python, toml or yaml.
 	Obj        any       // What to write.
 	Kwargs     *wire.Map `arg:"**"` // Options of the serializer: indent, sort_keys, default_flow_style and so on.
 }
@@ -162,7 +164,7 @@ func slsutilSerialize(ctx context.Context, c *module.Call, a slsutilSerializeArg
 }
 
 type slsutilDeserializeArgs struct {
-	Serializer     string    // json or yaml.
+	Serializer     string    // configparser, json, msgpack, plist, toml or yaml.
 	StreamOrString any       // Text to read.
 	Kwargs         *wire.Map `arg:"**"` // Options of the serializer.
 }
@@ -171,6 +173,20 @@ type slsutilDeserializeArgs struct {
 //
 //	gosalt '*' slsutil.deserialize json stream_or_string='"{}"'
 func slsutilDeserialize(ctx context.Context, c *module.Call, a slsutilDeserializeArgs) (any, error) {
+	if serial.Reads(a.Serializer) {
+		b, ok := a.StreamOrString.([]byte)
+		if s, isText := a.StreamOrString.(string); isText {
+			b, ok = []byte(s), true
+		}
+		if !ok {
+			return nil, module.Failf("text is expected, not %s", pytext.TypeName(a.StreamOrString))
+		}
+		v, err := serial.Load(a.Serializer, b, a.Kwargs)
+		if err != nil {
+			return nil, module.Failf("%w", err)
+		}
+		return v, nil
+	}
 	return native(ctx, c, "slsutil.deserialize", a.Serializer, a.StreamOrString)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pydiff"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/textedit"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 	"golang.org/x/text/encoding"
@@ -230,8 +231,56 @@ func accumulated(c *states.Call, name string) *wire.Map {
 	return all.Map(name)
 }
 
-// maxDiff is the size of the largest file whose difference is shown.
-const maxDiff = 4 << 20
+// noteAccumulator notes the ids of the states that an accumulator is for.
+func noteAccumulator(c *states.Call, file, name string, deps []any) {
+	all, _ := c.Shared.Get("file.accumulated.for").(*wire.Map)
+	if all == nil {
+		all = wire.NewMap()
+	}
+	key := file + "\x00" + name
+	ids := all.List(key)
+	for _, d := range deps {
+		switch d := d.(type) {
+		case *wire.Map:
+			for _, id := range d.All() {
+				ids = append(slices.Clone(ids), id)
+			}
+		default:
+			ids = append(slices.Clone(ids), d)
+		}
+	}
+	all.Set(key, ids)
+	c.Shared.Set("file.accumulated.for", all)
+}
+
+// accumulatedFor are the texts that were gathered for a file on behalf of this state, or,
+// where none were, all that were gathered for the file.
+func accumulatedFor(c *states.Call, file string) []string {
+	all, _ := c.Shared.Get("file.accumulated.for").(*wire.Map)
+	acc := accumulated(c, file)
+	var mine, others []string
+	for name, texts := range acc.Strings() {
+		for _, t := range acc.List(name) {
+			others = append(others, pytext.Str(t))
+		}
+		if l, ok := texts.([]any); ok && all != nil && slices.Contains(all.List(file+"\x00"+name), any(c.ID)) {
+			for _, t := range l {
+				mine = append(mine, pytext.Str(t))
+			}
+		}
+	}
+	if mine != nil {
+		return mine
+	}
+	return others
+}
+
+// maxDiff is the size of the largest file whose difference is shown, maxText that of the
+// largest one that is edited line by line.
+const (
+	maxDiff = 4 << 20
+	maxText = 256 << 20
+)
 
 // diffContents is the difference between a file and what it will hold, as Salt shows it.
 func diffContents(path string, b []byte) (string, error) {
@@ -263,8 +312,21 @@ func readForDiff(path string) (b []byte, large bool, err error) {
 		return nil, false, err
 	}
 	defer f.Close()
-	b, err = io.ReadAll(io.LimitReader(f, maxDiff+1))
-	return b, len(b) > maxDiff, err
+	return readUpTo(f, maxDiff)
+}
+
+// readUpTo reads a file, and tells whether it is larger.
+func readUpTo(f io.Reader, limit int) (b []byte, large bool, err error) {
+	b, err = io.ReadAll(io.LimitReader(f, int64(limit)+1))
+	return b, len(b) > limit, err
+}
+
+// writeString writes a text.
+func writeString(text string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
+	}
 }
 
 func diffBytes(a, b []byte) string {
@@ -296,25 +358,8 @@ func diffLines(b []byte) []string {
 	return lines
 }
 
-// isText tells whether a file is text, by its first 512 bytes, as Salt does.
-func isText(b []byte) bool {
-	b = b[:min(len(b), 512)]
-	switch {
-	case len(b) == 0:
-		return true
-	case bytes.IndexByte(b, 0) >= 0:
-		return false
-	case utf8.Valid(b):
-		return true
-	}
-	other := 0
-	for _, c := range b {
-		if c < 32 && !strings.ContainsRune("\n\r\t\f\b", rune(c)) || c >= 127 {
-			other++
-		}
-	}
-	return float64(other)/float64(len(b)) <= 0.30
-}
+// isText tells whether a file is text.
+func isText(b []byte) bool { return textedit.IsText(b[:min(len(b), 512)]) }
 
 // encodeText writes a text in an encoding: "", utf-8, latin-1, utf-16 …
 func encodeText(s, name, errs string) ([]byte, error) {
@@ -478,6 +523,7 @@ func fileAccumulated(_ context.Context, c *states.Call, a fileAccumulatedArgs) (
 		}
 	}
 	mine.Set(a.Name, have)
+	noteAccumulator(c, a.Filename, a.Name, deps)
 	all.Set(a.Filename, mine)
 	c.Shared.Set("file.accumulated", all)
 	return &states.Plan{Fine: comment}, nil

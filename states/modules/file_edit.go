@@ -257,12 +257,9 @@ func (e *addText) texts(ctx context.Context, text, source, sources any, engine s
 	if !filepath.IsAbs(e.name) {
 		return nil, module.Failf("Specified file %s is not an absolute path", e.name)
 	}
-	all := listOf(sources)
-	if module.Truth(source) {
-		if len(all) > 0 {
-			return nil, module.Failf("source and sources are mutually exclusive")
-		}
-		all = []any{source}
+	all, err := oneOrMore(source, sources, nil, nil)
+	if err != nil {
+		return nil, err
 	}
 	if len(all) == 0 {
 		if text == nil {
@@ -270,38 +267,44 @@ func (e *addText) texts(ctx context.Context, text, source, sources any, engine s
 		}
 		return contentParts(text), nil
 	}
+	out, _, err := sourceTexts(ctx, e.c, all, engine, defaults, values)
+	return out, err
+}
+
+// sourceTexts renders templates. at is the source that has failed.
+func sourceTexts(ctx context.Context, c *states.Call, sources []any, engine string, defaults, values any) (out []string, at string, err error) {
 	vars, err := mapArg(defaults, "Defaults")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	more, err := mapArg(values, "Context")
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	vars = vars.Clone()
 	for k, v := range more.All() {
 		vars.SetAny(k, v)
 	}
-	var out []string
-	for _, s := range all {
-		v, err := e.c.Call.Call(ctx, "cp.get_template", args(pytext.Str(s), ""), wire.NewMap("template", engine, "saltenv", e.c.Env, "context", vars))
+	for _, s := range sources {
+		at := pytext.Str(s)
+		v, err := c.Call.Call(ctx, "cp.get_template", args(at, ""), wire.NewMap("template", engine, "saltenv", c.Env, "context", vars))
 		if err != nil {
-			return nil, err
+			return nil, at, err
 		}
 		path, ok := v.(string)
 		if !ok || path == "" {
-			return nil, module.Failf("Failed to load template file %s", pytext.Str(s))
+			return nil, at, module.Failf("Failed to load template file %s", at)
 		}
 		b, err := os.ReadFile(path)
 		if err != nil {
-			return nil, err
+			return nil, at, err
 		}
 		if len(b) == 0 {
-			return nil, module.Failf("Failed to read rendered template file %s (%s)", path, pytext.Str(s))
+			return nil, at, module.Failf("Failed to read rendered template file %s (%s)", path, at)
 		}
 		out = append(out, string(b))
 	}
-	return out, nil
+	return out, "", nil
 }
 
 // plan plans the file with what it lacks of the texts.

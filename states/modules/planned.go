@@ -18,7 +18,6 @@ func planned(r *states.Registry) {
 		{"debconf", "set set_file"},
 		{"environ", "setenv"},
 		{"event", "fire_master mod_watch send wait"},
-		{"file", "blockreplace cached copy decode hardlink keyvalue line mknod not_cached patch pruned rename retention_schedule serialize shortcut tidied touch"},
 		{"git", "cloned config_set config_unset detached latest present"},
 		{"grains", "absent append exists list_absent list_present make_hashable present"},
 		{"group", "absent present"},
