@@ -1,6 +1,12 @@
 package module
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
 
 // Kind sorts the errors of functions as Salt's exceptions do: the kind decides the
 // words around the message and, in gosalt-call, where it is printed.
@@ -22,6 +28,27 @@ type Error struct {
 	Kind Kind
 	Msg  string
 	Err  error // the cause, for errors.Is; its text is already in Msg
+	// Info is what else there is to say of a failure, as errors and changes: its text is
+	// in Msg, too. States show the changes as theirs, and Brief as their comment.
+	Info  *wire.Map
+	Brief string
+}
+
+// FailInfo makes the error of a function that failed, with more to say than a sentence.
+func FailInfo(msg string, info *wire.Map) *Error {
+	say := func(m *wire.Map) string {
+		if m.Len() == 0 {
+			return msg
+		}
+		text := msg
+		if text != "" && !strings.ContainsAny(text[len(text)-1:], ".?!") {
+			text += "."
+		}
+		return text + " Additional info follows:\n\n" + pytext.Nested(m)
+	}
+	rest := info.Clone()
+	rest.Delete("changes")
+	return &Error{Kind: Failed, Msg: say(info), Info: info, Brief: say(rest)}
 }
 
 func (e *Error) Error() string { return e.Msg }

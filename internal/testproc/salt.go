@@ -26,6 +26,9 @@ func Salts() []Salt {
 	return all
 }
 
+// Tree is the folder with its sources.
+func (s Salt) Tree() string { return s.tree }
+
 // Command is a call of one of Salt's programs: "salt-key".
 func (s Salt) Command(prog string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/usr/bin/python3", append([]string{"-W", "ignore", filepath.Join(s.tree, "scripts", prog)}, args...)...)

@@ -36,7 +36,6 @@ func planned(r *states.Registry) {
 		{"salt", "function parallel_runners runner state wait_for_event wheel"},
 		{"saltutil", "sync_all sync_beacons sync_clouds sync_engines sync_executors sync_grains sync_log_handlers sync_matchers sync_modules sync_output sync_outputters sync_pillar sync_proxymodules sync_renderers sync_returners sync_sdb sync_serializers sync_states sync_thorium sync_utils"},
 		{"schedule", "absent disabled enabled present"},
-		{"service", "dead disabled enabled masked mod_watch running unmasked"},
 		{"ssh_auth", "absent manage present"},
 		{"ssh_known_hosts", "absent present"},
 		{"sysctl", "present"},

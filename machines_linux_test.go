@@ -1,0 +1,427 @@
+package gosalt_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/gosalt/gosalt/internal/testmachine"
+	"github.com/gosalt/gosalt/internal/testproc"
+	"github.com/pmezard/go-difflib/difflib"
+	"go.yaml.in/yaml/v4"
+)
+
+// TestMachines does what testdata/machine/*.yaml says in throw-away machines, with
+// gosalt-call, and compares with what the real Salt returned for the same (*.json beside
+// it). Where SALT_TREES names Salt 3006, a second machine has that at the same time: then
+// what both answer is compared at once, and in the end all files of the two. -update
+// records Salt's answers.
+//
+// A scenario is a list of steps, one after the other in one machine:
+//
+//	systemd: true           # the machine runs systemd
+//	ignore: [/var/log]      # files that may differ afterwards
+//	mask: {RE: TEXT}        # what differs from run to run in answers
+//	steps:
+//	- run: systemctl stop x                        # a shell script that prepares something
+//	- state: {fun: service.running, name: x}       # one state, as state.low has it
+//	  test: true
+//	- sls: "a:\n  service.running: []\n"          # state.apply of an SLS file
+//	- call: [service.status, x]                    # an execution function
+//	  kw: {sig: y}
+//	- differs: why                                 # with a step: gosalt's answer is its own, in gosalt:
+//	  gosalt: "…"
+func TestMachines(t *testing.T) {
+	testmachine.Need(t)
+	files, err := filepath.Glob("testdata/machine/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) { runMachine(t, file) })
+	}
+}
+
+type machineStep struct {
+	Run     string         `yaml:"run"`
+	State   map[string]any `yaml:"state"`
+	SLS     string         `yaml:"sls"`
+	Call    []any          `yaml:"call"`
+	KW      map[string]any `yaml:"kw"`
+	Test    bool           `yaml:"test"`
+	Differs string         `yaml:"differs"`
+	Gosalt  any            `yaml:"gosalt"`
+}
+
+type machineScenario struct {
+	Systemd bool              `yaml:"systemd"`
+	Ignore  []string          `yaml:"ignore"`
+	Mask    map[string]string `yaml:"mask"`
+	Steps   []machineStep     `yaml:"steps"`
+}
+
+func (s *machineStep) label() string {
+	b, _ := json.Marshal(map[string]any{"state": s.State, "sls": s.SLS, "call": s.Call, "kw": s.KW, "test": s.Test})
+	return string(b)
+}
+
+func runMachine(t *testing.T, file string) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sc machineScenario
+	if err := yaml.Unmarshal(text, &sc); err != nil {
+		t.Fatal(err)
+	}
+	recording := strings.TrimSuffix(file, ".yaml") + ".json"
+	var recorded struct {
+		System  string
+		Answers []json.RawMessage
+	}
+	var salt *testproc.Salt
+	for _, s := range testproc.Salts() {
+		if strings.HasPrefix(s.Version, "3006") {
+			salt = &s
+		}
+	}
+	if b, err := os.ReadFile(recording); err == nil {
+		if err := json.Unmarshal(b, &recorded); err != nil {
+			t.Fatal(err)
+		}
+	}
+	system := debian(t)
+	if salt == nil && recorded.System != system {
+		t.Skipf("the recording is of %s, this is %s: programs word their messages otherwise", recorded.System, system)
+	}
+	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: map[string]string{bin: "/opt/gosalt"}})
+	ours := &machineSide{t: t, m: m}
+	ours.prepare()
+	var theirs *saltSide
+	if salt != nil {
+		theirs = startSalt(t, salt, sc.Systemd)
+	}
+	answered := 0
+	var answers []json.RawMessage
+	for i, step := range sc.Steps {
+		if step.Run != "" {
+			ours.shell(step.Run)
+			if theirs != nil {
+				theirs.shell(step.Run)
+			}
+			continue
+		}
+		got := ours.ask(step)
+		var want json.RawMessage
+		switch {
+		case theirs != nil:
+			want = theirs.ask(step)
+		case answered < len(recorded.Answers):
+			want = recorded.Answers[answered]
+		default:
+			t.Fatalf("step %d has no recording: run with SALT_TREES and -update", i)
+		}
+		answered++
+		answers = append(answers, want)
+		if step.Differs != "" {
+			want, _ = json.Marshal(step.Gosalt)
+		}
+		if g, w := pretty(t, got, sc.Mask), pretty(t, want, sc.Mask); g != w {
+			diff, _ := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: difflib.SplitLines(w), B: difflib.SplitLines(g), FromFile: "Salt", ToFile: "gosalt", Context: 100})
+			t.Errorf("step %d: %s\n%s", i, step.label(), diff)
+		}
+	}
+	if theirs == nil {
+		return
+	}
+	for _, d := range testmachine.Diff(m, theirs.m, append(sc.Ignore, "/etc/salt", "/var/cache/salt", "/var/log", "/root/.cache", "/var/run/salt", "/srv", "/var/lib/systemd", "/opt", "/var/lib/salt")...) {
+		if len(d) > 2000 {
+			d = d[:2000]
+		}
+		t.Errorf("the machines %s", d)
+	}
+	if *update && !t.Failed() {
+		recorded.System, recorded.Answers = system, answers
+		b, err := json.MarshalIndent(recorded, "", " ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(recording, append(b, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// debian is the system's name and version: "debian 12".
+func debian(t *testing.T) string {
+	b, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		t.Skip(err)
+	}
+	value := func(key string) string {
+		m := regexp.MustCompile(`(?m)^` + key + `="?([^"\n]*)`).FindSubmatch(b)
+		if m == nil {
+			return ""
+		}
+		return string(m[1])
+	}
+	return value("ID") + " " + value("VERSION_ID")
+}
+
+// pretty is an answer in a form that can be compared line by line.
+func pretty(t *testing.T, raw json.RawMessage, masks map[string]string) string {
+	text := string(raw)
+	for re, to := range masks {
+		text = regexp.MustCompile(re).ReplaceAllString(text, to)
+	}
+	var v any
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	b, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.ReplaceAll(string(b), `\n`, "\n     ") + "\n"
+}
+
+// machineSide is the machine with gosalt.
+type machineSide struct {
+	t *testing.T
+	m *testmachine.Machine
+}
+
+func (s *machineSide) prepare() {
+	s.m.Write("/etc/salt/minion", "id: machine\nfile_client: local\n")
+	s.m.Write("/srv/salt/empty.sls", "{}\n")
+}
+
+func (s *machineSide) shell(script string) {
+	s.t.Helper()
+	s.m.Run("sh", "-ec", script)
+}
+
+func (s *machineSide) ask(step machineStep) json.RawMessage {
+	s.t.Helper()
+	args := []string{"/opt/gosalt/gosalt-call", "--local", "--out=json", "-l", "quiet"}
+	test := fmt.Sprintf("test=%v", step.Test)
+	switch {
+	case step.State != nil:
+		args = append(args, "state.low", mustJSON(low(step)), test)
+	case step.SLS != "":
+		s.m.Write("/srv/salt/step.sls", step.SLS)
+		args = append(args, "state.apply", "step", test)
+	default:
+		for i, a := range step.Call {
+			if text, ok := a.(string); ok {
+				if i > 0 && text == "" {
+					text = "''"
+				}
+				args = append(args, text)
+			} else {
+				args = append(args, mustJSON(a))
+			}
+		}
+		for k, v := range step.KW {
+			if text, ok := v.(string); ok {
+				args = append(args, k+"="+text)
+			} else {
+				args = append(args, k+"="+mustJSON(v))
+			}
+		}
+	}
+	r := s.m.Try("", args...)
+	var out struct {
+		Local json.RawMessage `json:"local"`
+	}
+	if err := json.Unmarshal([]byte(r.Stdout), &out); err != nil {
+		msg := strings.TrimSpace(r.Stderr)
+		msg = regexp.MustCompile(`(?s)^(Error running '[^']*': |\[ERROR *\] )`).ReplaceAllString(msg, "")
+		return json.RawMessage(mustJSON(map[string]any{"error": msg}))
+	}
+	if step.Call == nil {
+		return json.RawMessage(mustJSON(essence(out.Local)))
+	}
+	return out.Local
+}
+
+func low(step machineStep) map[string]any {
+	m := map[string]any{"__id__": "step", "__sls__": "step", "__env__": "base", "order": 10000}
+	for k, v := range step.State {
+		m[k] = v
+	}
+	mod, fun, _ := strings.Cut(fmt.Sprint(step.State["fun"]), ".")
+	m["state"], m["fun"] = mod, fun
+	return m
+}
+
+// essence is what of a state's result, or of those of a run, is compared.
+func essence(raw json.RawMessage) any {
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return string(raw)
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	if _, one := m["changes"]; one {
+		return state(m)
+	}
+	out := map[string]any{}
+	for tag, r := range m {
+		if res, ok := r.(map[string]any); ok {
+			out[tag] = state(res)
+		} else {
+			out[tag] = r
+		}
+	}
+	return out
+}
+
+func state(m map[string]any) map[string]any {
+	out := map[string]any{}
+	for _, k := range []string{"name", "result", "comment", "changes", "warnings"} {
+		if v, ok := m[k]; ok && (k != "warnings" || len(v.([]any)) > 0) {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func mustJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(b)
+}
+
+// saltSide is the machine with the real Salt: one process that has it loaded, and a
+// copy of it for each step, since each is a salt-call of its own.
+type saltSide struct {
+	machineSide
+	in  io.Writer
+	out *bufio.Reader
+}
+
+const saltDriver = `
+import copy, json, os, sys, traceback
+sys.argv = ['salt-call']
+out = os.fdopen(os.dup(1), 'w')
+os.dup2(2, 1)
+import salt.config, salt.loader, salt.minion, salt.state, salt.utils.json
+opts = salt.config.minion_config('/etc/salt/minion')
+opts['file_client'] = 'local'
+m = salt.minion.SMinion(opts)
+list(m.functions)
+states = {}
+for test in (False, True):
+    o = copy.deepcopy(m.opts)
+    o['test'] = test
+    states[test] = salt.state.State(o)
+    states[test].states['service.running'], states[test].states['pkg.installed']
+    for f in ('service.start', 'pkg.install', 'lowpkg.info', 'cmd.run_all', 'config.get', 'pkg_resource.sort_pkglist', 'file.file_exists', 'cp.cache_file'):
+        states[test].functions.get(f)
+for line in sys.stdin:
+    step = json.loads(line)
+    out.flush()
+    pid = os.fork()
+    if pid:
+        os.waitpid(pid, 0)
+        continue
+    try:
+        try:
+            if 'low' in step:
+                v = states[step['test']].call(step['low'])
+            else:
+                v = m.functions[step['fun']](*step['args'], **step['kw'])
+        except Exception as e:
+            traceback.print_exc()
+            v = {'error': str(e)}
+        out.write(salt.utils.json.dumps(v) + '\n')
+        out.flush()
+    finally:
+        os._exit(0)
+`
+
+func startSalt(t *testing.T, salt *testproc.Salt, systemd bool) *saltSide {
+	bind := map[string]string{salt.Tree(): "/opt/salt"}
+	if shim := os.Getenv("SALT_SHIM"); shim != "" {
+		bind[shim] = "/opt/shim"
+	}
+	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: systemd, Bind: bind})
+	s := &saltSide{machineSide: machineSide{t: t, m: m}}
+	s.prepare()
+	m.Write("/opt/driver.py", saltDriver)
+	cmd := m.Command("/usr/bin/python3", "-W", "ignore", "/opt/driver.py")
+	cmd.Env = append(cmd.Env, "PYTHONPATH=/opt/salt:/opt/shim", "PYTHONDONTWRITEBYTECODE=1")
+	var err error
+	if s.in, err = cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.out = bufio.NewReader(out)
+	log, err := os.Create(filepath.Join(t.TempDir(), "salt.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = s.in.(io.Closer).Close()
+		if err := cmd.Wait(); err != nil && !isExit(err) {
+			t.Error(err)
+		}
+		if b, err := os.ReadFile(log.Name()); err == nil && testing.Verbose() {
+			if len(b) > 20000 {
+				b = b[len(b)-20000:]
+			}
+			t.Logf("Salt's log:\n%s", b)
+		}
+	})
+	return s
+}
+
+func isExit(err error) bool {
+	_, ok := err.(*exec.ExitError)
+	return ok
+}
+
+func (s *saltSide) ask(step machineStep) json.RawMessage {
+	s.t.Helper()
+	ask := map[string]any{"args": []any{}, "kw": map[string]any{"test": step.Test}}
+	switch {
+	case step.State != nil:
+		ask["low"], ask["test"] = low(step), step.Test
+	case step.SLS != "":
+		s.m.Write("/srv/salt/step.sls", step.SLS)
+		ask["fun"], ask["args"] = "state.apply", []any{"step"}
+	default:
+		ask["fun"], ask["args"], ask["kw"] = step.Call[0], step.Call[1:], map[string]any{}
+		if step.KW != nil {
+			ask["kw"] = step.KW
+		}
+	}
+	fmt.Fprintln(s.in, mustJSON(ask))
+	line, err := s.out.ReadString('\n')
+	if err != nil {
+		s.t.Fatalf("Salt's process ended: %v", err)
+	}
+	if step.Call == nil {
+		return json.RawMessage(mustJSON(essence(json.RawMessage(line))))
+	}
+	return json.RawMessage(line)
+}
