@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/gosalt/gosalt/cli/output"
@@ -21,8 +22,9 @@ type CallEnv struct {
 	// Conf is the minion's configuration by Salt's option names.
 	Conf *wire.Map
 	// Run runs the function. Its error means that there was no run at all, or that the
-	// master could not be told; then Result says which.
-	Run func(ctx context.Context) (CallResult, error)
+	// master could not be told; then Result says which. progress, unless it is nil, is
+	// told what is printed meanwhile: items of a wire.Progress, from several goroutines.
+	Run func(ctx context.Context, progress func(any)) (CallResult, error)
 	// Grains returns what is known of this machine.
 	Grains func() (*wire.Map, error)
 	// Docs returns the documentation of functions by name, of those whose name begins
@@ -50,7 +52,7 @@ func RunCall(io IO, o *CallOptions, env CallEnv) int {
 	case o.Grains:
 		return c.grains()
 	}
-	res, err := env.Run(ctx)
+	res, err := env.Run(ctx, c.live())
 	if ctx.Err() != nil {
 		fmt.Fprintln(io.Err, "\nExiting gracefully on Ctrl-c")
 		return Interrupted.Code(o.Strict)
@@ -71,6 +73,20 @@ type callCommand struct {
 	out output.Options
 
 	report *statesReport
+}
+
+// live is how lines are shown while the function runs; nil without --live.
+func (c *callCommand) live() func(any) {
+	if !c.o.Live {
+		return nil
+	}
+	var mu sync.Mutex
+	p := livePrinterOf(c.out, c.io.Out, c.io.Err, []string{"local"})
+	return func(item any) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = p.print("local", &wire.Progress{Items: []any{item}}) // who does not read it gets the result all the same
+	}
 }
 
 func (c *callCommand) docs() int {

@@ -24,7 +24,7 @@ const (
 	NoAnswer                 // gosalt-key: the input ended before the question was answered
 	UnknownRunner            // gosalt-run: no such function
 	RunnerFailed             // gosalt-run: an exception in the runner
-	BatchNoMatch             // -b: no minion matches
+	BatchNoMatch             // -b, --async: no minion matches
 	Interrupted              // Ctrl-C while minions still work
 	Unavailable              // a resource of this machine cannot be had, as a log file
 	NotPermitted             // this user may not do that on this machine
@@ -63,7 +63,7 @@ var exitCodes = []ExitCode{
 	{NoAnswer, 0, 74, "no-answer", "gosalt-key: the input ended before the question was answered"},
 	{UnknownRunner, 0, 127, "unknown-runner", "gosalt-run: there is no such function"},
 	{RunnerFailed, 1, 1, "runner-failed", "gosalt-run: the runner failed"},
-	{BatchNoMatch, 0, 2, "batch-no-match", "--batch, gosalt-cp: no minion matches the target"},
+	{BatchNoMatch, 0, 2, "batch-no-match", "--batch, --async, gosalt-cp: no minion matches the target"},
 	{Interrupted, 0, 130, "interrupted", "Ctrl-C, while minions may still be working"},
 	{Unavailable, 69, 69, "unavailable", "something of this machine cannot be had, as its log file"},
 	{NotPermitted, 77, 77, "not-permitted", "this user may not do that on this machine"},

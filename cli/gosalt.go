@@ -40,8 +40,8 @@ func Gosalt(io IO, args []string) int {
 	if o.ConfigDump {
 		return g.configDump()
 	}
-	if o.Job.TargetType == "nodegroup" && !s.cfg.Nodegroups.Has(o.Job.Target.(string)) {
-		fmt.Fprintf(io.Out, "Node group %s unavailable in %s\n", o.Job.Target, s.cfg.ConfFile)
+	if name := o.Job.missingNodegroup(s.cfg.Nodegroups); name != "" {
+		fmt.Fprintf(io.Out, "Node group %s unavailable in %s\n", name, s.cfg.ConfFile)
 		return NoNodegroup.Code(o.Strict)
 	}
 	if exit := s.login(&o.AuthOptions, false); exit >= 0 {
@@ -132,8 +132,8 @@ func (g *gosaltRun) request() *wire.Map {
 	if !g.until.IsZero() {
 		req.Set("until", g.until.UnixMicro())
 	}
-	if o.Subset > 0 {
-		req.Set("subset", int64(o.Subset))
+	if o.Subset != 0 { // as in Salt, less than one is one
+		req.Set("subset", int64(max(o.Subset, 1)))
 	}
 	return req
 }
@@ -162,6 +162,9 @@ func (g *gosaltRun) run() int {
 	err := g.ask(ctx, g.request(), g.frame)
 	g.status.Clear()
 	switch {
+	case errors.Is(err, errAnswered) && g.nothing: // --async, which for Salt is no failure
+		g.hintKeys()
+		return BatchNoMatch.Code(g.strict)
 	case errors.Is(err, errAnswered):
 		return OK.Code(g.strict)
 	case errors.Is(err, context.Canceled):
@@ -283,6 +286,10 @@ func (g *gosaltRun) started(f *wire.Map) error {
 		for _, id := range f.List("missing") {
 			g.keyHints = append(g.keyHints, fmt.Sprint(id))
 		}
+		if g.o.Async && g.view == nil {
+			fmt.Fprintf(g.io.Out, "%s\nExecuted command with job ID: 0\n", noMinions)
+			return errAnswered
+		}
 		return nil
 	}
 	if g.batch != nil {
@@ -391,16 +398,21 @@ func (g *gosaltRun) absent(id, why, text string) error {
 	if why == "queued" {
 		return g.queued(id, text)
 	}
-	if why == "disconnected" || why == "never" {
+	// Names without a key are shown in any case: they are mistakes rather than silence.
+	hidden := !g.o.ShowTimeout && !slices.Contains([]string{"unknown", "pending", "rejected"}, why)
+	switch {
+	case why == "disconnected" || why == "never":
 		state = "Not connected"
-		g.summary.notConnected = append(g.summary.notConnected, id)
-	} else {
+		if !hidden {
+			g.summary.notConnected = append(g.summary.notConnected, id)
+		}
+	case !hidden:
 		g.summary.noResponse = append(g.summary.noResponse, id)
 	}
 	if g.batch != nil && g.view == nil {
 		return g.failedToRespond(id, text)
 	}
-	if !g.o.ShowTimeout || g.isDoc() || g.o.Static && g.view == nil {
+	if hidden || g.isDoc() || g.o.Static && g.view == nil {
 		return nil
 	}
 	g.failed = true
@@ -432,6 +444,12 @@ func (g *gosaltRun) finish() int {
 	if g.isDoc() && !g.nothing {
 		return g.docs()
 	}
+	if g.isDoc() {
+		fmt.Fprintln(g.io.Out, noMinions)
+		fmt.Fprintln(g.io.Err, "No minions found to gather docs from")
+		g.hintKeys()
+		return NoReturn.Code(g.strict)
+	}
 	outcome := g.outcome()
 	if g.nothing {
 		g.problem = noMinions
@@ -443,6 +461,9 @@ func (g *gosaltRun) finish() int {
 		}
 	case g.nothing:
 		fmt.Fprintln(g.io.Out, noMinions)
+		if err := output.Display(g.io.Out, wire.NewMap(), "", g.out); err != nil { // {} to some
+			return g.io.Fail(err)
+		}
 	case g.o.Static:
 		if err := output.Display(g.io.Out, g.all, g.summary.out, g.out); err != nil {
 			return g.io.Fail(err)
@@ -456,7 +477,7 @@ func (g *gosaltRun) finish() int {
 		}
 		return outcome.Code(g.strict)
 	}
-	if (g.o.Summary || g.o.Progress || g.cfg.CLISummary) && !g.o.JSONDocument {
+	if g.o.Progress || (g.o.Summary || g.cfg.CLISummary) && g.o.Out.Output == "" && !g.o.JSONDocument {
 		g.summary.print(g.io.Out, g.o.Verbose)
 	}
 	if outcome == MinionFailed {

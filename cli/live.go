@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/gosalt/gosalt/cli/output"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -59,15 +60,19 @@ type livePrinter struct {
 // newLivePrinter writes beside the results where people read them, and to standard
 // error where a program does.
 func (g *gosaltRun) newLivePrinter(minions []string) *livePrinter {
-	l := &livePrinter{w: g.status.Writer(g.io.Out), color: g.out.Color, raw: g.out.KeepEscapes}
-	switch g.out.Out {
+	return livePrinterOf(g.out, g.status.Writer(g.io.Out), g.status.Writer(g.io.Err), minions)
+}
+
+func livePrinterOf(o output.Options, stdout, stderr io.Writer, ids []string) *livePrinter {
+	l := &livePrinter{w: stdout, color: o.Color, raw: o.KeepEscapes}
+	switch o.Out {
 	case "", "nested", "txt", "text", "highstate", "quiet", "no_return":
 	default:
-		if g.out.File == "" {
-			l.w = g.status.Writer(g.io.Err)
+		if o.File == "" {
+			l.w = stderr
 		}
 	}
-	for _, id := range minions {
+	for _, id := range ids {
 		l.width = max(l.width, len(id))
 	}
 	l.width = min(l.width, maxLivePrefix)
@@ -83,7 +88,7 @@ func (l *livePrinter) print(id string, p *wire.Progress) error {
 			mark, text = "=", stateLine(line.state)
 		case line.dropped > 0:
 			mark, code = "~", "1;30"
-			text = fmt.Sprintf("(%d lines are not shown live: they came faster than they could be passed on)", line.dropped)
+			text = fmt.Sprintf("(%d lines are not shown live: they could not be passed on in time)", line.dropped)
 		case line.stream == "stderr":
 			mark, code = "!", "31"
 		}

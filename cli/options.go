@@ -35,6 +35,9 @@ const (
 // LogLevels are the levels of --log-level, in the order of Salt's messages.
 var LogLevels = []string{"all", "debug", "error", "critical", "garbage", "info", "profile", "quiet", "trace", "warning"}
 
+// fileLogLevels are the same, in the order of the messages about --log-file-level.
+var fileLogLevels = []string{"all", "garbage", "trace", "debug", "profile", "info", "warning", "error", "critical", "quiet"}
+
 // CommonOptions are the options of every command.
 type CommonOptions struct {
 	ConfigDir    string // -c, absolute
@@ -121,7 +124,7 @@ func (c *CommonOptions) declareLogging(short bool, fileSetting, fileDefault stri
 			Help("Least level of messages shown on the terminal: one of "+levels+". Default: 'warning'."+insecure),
 		optparse.Text(&c.LogFile, fileSetting, "--log-file").
 			Help("File of the log. Default: '"+fileDefault+"'."),
-		optparse.Choice(&c.LogFileLevel, LogLevels, "log_level_logfile", "--log-file-level").
+		optparse.Choice(&c.LogFileLevel, fileLogLevels, "log_level_logfile", "--log-file-level").
 			Help("Least level of messages in the log file: one of "+levels+". Default: 'warning'."+insecure),
 	)
 	g.Description = "These win over the configuration."
@@ -371,7 +374,13 @@ func (o *OutputOptions) declare(p *optparse.Parser) {
 // finish empties the output file, so that even a command without results leaves an
 // empty one, as Salt's do.
 func (o *OutputOptions) finish(p *optparse.Parser) error {
-	if o.OutputFile == "" || o.OutputFileAppend {
+	if o.OutputFile == "" {
+		return nil
+	}
+	if dir := filepath.Dir(o.OutputFile); !isDir(dir) { // before anything is done whose result would be lost
+		return p.Errorf("%s: there is no directory %s to write the results to", o.OutputFile, dir)
+	}
+	if o.OutputFileAppend {
 		return nil
 	}
 	info, err := os.Stat(o.OutputFile)
@@ -382,6 +391,11 @@ func (o *OutputOptions) finish(p *optparse.Parser) error {
 		return p.Errorf("%s: Access denied: %v", o.OutputFile, err)
 	}
 	return nil
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }
 
 // Settings make the options of package output: the command line's, else those in

@@ -37,6 +37,7 @@ type CallOptions struct {
 	AuthTimeout        int      // -t, seconds to wait for the master
 	ProfilingPath      string   // --profiling-path
 	Profiling          bool     // --enable-profiling
+	Live               bool     // --live: lines as they are printed
 	Fun                string   // "" with -g, or with -d for all
 	Args               []any    // typed
 	metadata           string
@@ -150,6 +151,9 @@ func newCall(io IO) *CallOptions {
 	)
 	o.Out.declare(p)
 	o.StatesOptions.declare(p)
+	p.Add(groupView, optparse.Flag(&o.Live, "live", "--live").
+		Help("Show what commands print while they run, each line after \"local\": | for standard output and for states that are done, ! for standard error. Then the result as always. Where that is for programs (--out=json) the lines go to standard error.")).
+		Description = "What Salt's command does not have."
 	declareProfiling(p, &o.ProfilingPath, &o.Profiling)
 	o.declareLogging(true, "log_file", "/var/log/salt/minion")
 	return o

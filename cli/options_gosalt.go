@@ -7,6 +7,7 @@ import (
 	"github.com/gosalt/gosalt/internal/nodeset"
 	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/internal/yamlarg"
+	"github.com/gosalt/gosalt/protocol/wire"
 )
 
 // TargetOptions say how the target is to be read.
@@ -252,6 +253,24 @@ func (o *GosaltOptions) readJob(args []string) error {
 	}
 	o.Job.Compound = c
 	return nil
+}
+
+// missingNodegroup is a node group that the target names and that is not configured, or "".
+func (j *Job) missingNodegroup(known *wire.Map) string {
+	text, _ := j.Target.(string)
+	switch j.TargetType {
+	case "nodegroup":
+		if !known.Has(text) {
+			return text
+		}
+	case "compound":
+		for word := range strings.FieldsSeq(text) {
+			if name, ok := strings.CutPrefix(strings.Trim(word, "()"), "N@"); ok && !known.Has(name) {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // SplitTargetList cuts the target of -L at commas, else at white space. web[01-20]

@@ -28,9 +28,6 @@ type masterSession struct {
 // openMaster reads the master's configuration, which says where its socket is. A
 // configuration that cannot be used is reported; then the result is nil.
 func openMaster(io IO, opts *CommonOptions) (*masterSession, int) {
-	if _, err := os.Stat(opts.ConfigDir); err != nil {
-		fmt.Fprintf(io.Err, "WARNING: CONFIG '%s' directory does not exist.\n", opts.ConfigDir)
-	}
 	cfg, problems, err := config.LoadMaster(opts.ConfigDir)
 	if err != nil && opts.ConfigDir == config.DefaultDir && unreadable(filepath.Join(opts.ConfigDir, "master")) {
 		// Whoever logs in with --auth need not read what only the master is to know: where
@@ -101,10 +98,19 @@ func (s *masterSession) ask(ctx context.Context, req *wire.Map, got func(*wire.M
 			return e
 		}
 		if err := got(f); err != nil {
-			return err
+			return &ownError{err}
 		}
 	}
 }
+
+// ownError is one of this side, in the middle of an answer: the output cannot be
+// written, say. It says nothing of the master.
+type ownError struct{ err error }
+
+func (e *ownError) Error() string { return e.err.Error() }
+
+// Unwrap is the error itself.
+func (e *ownError) Unwrap() error { return e.err }
 
 // errMasterEnded says that the master went away in the middle of an answer.
 var errMasterEnded = errors.New("the master ended before it had answered")
@@ -115,7 +121,11 @@ func (s *masterSession) explain(err error) int { return s.tellProblem(err).Code(
 // tellProblem prints why the master gave no answer.
 func (s *masterSession) tellProblem(err error) Outcome {
 	var e *wire.Error
+	var own *ownError
 	switch {
+	case errors.As(err, &own):
+		fmt.Fprintf(s.io.Err, "%s: error: %v\n", s.io.Prog, err)
+		return MinionFailed
 	case control.NotRunning(err):
 		fmt.Fprintf(s.io.Err, "%s: error: no master is running here: nothing listens on %s\n", s.io.Prog, s.cfg.ControlSocket)
 		s.io.Hint("start it with: gosalt-master -d -c %s; or name another configuration with -c", s.opts.ConfigDir)

@@ -21,6 +21,9 @@ func (r runnerMaster) Pillars() runners.Pillars { return r.m.pillars }
 
 func (r runnerMaster) Jobs() jobs.Store { return r.m.store }
 
+// KeepsJobs tells whether results are kept in the store (job_cache).
+func (r runnerMaster) KeepsJobs() bool { return r.m.cfg.JobCache }
+
 func (r runnerMaster) Reader(name string) (returners.Reader, error) {
 	return r.m.returners.Reader(returners.Dest{Name: name})
 }

@@ -32,6 +32,7 @@ type liveTarget struct {
 	queued   time.Time // of state Queued: until when it may fetch the job
 	acked    time.Time
 	returned bool
+	reports  int // of progress: the number of the last
 }
 
 // until is when a target that did not take the job can no longer fetch it; zero
@@ -84,11 +85,35 @@ func (w *watcher) close() {
 func (w *watcher) feed(e liveEvent) {
 	w.job.mu.Lock()
 	defer w.job.mu.Unlock()
-	w.queue = append(w.queue, e)
+	if e.progress {
+		w.report(e.id, wire.ProgressFromMap(e.load))
+	} else {
+		w.queue = append(append(w.queue, w.tellDropped(e.id)...), e)
+	}
 	select {
 	case w.ready <- struct{}{}:
 	default:
 	}
+}
+
+// report queues a report of progress, or counts its lines where too much waits
+// already. The lock of the job is held.
+func (w *watcher) report(id wire.MinionID, report *wire.Progress) {
+	lines, size := report.Lines()
+	if w.progress+size > maxProgress {
+		w.drop(id, lines)
+		return
+	}
+	w.progress += size
+	w.queue = append(w.queue, w.tellDropped(id)...)
+	w.queue = append(w.queue, liveEvent{id: id, load: report.ToMap(), progress: true})
+}
+
+func (w *watcher) drop(id wire.MinionID, lines int) {
+	if w.dropped == nil {
+		w.dropped = map[wire.MinionID]int{}
+	}
+	w.dropped[id] += lines
 }
 
 // largeReturn is the packed size in bytes from which a return waits for its
@@ -178,31 +203,44 @@ func (j *liveJob) addReturn(id wire.MinionID, load *wire.Map, size int) {
 	j.wake()
 }
 
-// addProgress hands a report to those who watch. Nobody waits for them.
-func (j *liveJob) addProgress(id wire.MinionID, load *wire.Map) {
+// addProgress hands a report to those who watch. Nobody waits for them. n is its
+// number, 0 where it has none; false is for one that came before.
+func (j *liveJob) addProgress(id wire.MinionID, n int, load *wire.Map) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.targets[id] == nil || len(j.watchers) == 0 {
-		return
+	t := j.targets[id]
+	if t == nil {
+		return true
 	}
+	if n > 0 && n <= t.reports {
+		return false
+	}
+	t.reports = max(n, t.reports)
 	report := wire.ProgressFromMap(load)
-	if len(report.Items) == 0 {
-		return
+	if len(report.Items) == 0 || len(j.watchers) == 0 {
+		return true
 	}
-	lines, size := report.Lines()
 	for w := range j.watchers {
-		if w.progress+size > maxProgress {
-			if w.dropped == nil {
-				w.dropped = map[wire.MinionID]int{}
-			}
-			w.dropped[id] += lines
-			continue
-		}
-		w.progress += size
-		w.queue = append(w.queue, w.tellDropped(id)...)
-		w.queue = append(w.queue, liveEvent{id: id, load: report.ToMap(), progress: true})
+		w.report(id, report)
 	}
 	j.wake()
+	return true
+}
+
+// addDropped notes that so many lines of a minion could not be reported; they are told
+// before its return.
+func (j *liveJob) addDropped(id wire.MinionID, lines int64) {
+	if lines <= 0 {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t := j.targets[id]; t == nil || t.returned {
+		return
+	}
+	for w := range j.watchers {
+		w.drop(id, int(min(lines, 1<<30)))
+	}
 }
 
 // tellDropped is the event that tells how many lines of a minion were dropped, if any

@@ -328,7 +328,7 @@ func (m *Master) Run(ctx context.Context) error {
 func (m *Master) maintain(ctx context.Context) error {
 	often := time.NewTicker(time.Second)
 	defer often.Stop()
-	rarely := time.NewTicker(time.Minute)
+	rarely := time.NewTicker(max(m.cfg.LoopInterval, time.Second))
 	defer rarely.Stop()
 	for {
 		select {

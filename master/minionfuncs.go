@@ -33,6 +33,8 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 		ret.JID = wire.NewJobID(time.Now())
 		from.Load.Set("jid", string(ret.JID))
 	}
+	unreported := from.Load.Int(wire.FieldUnreported)
+	from.Load.Delete(wire.FieldUnreported)
 	if ret.JID == wire.JobIDNoCache {
 		m.bus.Publish(events.JobReturn(ret.JID, ret.ID), from.Load)
 		return nil, nil
@@ -55,7 +57,14 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 	case live == nil && fun == "saltutil.find_job":
 		return nil, nil // the late answer to a question of follow
 	}
-	packed, err := wire.Encode(from.Load, wire.Local)
+	// With job_cache: False the store keeps that the minion has returned, and not what:
+	// that is handed on to who waits for it.
+	kept := from.Load
+	if !m.cfg.JobCache {
+		kept = from.Load.Clone()
+		kept.Delete("return")
+	}
+	packed, err := wire.Encode(kept, wire.Local)
 	if err != nil {
 		return false, err
 	}
@@ -73,7 +82,13 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 		m.log.Info("result came again and was stored before", "jid", ret.JID, "minion", ret.ID)
 		return nil, nil
 	}
+	if m.cfg.JobCacheStoreEndtime {
+		if err := m.store.SetEnd(context.WithoutCancel(ctx), ret.JID, time.Now()); err != nil {
+			m.log.Error("the end of a job cannot be stored", "jid", ret.JID, "error", err)
+		}
+	}
 	if live != nil {
+		live.addDropped(ret.ID, unreported)
 		live.addReturn(ret.ID, from.Load, len(packed))
 	}
 	m.returnElsewhere(context.WithoutCancel(ctx), ret.JID, from.Load)
@@ -268,19 +283,22 @@ func (m *Master) handleEvent(_ context.Context, from *minionRequest) (any, error
 	return nil, nil
 }
 
-// fire publishes a minion's event, and hands a job's progress to who follows it.
+// fire publishes a minion's event, and hands a job's progress to who follows it: a
+// report that came before, and whose confirmation was lost, not again.
 func (m *Master) fire(id wire.MinionID, tag string, data *wire.Map) {
-	m.bus.Publish(tag, data)
-	rest, ok := strings.CutPrefix(tag, "salt/job/")
-	if !ok {
-		return
-	}
-	jid, rest, _ := strings.Cut(rest, "/")
-	if strings.HasPrefix(rest, "prog/") {
-		if live := m.live.get(wire.JobID(jid)); live != nil {
-			live.addProgress(id, data)
+	if rest, ok := strings.CutPrefix(tag, "salt/job/"); ok {
+		jid, rest, _ := strings.Cut(rest, "/")
+		if strings.HasPrefix(rest, "prog/") {
+			n := 0
+			if data.Has("progress") { // Salt's minions do not send a report again
+				n = wire.ProgressNumber(tag)
+			}
+			if live := m.live.get(wire.JobID(jid)); live != nil && !live.addProgress(id, n, data) {
+				return
+			}
 		}
 	}
+	m.bus.Publish(tag, data)
 }
 
 // mayFire is the list of tags that a minion may use: those under its own name, and

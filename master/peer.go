@@ -203,7 +203,9 @@ func (m *Master) handlePubRet(ctx context.Context, from *minionRequest) (any, er
 		if err != nil {
 			return nil, fmt.Errorf("stored return of %s: %w", ret.Minion, err)
 		}
-		out.Set(string(ret.Minion), peerReturn(load))
+		if load.Has("return") { // else job_cache: False
+			out.Set(string(ret.Minion), peerReturn(load))
+		}
 	}
 	return out, nil
 }

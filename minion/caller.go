@@ -89,6 +89,9 @@ type Call struct {
 	ExecutorOpts *wire.Map
 	Quiet        bool // do not tell the master what came out
 	ShowSecrets  bool // leave what was encrypted in the pillar in the result, for who called
+	// Progress is told what is printed while the function runs, as items of a
+	// wire.Progress, from several goroutines; may be nil.
+	Progress func(item any)
 }
 
 // Result is what came out of a call.
@@ -102,6 +105,14 @@ func (c *Caller) Run(ctx context.Context, call Call) (Result, error) {
 	job := &module.Job{ID: wire.NewJobID(time.Now()), Fun: call.Fun, User: userName()}
 	job.Pub = wire.NewMap("fun", call.Fun, "pid", int64(os.Getpid()), "jid", string(job.ID), "tgt", "salt-call")
 	mc := c.m.call(job)
+	if call.Progress != nil {
+		mc.OnProgress = func(item any) {
+			if !call.ShowSecrets {
+				item = c.m.secrets.Value(item)
+			}
+			call.Progress(item)
+		}
+	}
 	res := Result{Result: c.m.execute(ctx, mc, executorNames(call.Executors), call.ExecutorOpts, call.Fun, call.Args, true), JID: job.ID}
 	public := c.m.hide(res.Result)
 	if !call.ShowSecrets {

@@ -30,8 +30,9 @@ type dispatcher struct {
 	execute  func(ctx context.Context, c *module.Call, job *wire.Job, fun string, args []any) module.Result
 	// returners gives a result to the job's returners; may be nil.
 	returners func(job *wire.Job, ret *wire.Map, scheduled bool)
-	// watched starts to report the output of a job to who asked for it; may be nil.
-	watched func(job *wire.Job, from source) (add func(any), stop func())
+	// watched starts to report the output of a job to who asked for it; may be nil. stop
+	// returns how many lines could not be reported.
+	watched func(job *wire.Job, from source) (add func(any), stop func() int)
 	max     int    // jobs at once; below 1 without limit
 	maxRet  int64  // bytes of a result
 	cached  string // directory in which results are kept besides (cache_jobs), or ""
@@ -154,7 +155,7 @@ func (d *dispatcher) slot(ctx context.Context, job *wire.Job) bool {
 func (d *dispatcher) ended(ctx context.Context, job *wire.Job) bool {
 	if sig := module.EndSignal(ctx); sig != 0 {
 		d.mu.Unlock()
-		d.done(job, module.Result{Return: "ERROR: " + context.Cause(ctx).Error(), Retcode: 1, Out: "nested"})
+		d.done(job, module.Result{Return: "ERROR: " + context.Cause(ctx).Error(), Retcode: 1, Out: "nested"}, 0)
 		d.mu.Lock()
 	}
 	return false
@@ -165,11 +166,11 @@ func (d *dispatcher) ended(ctx context.Context, job *wire.Job) bool {
 func (d *dispatcher) run(ctx context.Context, job *wire.Job, from source) {
 	started := time.Now()
 	var progress func(any)
-	reported := func() {}
+	reported := func() int { return 0 }
 	if d.watched != nil {
 		progress, reported = d.watched(job, from)
 	}
-	reported = sync.OnceFunc(reported)
+	reported = sync.OnceValue(reported)
 	defer reported()
 	log := d.log.With("jid", job.JID)
 	log.Info("job started", "fun", funNames(job), "user", job.User)
@@ -179,8 +180,8 @@ func (d *dispatcher) run(ctx context.Context, job *wire.Job, from source) {
 			log.Warn("job interrupted: the minion is stopping", "fun", job.Fun)
 			return
 		}
-		reported() // the result comes after the last lines
-		d.done(job, res)
+		left := reported() // the result comes after the last lines
+		d.done(job, res, left)
 	} else {
 		var all []module.Result
 		for _, c := range job.Multi {
@@ -190,8 +191,8 @@ func (d *dispatcher) run(ctx context.Context, job *wire.Job, from source) {
 				return
 			}
 		}
-		reported()
-		d.doneMulti(job, all)
+		left := reported()
+		d.doneMulti(job, all, left)
 	}
 	log.Info("job done", "took", time.Since(started).Round(time.Millisecond))
 }
@@ -253,14 +254,23 @@ func weigh(v any) int64 {
 	return 9
 }
 
-func (d *dispatcher) done(job *wire.Job, res module.Result) {
+// done puts the result of one function into the journal; unreported is how many lines
+// of its output --live did not get.
+func (d *dispatcher) done(job *wire.Job, res module.Result, unreported int) {
 	ret := &wire.Return{JID: job.JID, ID: d.id, Fun: job.Fun, FunArgs: job.Arg,
 		Return: res.Return, Retcode: int64(res.Retcode), Success: res.Success, Out: res.Out, User: job.User}
-	d.keep(job, ret.ToMap())
+	d.keep(job, withUnreported(ret.ToMap(), unreported))
+}
+
+func withUnreported(ret *wire.Map, lines int) *wire.Map {
+	if lines > 0 {
+		ret.Set(wire.FieldUnreported, int64(lines))
+	}
+	return ret
 }
 
 // doneMulti makes one return of several functions: maps by function, as Salt's.
-func (d *dispatcher) doneMulti(job *wire.Job, all []module.Result) {
+func (d *dispatcher) doneMulti(job *wire.Job, all []module.Result, unreported int) {
 	values, retcodes, successes := wire.NewMap(), wire.NewMap(), wire.NewMap()
 	retcode, success := 0, true
 	for i, res := range all {
@@ -273,7 +283,7 @@ func (d *dispatcher) doneMulti(job *wire.Job, all []module.Result) {
 	raw := wire.NewMap("retcode", retcodes, "success", successes)
 	ret := &wire.Return{JID: job.JID, ID: d.id, Multi: job.Multi, Return: values,
 		Retcode: int64(retcode), Success: success, User: job.User, Raw: raw}
-	d.keep(job, ret.ToMap())
+	d.keep(job, withUnreported(ret.ToMap(), unreported))
 }
 
 // keep puts a result into the journal. Where it does not fit on the disk, what is

@@ -22,11 +22,14 @@ const (
 	// top of it is dropped and counted: a command never waits for those who watch it.
 	progressQueue = 1 << 20
 	// progressLinger is how long the result of a job is held back so that the last
-	// lines come before it.
-	progressLinger = 2 * time.Second
+	// lines come before it, where the master takes them. Lines that are left then are
+	// counted, and the result tells how many.
+	progressLinger = 10 * time.Second
 )
 
 // progress reports what a job prints while it runs to the master that asked for it.
+// A line is reported once, or counted as dropped: a report that was not confirmed is
+// sent again under its number, by which the master knows those that it has.
 type progress struct {
 	jid  wire.JobID
 	id   wire.MinionID
@@ -36,7 +39,8 @@ type progress struct {
 	queue   []any
 	size    int
 	dropped int
-	sent    int // reports
+	unsent  []any // the report that is under way, or was not confirmed
+	sent    int   // reports that were confirmed
 	closed  bool
 	wake    chan struct{}
 	end     chan struct{} // closed by close
@@ -85,6 +89,9 @@ func (p *progress) poke() {
 func (p *progress) take() (items []any, more, last bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.unsent != nil {
+		return p.unsent, p.size >= progressBatch, p.closed && len(p.queue) == 0 && p.dropped == 0
+	}
 	if p.dropped > 0 {
 		p.queue = append(p.queue, wire.NewMap("dropped", int64(p.dropped)))
 		p.dropped = 0
@@ -100,7 +107,14 @@ func (p *progress) take() (items []any, more, last bool) {
 	if len(p.queue) == 0 {
 		p.queue, p.size = nil, 0
 	}
-	return join(items), p.size >= progressBatch, p.closed && len(p.queue) == 0
+	p.unsent = join(items)
+	return p.unsent, p.size >= progressBatch, p.closed && len(p.queue) == 0
+}
+
+func (p *progress) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 // join makes one item of lines of one stream that follow each other.
@@ -155,7 +169,10 @@ func (p *progress) run(ctx context.Context) {
 		items, more, last := p.take()
 		pause := progressEvery
 		if len(items) > 0 && p.report(ctx, items) != nil {
-			pause = progressRetry
+			if p.isClosed() {
+				return // the result is not held back for a master that takes no reports
+			}
+			pause, more, last = progressRetry, false, false
 		}
 		if last {
 			return
@@ -170,30 +187,30 @@ func (p *progress) run(ctx context.Context) {
 			t.Stop()
 		}
 		p.mu.Lock()
-		if len(p.queue) > 0 || p.dropped > 0 {
+		if len(p.queue) > 0 || p.dropped > 0 || p.unsent != nil {
 			p.poke()
 		}
 		p.mu.Unlock()
 	}
 }
 
-// report sends one report. Lines of one that fails count as dropped.
+// report sends one report. One that fails is kept, and sent again.
 func (p *progress) report(ctx context.Context, items []any) error {
 	r := wire.Progress{Items: items}
-	p.sent++
-	ev := &wire.MinionEvent{ID: p.id, Events: []wire.Event{{Tag: wire.ProgressTag(p.jid, p.id, p.sent), Data: r.ToMap()}}}
-	err := p.send(ctx, ev.ToMap())
-	if err != nil {
-		lines, _ := r.Lines()
-		p.mu.Lock()
-		p.dropped += lines
-		p.mu.Unlock()
+	ev := &wire.MinionEvent{ID: p.id, Events: []wire.Event{{Tag: wire.ProgressTag(p.jid, p.id, p.sent+1), Data: r.ToMap()}}}
+	if err := p.send(ctx, ev.ToMap()); err != nil {
+		return err
 	}
-	return err
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.unsent = nil
+	p.sent++
+	return nil
 }
 
-// close waits a little for what is left to be reported, and ends the reports.
-func (p *progress) close() {
+// close waits a little for what is left to be reported, ends the reports, and returns
+// how many lines were not confirmed.
+func (p *progress) close() (left int) {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
@@ -206,17 +223,26 @@ func (p *progress) close() {
 	}
 	p.cancel()
 	<-p.done
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, items := range [][]any{p.unsent, p.queue} {
+		lines, _ := (&wire.Progress{Items: items}).Lines()
+		left += lines
+	}
+	return left + p.dropped
 }
 
 // watched starts to report the output of a job, where the job asks for it and its
-// master understands. stop ends that; add is nil where nobody is to be told.
-func (m *Minion) watched(job *wire.Job, from source) (add func(any), stop func()) {
+// master understands. stop ends that, and returns how many lines could not be reported;
+// add is nil where nobody is to be told.
+func (m *Minion) watched(job *wire.Job, from source) (add func(any), stop func() int) {
+	nobody := func() int { return 0 }
 	if !job.Live {
-		return nil, func() {}
+		return nil, nobody
 	}
 	l := m.linkOf(from.master)
 	if l == nil {
-		return nil, func() {}
+		return nil, nobody
 	}
 	p := newProgress(m.ctx, job.JID, m.id, func(ctx context.Context, load *wire.Map) error {
 		if c := l.current(); c == nil || !c.gosalt {

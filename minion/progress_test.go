@@ -96,23 +96,49 @@ func TestProgressSlowMaster(t *testing.T) {
 			t.Errorf("%d bytes wait, %d lines dropped", p.size, p.dropped)
 		}
 		began := time.Now()
-		p.close()
+		left := p.close()
 		if d := time.Since(began); d != progressLinger {
 			t.Errorf("the result waited for %s", d)
+		}
+		if left != 5001 {
+			t.Errorf("%d lines are told as not reported, not 5001", left)
 		}
 	})
 }
 
+// A report that fails comes again, under its number.
 func TestProgressFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := reports{fail: 1}
+		r := reports{fail: 2}
 		p := newProgress(t.Context(), "20260101000000000000", "web1", r.send)
 		p.add(wire.NewMap("stdout", lines(0, 3)))
 		synctest.Wait()
 		p.add(wire.NewMap("stdout", "after"))
-		p.close()
-		if got := strings.Join(r.texts, "; "); got != "dropped 3|after" {
+		time.Sleep(3 * progressRetry) // of the bubble's clock
+		if left := p.close(); left != 0 {
+			t.Errorf("%d lines left", left)
+		}
+		if got := strings.Join(r.texts, "; "); got != lines(0, 3)+"; after" {
 			t.Errorf("got %q", got)
+		}
+		if !strings.HasSuffix(r.tags[0], "/1") || !strings.HasSuffix(r.tags[1], "/2") {
+			t.Errorf("tags %q", r.tags)
+		}
+	})
+}
+
+// A master that takes no reports does not hold back the result, which tells what it
+// did not get.
+func TestProgressGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := reports{fail: 1000}
+		p := newProgress(t.Context(), "20260101000000000000", "web1", r.send)
+		p.add(wire.NewMap("stdout", lines(0, 3)))
+		synctest.Wait()
+		p.add(wire.NewMap("stdout", "after"))
+		began := time.Now()
+		if left := p.close(); left != 4 || time.Since(began) != 0 {
+			t.Errorf("%d lines left after %s", left, time.Since(began))
 		}
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -27,9 +26,6 @@ func callMain(name string, args []string) int {
 	o, err := cli.ParseCall(io, args)
 	if err != nil {
 		return io.Fail(err)
-	}
-	if _, err := os.Stat(o.ConfigDir); err != nil {
-		fmt.Fprintf(io.Err, "WARNING: CONFIG '%s' directory does not exist.\n", o.ConfigDir)
 	}
 	cfg, problems, err := config.LoadMinionWith(filepath.Join(o.ConfigDir, "minion"), config.MinionOptions{ID: o.ID, ForgetID: true})
 	for _, p := range problems {
@@ -83,14 +79,14 @@ func callMain(name string, args []string) int {
 	}
 	return cli.RunCall(io, o, cli.CallEnv{
 		Conf: cfg.Raw,
-		Run: func(ctx context.Context) (cli.CallResult, error) {
+		Run: func(ctx context.Context, progress func(any)) (cli.CallResult, error) {
 			c, err := open(ctx)
 			if err != nil {
 				return cli.CallResult{}, err
 			}
 			defer c.Close()
 			r, err := c.Run(ctx, minion.Call{Fun: o.Fun, Args: o.Args, Metadata: o.Metadata, Returner: o.Returner, Quiet: o.NoReturnEvent,
-				Executors: o.ModuleExecutors, ExecutorOpts: executorOpts, ShowSecrets: o.ShowSecrets})
+				Executors: o.ModuleExecutors, ExecutorOpts: executorOpts, ShowSecrets: o.ShowSecrets, Progress: progress})
 			return cli.CallResult{Result: r.Result, JID: r.JID, ID: cfg.ID, Ran: true}, err
 		},
 		Grains: func() (*wire.Map, error) {

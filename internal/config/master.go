@@ -106,7 +106,8 @@ type Master struct {
 	// gosalt's own.
 	MaxReturn Bytes `yaml:"max_return"` // 100MiB
 
-	// JobCache keeps jobs at all.
+	// JobCache keeps the results of jobs. False hands them to who waits for them, and to
+	// returners, only: jobs are listed, and jobs.lookup_jid has nothing to tell.
 	JobCache bool `yaml:"job_cache"` // True
 
 	// ExtJobCache names a returner that gets all jobs and their results, of gosalt's and of
@@ -132,7 +133,8 @@ type Master struct {
 	// returner's name has the same effect as in ext_job_cache.
 	MasterJobCache string `yaml:"master_job_cache"` // local_cache
 
-	// JobCacheStoreEndtime keeps the time of a job's end.
+	// JobCacheStoreEndtime keeps the time of a job's end, which is that of its last return
+	// so far: EndTime of jobs.list_jobs and the like.
 	JobCacheStoreEndtime bool `yaml:"job_cache_store_endtime"` // False
 
 	// MinionDataCache keeps the grains and pillar that minions were last seen with, for

@@ -17,6 +17,9 @@ import (
 // much as a return may carry, 100 MiB.
 const DefaultMaxOutput = 100 << 20
 
+// runaway is how many times its MaxOutput a command may print before it is ended.
+const runaway = 16
+
 // killGrace is how long a command whose job ended has between the request to end
 // and being killed.
 const killGrace = 2 * time.Second
@@ -41,7 +44,7 @@ type Command struct {
 	Umask int   // file creation mask; 0 leaves ours
 
 	Timeout   time.Duration // 0 is none
-	MaxOutput int64         // bytes of output that end it; 0 is DefaultMaxOutput
+	MaxOutput int64         // bytes of output that are kept; 0 is DefaultMaxOutput
 	// Output, when set, is given what is printed as it is read. stream is "stdout" or
 	// "stderr". It is called from several goroutines, for each stream in order; what
 	// it is given is valid until it returns, and the command waits for it.
@@ -56,7 +59,8 @@ type Exit struct {
 	TimedOut       bool // ended by Command.Timeout
 }
 
-// ErrTooMuchOutput ends a command that printed more than its MaxOutput.
+// ErrTooMuchOutput is of a command that printed more than its MaxOutput. It went on, so
+// that its exit code is known, unless it printed runaway times as much.
 var ErrTooMuchOutput = errors.New("the command printed too much")
 
 // Run runs a command in a process group of its own and waits until it has ended and
@@ -121,6 +125,12 @@ func (h *Host) Run(ctx context.Context, c Command) (Exit, error) {
 	pipes.closeOurs()
 	exit.Code = exitCode(cmd.ProcessState)
 	exit.Stdout, exit.Stderr = out.stdout, out.stderr
+	if out.total > out.limit {
+		exit.Stdout, exit.Stderr = nil, nil
+		if err == nil && !exit.TimedOut {
+			err = ErrTooMuchOutput
+		}
+	}
 	return exit, err
 }
 
@@ -324,7 +334,7 @@ func (p *pipes) expire() {
 type collector struct {
 	limit  int64
 	output func(stream string, chunk []byte)
-	full   chan struct{} // closed when the limit is passed
+	full   chan struct{} // closed when it prints without an end
 
 	mu             sync.Mutex
 	total          int64
@@ -335,8 +345,12 @@ func (c *collector) read(stream string, r io.Reader, into *[]byte) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := r.Read(buf)
-		if n > 0 && c.take(n) {
-			*into = append(*into, buf[:n]...)
+		if n > 0 {
+			if c.take(n) {
+				*into = append(*into, buf[:n]...)
+			} else {
+				*into = nil
+			}
 			if c.output != nil {
 				c.output(stream, buf[:n])
 			}
@@ -353,7 +367,7 @@ func (c *collector) take(n int) bool {
 	defer c.mu.Unlock()
 	before := c.total
 	c.total += int64(n)
-	if before <= c.limit && c.total > c.limit {
+	if most := runaway * c.limit; before <= most && c.total > most {
 		close(c.full)
 	}
 	return c.total <= c.limit

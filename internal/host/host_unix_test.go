@@ -127,6 +127,12 @@ func TestOutputLimit(t *testing.T) {
 	if !errors.Is(err, ErrTooMuchOutput) || len(exit.Stdout) > 1<<20 {
 		t.Errorf("got %d bytes, %v", len(exit.Stdout), err)
 	}
+	c = sh("head -c 3000000 /dev/zero; exit 7") // ends by itself
+	c.MaxOutput = 1 << 20
+	exit, err = new(Host).Run(t.Context(), c)
+	if !errors.Is(err, ErrTooMuchOutput) || exit.Code != 7 || exit.Stdout != nil {
+		t.Errorf("got %d bytes, code %d, %v", len(exit.Stdout), exit.Code, err)
+	}
 }
 
 func TestOutput(t *testing.T) {

@@ -129,6 +129,9 @@ func (p *params) bind(args []any, kwargs *wire.Map) (reflect.Value, error) {
 	given := make([]bool, len(p.list))
 	positional := p.positional()
 
+	if p.star == nil && p.kwargs == nil && len(args) > len(positional) && !p.anyUnknown(kwargs) {
+		return v, argError(p.tooMany(len(args), len(positional))) // before the values: so does Python
+	}
 	var rest []any
 	for i, a := range args {
 		if i >= len(positional) {
@@ -186,6 +189,16 @@ func (p *params) bind(args []any, kwargs *wire.Map) (reflect.Value, error) {
 		v.FieldByIndex(p.kwargs).Set(reflect.ValueOf(extra))
 	}
 	return v, nil
+}
+
+// anyUnknown tells whether a keyword is none of the function's.
+func (p *params) anyUnknown(kwargs *wire.Map) bool {
+	for key := range kwargs.Strings() {
+		if _, known := p.byName[key]; !known {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *params) set(v reflect.Value, i int, val any) error {

@@ -3,10 +3,18 @@ package module
 // Nearest returns the candidate that a mistyped name most likely meant, or "".
 func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
 
-// nearest returns the candidate that a mistyped name most likely meant: the one
-// with the fewest single-letter edits, at most a third of the name's length.
+// nearest returns the candidate that a mistyped name most likely meant: the shortest
+// that begins with it, else the one with the fewest single-letter edits, at most a third of the name's length.
 func nearest(name string, candidates []string) string {
 	best, limit := "", len(name)/3+1
+	for _, c := range candidates { // what was not typed to its end
+		if len(name) > 2 && len(c) > len(name) && c[:len(name)] == name && (best == "" || len(c) < len(best)) {
+			best = c
+		}
+	}
+	if best != "" {
+		return best
+	}
 	for _, c := range candidates {
 		if d := distance(name, c, limit); d < limit {
 			best, limit = c, d

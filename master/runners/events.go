@@ -180,8 +180,9 @@ func (c *call) outstanding(ctx context.Context, jid wire.JobID, shown map[string
 			if err != nil {
 				return 0, nil, err
 			}
-			v, _ := load.Get("return")
-			show(string(t.Minion), v)
+			if v, ok := load.Get("return"); ok { // else job_cache: False
+				show(string(t.Minion), v)
+			}
 		case !connected[t.Minion]:
 			missing.Set(string(t.Minion), "Minion did not return. "+c.r.master.Explain(ctx, jid, t.Minion))
 		}

@@ -36,6 +36,7 @@ type fakeMaster struct {
 
 func (m *fakeMaster) ID() string                        { return "vm_master" }
 func (m *fakeMaster) Jobs() jobs.Store                  { return m.store }
+func (m *fakeMaster) KeepsJobs() bool                   { return true }
 func (m *fakeMaster) Connected() map[wire.MinionID]bool { return m.connected }
 func (m *fakeMaster) Reader(name string) (returners.Reader, error) {
 	return nil, returners.Set{}.UnknownError(name)

@@ -32,7 +32,7 @@ var storedLimits = wire.Limits{Depth: 256, Elements: 50_000_000, Bytes: 256 << 2
 const noJob = "Cannot contact returner or no job with this jid"
 
 // jobReturns yields the returns of a job by minion id, as the minions sent them. A
-// text that is no job id has none.
+// text that is no job id has none, nor has one of a master with job_cache: False.
 func jobReturns(ctx context.Context, jid string) iter.Seq2[jobReturn, error] {
 	return func(yield func(jobReturn, error) bool) {
 		id, err := wire.ParseJobID(jid)
@@ -47,6 +47,8 @@ func jobReturns(ctx context.Context, jid string) iter.Seq2[jobReturn, error] {
 			load, err := wire.DecodeMap(ret.Load, wire.Local, storedLimits)
 			if err != nil {
 				err = fmt.Errorf("read the stored return of %s to job %s: %w", ret.Minion, jid, err)
+			} else if !load.Has("return") {
+				continue // job_cache: False
 			}
 			if !yield(jobReturn{string(ret.Minion), load, ret.ReceivedAt}, err) || err != nil {
 				return

@@ -141,8 +141,8 @@ func TestJobsActive(t *testing.T) {
 	if len(m.asked) != 1 || m.asked[0].Fun != "saltutil.running" || m.asked[0].User != "anna" || m.asked[0].Timeout != 7 {
 		t.Errorf("asked %+v", m.asked)
 	}
-	if len(progress) != 3 || inJSON(t, progress[0]) != `{"suffix": "progress", "event": {"message": "Received reply from minion alpha"}}` {
-		t.Errorf("progress %v", progress)
+	if len(progress) != 3 || !strings.HasPrefix(inJSON(t, progress[0]), `{"suffix": "progress", "event": {"message": "Received reply from minion alpha", "_stamp": "20`) {
+		t.Errorf("progress %s", inJSON(t, progress))
 	}
 }
 

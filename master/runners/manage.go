@@ -25,7 +25,7 @@ type manageUpArgs struct {
 }
 
 type manageStatusArgs struct {
-	Output bool `default:"True"` // Of no effect, as in Salt.
+	Output any `default:"True"` // Of no effect, as in Salt.
 	manageUpArgs
 }
 

@@ -148,7 +148,12 @@ func (r *Runners) run(ctx context.Context, q Request, async bool) Result {
 func (r *Runners) progress(q Request) func(any) {
 	return func(v any) {
 		if m, ok := v.(*wire.Map); ok && m.Text("suffix") != "" && m.Map("event") != nil {
-			r.bus.Publish(events.Run(q.JID)+m.Text("suffix"), m.Map("event"))
+			event := m.Map("event").Clone()
+			event.Set("_stamp", events.Stamp(time.Now()))
+			r.bus.Publish(events.Run(q.JID)+m.Text("suffix"), event)
+			m = m.Clone()
+			m.Set("event", event)
+			v = m
 		}
 		if q.Progress != nil {
 			q.Progress(v)
@@ -199,13 +204,17 @@ func (r *Runners) near(fun, text string) any {
 	return text
 }
 
-// shown is a call's arguments as its events have them: keywords as a map of their own.
+// shown is a call's arguments as its events have them: keywords as a map of their own,
+// and no passwords.
 func shown(args []any) []any {
 	out := []any{}
 	for _, a := range args {
 		if m, ok := a.(*wire.Map); ok && m.Bool("__kwarg__") {
 			m = m.Clone()
 			m.Delete("__kwarg__")
+			if m.Text("password") != "" {
+				m.Set("password", "(hidden)")
+			}
 			if m.Len() == 0 {
 				continue
 			}
@@ -295,6 +304,9 @@ func keep(fun string) bool {
 // store keeps a call as Salt does: as a job of function runner.<name> whose one
 // minion is the master. Failing to is logged: the answer is there all the same.
 func (r *Runners) store(ctx context.Context, q Request, begun time.Time, out Result, ended *wire.Map) {
+	if !r.master.KeepsJobs() {
+		return
+	}
 	id, err := wire.ParseMinionID(r.master.ID())
 	if err == nil {
 		var load []byte

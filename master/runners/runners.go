@@ -32,6 +32,8 @@ type Master interface {
 	ID() string
 	// Jobs is the job store.
 	Jobs() jobs.Store
+	// KeepsJobs tells whether results are kept there (job_cache).
+	KeepsJobs() bool
 	// Reader opens a returner to look jobs up in; the caller closes it.
 	Reader(name string) (returners.Reader, error)
 	// Accepted lists the minions whose key is accepted, sorted.
@@ -118,6 +120,8 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerFileserver(r.reg)
 	registerSurvey(r.reg)
 	registerNetwork(r.reg)
+	registerSaltutil(r.reg)
+	registerHTTP(r.reg)
 	planned(r.reg)
 	return r
 }

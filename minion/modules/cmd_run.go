@@ -98,8 +98,13 @@ func runCommand(ctx context.Context, c *module.Call, cmd any, o cmdOptions, merg
 		if limit == 0 {
 			limit = host.DefaultMaxOutput
 		}
-		return nil, module.Failf("command ended: it printed more than max_return (%d bytes) allows. "+
-			"Let it write to a file, or raise max_return in the minion's configuration", limit)
+		code := exit.Code
+		if code <= 0 {
+			code = 1 // its own 0 is no success, as what it printed is not there
+		}
+		c.SetRetcode(code)
+		return &cmdResult{Pid: exit.Pid, Retcode: code, Stdout: fmt.Sprintf("ERROR: the command printed more than max_return (%d bytes) allows, and what it printed is dropped. "+
+			"Let it write to a file, or raise max_return in the minion's configuration", limit)}, nil
 	case err != nil && ctx.Err() != nil:
 		return nil, err
 	case err != nil:

@@ -162,8 +162,12 @@ func TestCmdTooMuchOutput(t *testing.T) {
 	c := direct(t)
 	c.Opts = wire.NewMap("max_return", int64(10000))
 	got, retcode := runText(t, c, "cmd.run", []any{"yes"})
-	if !strings.HasPrefix(got, "ERROR: command ended: it printed more than max_return (10000 bytes) allows.") || retcode != 1 {
+	if !strings.HasPrefix(got, "ERROR: the command printed more than max_return (10000 bytes) allows") || retcode != 1 {
 		t.Errorf("got %s, retcode %d", got, retcode)
+	}
+	got, retcode = runText(t, c, "cmd.run", []any{"head -c 20000 /dev/zero; exit 7"})
+	if !strings.HasPrefix(got, "ERROR: the command printed more than max_return (10000 bytes) allows") || retcode != 7 {
+		t.Errorf("got %s, retcode %d: the exit code is that of the command", got, retcode)
 	}
 }
 

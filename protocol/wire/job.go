@@ -185,6 +185,9 @@ const (
 	FieldReturners = "returners"
 	// FieldReturnerErrors says, by name, why returners could not be used.
 	FieldReturnerErrors = "returner_errors"
+	// FieldUnreported is how many lines of output the minion was to report while the job
+	// ran (see Progress), and could not.
+	FieldUnreported = "gosalt_live_dropped"
 )
 
 // Return is the result of a job on one minion.

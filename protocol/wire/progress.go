@@ -22,6 +22,15 @@ func ProgressTag(jid JobID, id MinionID, n int) string {
 	return "salt/job/" + string(jid) + "/prog/" + string(id) + "/" + strconv.Itoa(n)
 }
 
+// ProgressNumber is n of such a tag; 0 where it is none of gosalt's.
+func ProgressNumber(tag string) int {
+	n, err := strconv.Atoi(tag[strings.LastIndexByte(tag, '/')+1:])
+	if err != nil || n < 1 {
+		return 0
+	}
+	return n
+}
+
 // ToMap is the event's data.
 func (p *Progress) ToMap() *Map { return NewMap("progress", p.Items) }
 
