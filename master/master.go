@@ -305,6 +305,7 @@ func (m *Master) Run(ctx context.Context) error {
 	part("queued jobs", m.serveQueued)
 	part("maintenance", m.maintain)
 	part("file server", m.files.Run)
+	part("pillars", m.pillars.Run)
 	part("returners", func(ctx context.Context) error { m.returners.Run(ctx); return nil })
 	if len(m.cfg.EventReturn) > 0 {
 		part("event_return", m.returnEvents)

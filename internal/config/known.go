@@ -72,7 +72,9 @@ var usedBy = [...]func(name string) bool{
 			"salt_cp_chunk_size":
 			return true
 		}
-		return strings.HasPrefix(name, "gitfs_") && name != "gitfs_provider" || strings.HasPrefix(name, "minionfs_")
+		return strings.HasPrefix(name, "gitfs_") && name != "gitfs_provider" ||
+			strings.HasPrefix(name, "git_pillar_") && name != "git_pillar_provider" && name != "git_pillar_global_lock" ||
+			strings.HasPrefix(name, "minionfs_")
 	},
 	func(name string) bool {
 		switch name {

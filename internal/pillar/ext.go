@@ -35,6 +35,9 @@ type SourceRequest struct {
 	// Compile compiles the SLS files of another tree for the same minion, without
 	// ext_pillar and without the values of the call.
 	Compile func(ctx context.Context, o TreeOptions) (*wire.Map, []string)
+	// Fail notes errors for the pillar's entry _errors; what the source returns counts all
+	// the same.
+	Fail func(errs ...string)
 	// Render runs a pipe of renderers over a text; pipe is what a text without "#!" goes
 	// through, "" the option renderer.
 	Render func(ctx context.Context, text, path, pipe string, white, black []string) (any, error)
@@ -154,7 +157,7 @@ func (run *compilation) extPillar(pillar *wire.Map, name string, args any) (v an
 	}
 	log := run.log.With("ext_pillar", name)
 	v, err := source(run.ctx, SourceRequest{ID: run.req.ID, Pillar: pillar, Args: args, Extra: extra, Opts: run.opts, Secrets: run.secrets, Log: log,
-		Compile: run.compileTree, Render: run.renderText})
+		Compile: run.compileTree, Render: run.renderText, Fail: func(errs ...string) { run.errors = append(run.errors, errs...) }})
 	if err != nil {
 		run.errors = append(run.errors, fmt.Sprintf("Failed to load ext_pillar %s: %v", name, err))
 		log.Error("ext_pillar failed", "error", err)

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,14 +14,10 @@ import (
 	"sync"
 	"time"
 
-	git "github.com/go-git/go-git/v5"
-	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/transport"
-	"github.com/go-git/go-git/v5/plumbing/transport/http"
-	"github.com/go-git/go-git/v5/plumbing/transport/ssh"
 
 	"github.com/gosalt/gosalt/internal/fileserver"
+	"github.com/gosalt/gosalt/internal/gitrepo"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -48,21 +43,13 @@ type gitRemote struct {
 	all               string            // all_saltenvs: one ref for every environment
 	noMapping         bool              // only what envs and base name is an environment
 	every             time.Duration
-	insecure          bool
-	auth              transport.AuthMethod
-	dir               string // of the bare repository
 	blobs             string // directory of files that were asked for
 	ignore            *fileserver.Ignore
 	log               *slog.Logger
 
-	fetching sync.Mutex // one fetch at a time
-
-	mu      sync.Mutex // guards what follows; reading the repository takes it too
-	repo    *git.Repository
-	refs    map[string]plumbing.Hash // "branch/main", "tag/v1" to commits
-	fetched time.Time                // the last fetch that went well
-	locked  bool
-	trees   map[string]*fileserver.Tree // by commit, root and mountpoint
+	*gitrepo.Repo // its lock guards what follows
+	locked        bool
+	trees         map[string]*fileserver.Tree // by commit, root and mountpoint
 }
 
 // gitEnv is an environment with settings of its own.
@@ -128,8 +115,8 @@ func newGitRemote(c Config, o *wire.Map, entry any) (*gitRemote, error) {
 	list := func(name string) []string { return textsOf(wire.NewMap("x", opt(name)), "x") }
 	r := &gitRemote{url: address, name: text("name"), base: text("base"), root: strings.Trim(text("root"), "/"), mount: mountpoint(text("mountpoint")),
 		fallback: text("fallback"), refTypes: list("ref_types"), allow: list("saltenv_whitelist"), block: list("saltenv_blacklist"),
-		all: text("all_saltenvs"), noMapping: opt("disable_saltenv_mapping") == true, insecure: opt("ssl_verify") == false,
-		log: c.Log.With("remote", redactURL(address)), refs: map[string]plumbing.Hash{}, trees: map[string]*fileserver.Tree{}, envs: map[string]gitEnv{}}
+		all: text("all_saltenvs"), noMapping: opt("disable_saltenv_mapping") == true,
+		log: c.Log.With("remote", redactURL(address)), trees: map[string]*fileserver.Tree{}, envs: map[string]gitEnv{}}
 	if n, ok := opt("update_interval").(int64); ok {
 		r.every = time.Duration(n) * time.Second
 	}
@@ -153,12 +140,14 @@ func newGitRemote(c Config, o *wire.Map, entry any) (*gitRemote, error) {
 			}
 		}
 	}
-	var err error
-	if r.auth, err = gitAuth(address, text("user"), text("password"), opt("insecure_auth") == true, text("privkey"), text("passphrase")); err != nil {
-		return nil, fmt.Errorf("%s: %w", redactURL(address), err)
-	}
 	sum := sha256.Sum256([]byte(address + "\x00" + r.name))
-	r.dir = filepath.Join(c.CacheDir, "gitfs", hex.EncodeToString(sum[:12]))
+	var err error
+	r.Repo, err = gitrepo.New(gitrepo.Options{URL: address, Dir: filepath.Join(c.CacheDir, "gitfs", hex.EncodeToString(sum[:12])),
+		User: text("user"), Password: text("password"), InsecureAuth: opt("insecure_auth") == true,
+		PrivKey: text("privkey"), Passphrase: text("passphrase"), SkipVerify: opt("ssl_verify") == false})
+	if err != nil {
+		return nil, err
+	}
 	r.blobs = filepath.Join(c.CacheDir, "gitfs", "blobs")
 	return r, nil
 }
@@ -181,37 +170,8 @@ func dictlist(v any) *wire.Map {
 	return out
 }
 
-// gitAuth is how a remote is signed in to.
-func gitAuth(address, user, password string, insecure bool, privkey, passphrase string) (transport.AuthMethod, error) {
-	switch {
-	case privkey != "":
-		name := "git"
-		if u, err := url.Parse(address); err == nil && u.User != nil {
-			name = u.User.Username()
-		} else if before, _, ok := strings.Cut(address, "@"); ok && !strings.Contains(before, "/") {
-			name = before
-		}
-		keys, err := ssh.NewPublicKeysFromFile(name, privkey, passphrase)
-		if err != nil {
-			return nil, fmt.Errorf("privkey %s: %w", privkey, err)
-		}
-		return keys, nil
-	case user != "":
-		if strings.HasPrefix(address, "http://") && !insecure {
-			return nil, errors.New("a password would go over http in the clear: use https, or set insecure_auth: True")
-		}
-		return &http.BasicAuth{Username: user, Password: password}, nil
-	}
-	return nil, nil
-}
-
 // redactURL takes the password out of an address.
-func redactURL(s string) string {
-	if u, err := url.Parse(s); err == nil && u.User != nil {
-		return u.Redacted()
-	}
-	return s
-}
+func redactURL(s string) string { return gitrepo.Redact(s) }
 
 // Name is "gitfs".
 func (g *gitFS) Name() string { return "gitfs" }
@@ -260,11 +220,11 @@ func (g *gitFS) Envs(ctx context.Context) ([]string, error) {
 	}
 	set := map[string]bool{}
 	for _, r := range g.remotes {
-		r.mu.Lock()
+		r.Lock()
 		for env := range r.names() {
 			set[env] = true
 		}
-		r.mu.Unlock()
+		r.Unlock()
 	}
 	var out []string
 	for env := range set {
@@ -315,9 +275,10 @@ func (g *gitFS) Tree(ctx context.Context, env string) (*fileserver.Tree, error) 
 // Clear removes all repositories from the disk.
 func (g *gitFS) Clear() error {
 	for _, r := range g.remotes {
-		r.mu.Lock()
-		r.repo, r.refs, r.trees = nil, map[string]plumbing.Hash{}, map[string]*fileserver.Tree{}
-		r.mu.Unlock()
+		r.Reset()
+		r.Lock()
+		r.trees = map[string]*fileserver.Tree{}
+		r.Unlock()
 	}
 	return os.RemoveAll(g.dir)
 }
@@ -328,10 +289,10 @@ func (g *gitFS) Lock(remote string, on bool) (done, failed []string) {
 		if !strings.Contains(r.url, remote) {
 			continue
 		}
-		r.mu.Lock()
+		r.Lock()
 		was := r.locked
 		r.locked = on
-		r.mu.Unlock()
+		r.Unlock()
 		switch {
 		case on && !was:
 			done = append(done, "Set update lock for gitfs remote '"+redactURL(r.url)+"'")
@@ -342,106 +303,23 @@ func (g *gitFS) Lock(remote string, on bool) (done, failed []string) {
 	return done, failed
 }
 
-// fetchTime bounds one fetch.
-const fetchTime = 10 * time.Minute
-
-// update fetches a remote, and looks at what refs there are now.
+// update fetches a remote, unless it is locked.
 func (r *gitRemote) update(ctx context.Context) (changed bool, err error) {
-	r.fetching.Lock()
-	defer r.fetching.Unlock()
-	r.mu.Lock()
+	r.Lock()
 	locked := r.locked
-	r.mu.Unlock()
+	r.Unlock()
 	if locked {
 		return false, nil
 	}
-	repo, err := r.open()
-	if err != nil {
-		return false, fmt.Errorf("repository of %s: %w", redactURL(r.url), err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, fetchTime)
-	defer cancel()
-	err = repo.FetchContext(ctx, &git.FetchOptions{RemoteName: "origin", Auth: r.auth, InsecureSkipTLS: r.insecure, Force: true, Prune: true, Tags: git.NoTags,
-		RefSpecs: []config.RefSpec{"+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*"}})
-	failed := err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) && !errors.Is(err, transport.ErrEmptyRemoteRepository)
-	// What is on the disk is served whatever became of the fetch.
-	refs, rerr := readRefs(repo)
-	if rerr != nil {
-		return false, fmt.Errorf("refs of %s: %w", redactURL(r.url), rerr)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	changed = len(refs) != len(r.refs)
-	for k, h := range refs {
-		changed = changed || r.refs[k] != h
-	}
-	if changed {
+	if changed, err = r.Fetch(ctx); changed {
+		r.Lock()
 		r.trees = map[string]*fileserver.Tree{}
+		r.Unlock()
 	}
-	r.repo, r.refs = repo, refs
-	if failed {
-		since := "nothing was ever fetched from it"
-		if fi, serr := os.Stat(filepath.Join(r.dir, stampFile)); serr == nil {
-			since = "files as of " + fi.ModTime().UTC().Format(time.RFC3339) + " are served on"
-		}
-		return changed, fmt.Errorf("fetch %s: %w; %s", redactURL(r.url), err, since)
-	}
-	r.fetched = time.Now()
-	if err := os.WriteFile(filepath.Join(r.dir, stampFile), []byte(r.fetched.UTC().Format(time.RFC3339)+"\n"), 0o600); err != nil {
-		return changed, err
-	}
-	return changed, nil
+	return changed, err
 }
 
-// stampFile tells when the last fetch went well.
-const stampFile = "gosalt_fetched"
-
-// open opens the bare repository, or makes it.
-func (r *gitRemote) open() (*git.Repository, error) {
-	if err := os.MkdirAll(r.dir, 0o700); err != nil {
-		return nil, err
-	}
-	repo, err := git.PlainOpen(r.dir)
-	if errors.Is(err, git.ErrRepositoryNotExists) {
-		if repo, err = git.PlainInit(r.dir, true); err != nil {
-			return nil, err
-		}
-		_, err = repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{r.url}})
-	}
-	return repo, err
-}
-
-// readRefs are the branches and tags of a repository, and their commits.
-func readRefs(repo *git.Repository) (map[string]plumbing.Hash, error) {
-	refs := map[string]plumbing.Hash{}
-	iter, err := repo.References()
-	if err != nil {
-		return nil, err
-	}
-	err = iter.ForEach(func(ref *plumbing.Reference) error {
-		if ref.Type() != plumbing.HashReference {
-			return nil
-		}
-		name := ref.Name().String()
-		if branch, ok := strings.CutPrefix(name, "refs/remotes/origin/"); ok && branch != "HEAD" {
-			refs["branch/"+branch] = ref.Hash()
-		} else if tag, ok := strings.CutPrefix(name, "refs/tags/"); ok {
-			h := ref.Hash()
-			if obj, err := repo.TagObject(h); err == nil {
-				c, err := obj.Commit()
-				if err != nil {
-					return nil // a tag of something else than a commit
-				}
-				h = c.Hash
-			}
-			refs["tag/"+tag] = h
-		}
-		return nil
-	})
-	return refs, err
-}
-
-// names are the environments of a remote. mu is held.
+// names are the environments of a remote. The lock is held.
 func (r *gitRemote) names() map[string]bool {
 	set := map[string]bool{}
 	mapped := map[string]bool{}
@@ -451,11 +329,11 @@ func (r *gitRemote) names() map[string]bool {
 			ref = env
 		}
 		mapped[ref] = true
-		if _, ok := r.commit(ref); ok && r.exposed(env) {
+		if _, ok := r.Commit(ref, r.refTypes); ok && r.exposed(env) {
 			set[env] = true
 		}
 	}
-	for ref := range r.refs {
+	for ref := range r.Refs {
 		kind, name, _ := strings.Cut(ref, "/")
 		if !slices.Contains(r.refTypes, kind) || mapped[name] {
 			continue
@@ -487,24 +365,8 @@ func (r *gitRemote) exposed(env string) bool {
 	return (len(r.allow) == 0 || matches(r.allow)) && !matches(r.block)
 }
 
-// commit is the commit of a branch, a tag or a hash. mu is held.
-func (r *gitRemote) commit(ref string) (plumbing.Hash, bool) {
-	for _, kind := range r.refTypes {
-		if h, ok := r.refs[kind+"/"+ref]; ok {
-			return h, true
-		}
-		if kind == "sha" && plumbing.IsHash(ref) && r.repo != nil {
-			h := plumbing.NewHash(ref)
-			if _, err := r.repo.CommitObject(h); err == nil {
-				return h, true
-			}
-		}
-	}
-	return plumbing.ZeroHash, false
-}
-
 // place is where an environment's files are: a commit, and below which directory of it.
-// mu is held.
+// The lock is held.
 func (r *gitRemote) place(env string) (h plumbing.Hash, root, mount string, ok bool) {
 	root, mount = r.root, r.mount
 	if !r.exposed(env) {
@@ -526,8 +388,8 @@ func (r *gitRemote) place(env string) (h plumbing.Hash, root, mount string, ok b
 	case env == r.base: // it is called base
 		return h, "", "", false
 	}
-	if h, ok = r.commit(ref); !ok && r.fallback != "" {
-		h, ok = r.commit(r.fallback)
+	if h, ok = r.Commit(ref, r.refTypes); !ok && r.fallback != "" {
+		h, ok = r.Commit(r.fallback, r.refTypes)
 	}
 	return h, root, mount, ok
 }

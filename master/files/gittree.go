@@ -14,34 +14,23 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/gosalt/gosalt/internal/fileserver"
+	"github.com/gosalt/gosalt/internal/gitrepo"
 )
 
-// top is the tree of an environment below its root; nil where there is none. mu is held.
+// top is the tree of an environment below its root; nil where there is none. The lock is held.
 func (r *gitRemote) top(env string) (t *object.Tree, mount string, err error) {
 	h, root, mount, ok := r.place(env)
-	if !ok || r.repo == nil {
+	if !ok || r.Git == nil {
 		return nil, "", nil
 	}
-	c, err := r.repo.CommitObject(h)
-	if err != nil {
-		return nil, "", fmt.Errorf("commit %s of %s: %w", h, redactURL(r.url), err)
-	}
-	if t, err = c.Tree(); err != nil {
-		return nil, "", fmt.Errorf("tree of %s of %s: %w", h, redactURL(r.url), err)
-	}
-	if root != "" {
-		t, err = t.Tree(root)
-		if errors.Is(err, object.ErrDirectoryNotFound) {
-			return nil, "", nil
-		}
-	}
+	t, err = r.Tree(h, root)
 	return t, mount, err
 }
 
 // tree lists an environment.
 func (r *gitRemote) tree(env string) (*fileserver.Tree, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Lock()
+	defer r.Unlock()
 	t, mount, err := r.top(env)
 	if t == nil || err != nil {
 		return &fileserver.Tree{}, err
@@ -74,7 +63,7 @@ func (r *gitRemote) tree(env string) (*fileserver.Tree, error) {
 		case filemode.Regular, filemode.Executable, filemode.Deprecated:
 			out.Files = append(out.Files, p)
 		case filemode.Symlink:
-			to, err := r.link(t, name)
+			to, err := gitrepo.Link(t, name)
 			if err != nil {
 				return nil, err
 			}
@@ -88,25 +77,10 @@ func (r *gitRemote) tree(env string) (*fileserver.Tree, error) {
 	return out, nil
 }
 
-// maxLink is the longest target of a link that is followed.
-const maxLink = 4096
-
-// link is where a symbolic link of a tree points.
-func (r *gitRemote) link(t *object.Tree, name string) (string, error) {
-	f, err := t.File(name)
-	if err != nil {
-		return "", err
-	}
-	if f.Size > maxLink {
-		return "", nil
-	}
-	return f.Contents()
-}
-
 // find finds a file, through links within the tree.
 func (r *gitRemote) find(env, p string) (*fileserver.File, error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.Lock()
+	defer r.Unlock()
 	t, mount, err := r.top(env)
 	if err != nil {
 		return nil, err
@@ -121,43 +95,25 @@ func (r *gitRemote) find(env, p string) (*fileserver.File, error) {
 	if t == nil || r.ignore.Match(p) {
 		return nil, fileserver.ErrNotFound
 	}
-	for range 10 {
-		e, err := t.FindEntry(name)
-		if err != nil {
-			return nil, fileserver.ErrNotFound
-		}
-		if e.Mode == filemode.Symlink {
-			to, err := r.link(t, name)
-			if err != nil {
-				return nil, err
-			}
-			if name = path.Join(path.Dir(name), to); path.IsAbs(to) || !filepath.IsLocal(name) {
-				return nil, fileserver.ErrNotFound // out of the tree
-			}
-			continue
-		}
-		if !e.Mode.IsFile() {
-			return nil, fileserver.ErrNotFound
-		}
-		f, err := t.TreeEntryFile(e)
-		if err != nil {
-			return nil, err
-		}
-		full, err := r.keep(f)
-		if err != nil {
-			return nil, fmt.Errorf("%s of %s: %w", name, redactURL(r.url), err)
-		}
-		found, err := fileserver.StatPath(full, p)
-		if err != nil {
-			return nil, err
-		}
-		found.Stat[0] = 0o100644
-		if e.Mode == filemode.Executable {
-			found.Stat[0] = 0o100755
-		}
-		return found, nil
+	f, mode, err := gitrepo.File(t, name)
+	if errors.Is(err, gitrepo.ErrNoFile) {
+		return nil, fileserver.ErrNotFound
+	} else if err != nil {
+		return nil, err
 	}
-	return nil, fileserver.ErrNotFound
+	full, err := r.keep(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s of %s: %w", name, redactURL(r.url), err)
+	}
+	found, err := fileserver.StatPath(full, p)
+	if err != nil {
+		return nil, err
+	}
+	found.Stat[0] = 0o100644
+	if mode == filemode.Executable {
+		found.Stat[0] = 0o100755
+	}
+	return found, nil
 }
 
 // keep writes a file's content to the disk, unless it is there, and returns where: pieces

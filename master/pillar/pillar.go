@@ -40,6 +40,7 @@ type Config struct {
 type Service struct {
 	cfg      Config
 	compiler *pillar.Compiler
+	git      *gitPillar
 	cache    *cache // nil: pillar_cache is off
 	slots    chan struct{}
 
@@ -66,8 +67,12 @@ var limits = render.Limits{Time: 10 * time.Second}
 func New(cfg Config) (*Service, error) {
 	s := &Service{cfg: cfg, minions: map[wire.MinionID]*waiting{}, slots: make(chan struct{}, max(2, runtime.GOMAXPROCS(0)))}
 	ext := pillar.Sources()
-	maps.Copy(ext, map[string]pillar.Source{"http_yaml": httpYAML, "http_json": httpJSON})
 	opts := cfg.Opts()
+	var err error
+	if s.git, err = newGitPillar(cfg, opts); err != nil {
+		return nil, err
+	}
+	maps.Copy(ext, map[string]pillar.Source{"http_yaml": httpYAML, "http_json": httpJSON, "git": s.git.source})
 	pc := pillar.Config{Opts: opts, Tree: pillar.NewRoots(cfg.PillarRoots), Decrypt: pillar.Decrypter(cfg.Common, cfg.Log), Ext: ext, Limits: limits, Log: cfg.Log}
 	if cfg.Functions != nil {
 		pc.Functions = pillar.FromRegistry(cfg.Functions, func(r *pillar.Request, grains *wire.Map) *module.Call {
@@ -77,7 +82,6 @@ func New(cfg Config) (*Service, error) {
 	}
 	s.compiler = pillar.New(pc)
 	if cfg.PillarCache {
-		var err error
 		if s.cache, err = newCache(cfg.PillarCacheBackend, filepath.Join(cfg.CacheDir, "pillar_cache"), cfg.PillarCacheTTL); err != nil {
 			return nil, err
 		}

@@ -25,6 +25,9 @@ type Pillars interface {
 	Cached(id wire.MinionID, pillarenv string) (res *pillar.Result, ok bool)
 	// Forget drops kept pillars; false where none are kept.
 	Forget(ids ...wire.MinionID) bool
+	// UpdateGit fetches remotes of ext_pillar git, chosen by branch and address or name where
+	// these are given.
+	UpdateGit(ctx context.Context, branch, repo string) (*wire.Map, error)
 }
 
 func registerPillar(r *module.Registry) {
@@ -33,6 +36,7 @@ func registerPillar(r *module.Registry) {
 	module.Register(r, "pillar.clear_pillar_cache", pillarClearCache)
 	module.Register(r, "pillar.show_pillar_cache", pillarShowCache)
 	module.Register(r, "pillar.explain", pillarExplain)
+	module.Register(r, "git_pillar.update", gitPillarUpdate)
 }
 
 // pillarOf is the request for a minion's pillar, with the grains that the master knows.
@@ -245,4 +249,23 @@ func pillarExplain(ctx context.Context, _ *module.Call, a pillarExplainArgs) (an
 		out.Set("errors", errs)
 	}
 	return showSecrets(ctx, res.Secrets, a.ShowSecrets, out), nil
+}
+
+type gitPillarUpdateArgs struct {
+	Branch string `default:""` // Only remotes with this branch.
+	Repo   string `default:""` // Only remotes with this address or name.
+}
+
+// gitPillarUpdate fetches the remotes of ext_pillar git now. Of each it tells True where
+// there was something new, None where there was not, and False for an error, which the log
+// tells. The master fetches by itself every git_pillar_update_interval seconds.
+//
+//	gosalt-run git_pillar.update
+//	gosalt-run git_pillar.update branch=prod repo=https://example.org/pillar.git
+func gitPillarUpdate(ctx context.Context, _ *module.Call, a gitPillarUpdateArgs) (any, error) {
+	out, err := callOf(ctx).r.master.Pillars().UpdateGit(ctx, a.Branch, a.Repo)
+	if err != nil {
+		return nil, module.Failf("%w", err)
+	}
+	return out, nil
 }
