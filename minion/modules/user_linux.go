@@ -82,8 +82,19 @@ func groupsOf(h *host.Host, name string) []any {
 		return []any{}
 	}
 	var names []string
+	local := map[int]bool{}
+	groups, err := h.Accounts("group", 4)
+	if err != nil {
+		groups = nil
+	}
+	for _, f := range groups { // several names may have one number
+		if gid, err := strconv.Atoi(f[2]); err == nil && slices.Contains(u.Groups, gid) {
+			local[gid] = true
+			names = append(names, f[0])
+		}
+	}
 	for _, gid := range u.Groups {
-		if n := h.GroupName(gid); n != strconv.Itoa(gid) && !slices.Contains(names, n) {
+		if n := h.GroupName(gid); !local[gid] && n != strconv.Itoa(gid) && !slices.Contains(names, n) {
 			names = append(names, n)
 		}
 	}

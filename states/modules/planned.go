@@ -20,7 +20,6 @@ func planned(r *states.Registry) {
 		{"event", "fire_master mod_watch send wait"},
 		{"git", "cloned config_set config_unset detached latest present"},
 		{"grains", "absent append exists list_absent list_present make_hashable present"},
-		{"group", "absent present"},
 		{"host", "absent only present"},
 		{"http", "query wait_for_successful_query"},
 		{"ini", "options_absent options_present sections_absent sections_present"},
@@ -40,7 +39,6 @@ func planned(r *states.Registry) {
 		{"ssh_known_hosts", "absent present"},
 		{"sysctl", "present"},
 		{"timezone", "system"},
-		{"user", "absent present"},
 		{"virtualenv", "manage managed"},
 	} {
 		for _, fun := range strings.Fields(p.funs) {
