@@ -14,7 +14,6 @@ func planned(r *states.Registry) {
 		{"archive", "extracted"},
 		{"at", "absent mod_watch present watch"},
 		{"cmd", "call wait_call"},
-		{"cron", "absent env_absent env_present file present"},
 		{"debconf", "set set_file"},
 		{"environ", "setenv"},
 		{"event", "fire_master mod_watch send wait"},

@@ -297,7 +297,7 @@ func (m *stateMachine) run(t *testing.T, test bool) any {
 	return kept
 }
 
-var temporary = regexp.MustCompile(`/tmp/(tmp|__salt\.tmp\.|gosalt-patch-)[A-Za-z0-9_]+(/[a-z]+)?`)
+var temporary = regexp.MustCompile(`/tmp/(tmp|__salt\.tmp\.|gosalt-[a-z]+-)[A-Za-z0-9_]+(/[a-z]+)?`)
 
 // told is a result in the form in which they are compared.
 func (m *stateMachine) told(v any) any {
