@@ -302,6 +302,7 @@ type Spec struct {
 	Defaults []any    // of the last ones of Args, in the wire's value model
 	Varargs  bool     // takes further positional arguments
 	Kwargs   bool     // takes further keywords
+	KwOnly   []string // those of Args that are given by name only
 }
 
 // Spec returns the signature.
@@ -311,6 +312,9 @@ func (f *Function) Spec() Spec {
 	for i := range p.list {
 		a := &p.list[i]
 		s.Args = append(s.Args, a.name)
+		if a.kwOnly {
+			s.KwOnly = append(s.KwOnly, a.name)
+		}
 		if a.required {
 			continue
 		}

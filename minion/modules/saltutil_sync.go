@@ -32,6 +32,7 @@ func init() {
 			alias("saltutil.sync_"+f.fun, "saltutil.sync_modules")
 		}
 	}
+	alias("saltutil.sync_outputters", "saltutil.sync_output")
 	register("saltutil.sync_pillar", saltutilSyncPillar)
 	register("saltutil.sync_all", saltutilSyncAll)
 	register("saltutil.list_extmods", saltutilListExtmods)
@@ -58,6 +59,9 @@ type syncAllArgs struct {
 //	gosalt '*' saltutil.sync_states saltenv=base,dev
 func saltutilSyncModules(ctx context.Context, c *module.Call, a syncArgs) ([]string, error) {
 	kind := strings.TrimPrefix(c.Fun(), "saltutil.sync_")
+	if kind == "outputters" {
+		kind = "output"
+	}
 	for _, f := range syncForms {
 		if f.fun == kind {
 			return syncForm(ctx, c, f.form, a)

@@ -20,6 +20,8 @@ func init() {
 	register("cmd.wait", cmdWait)
 	alias("cmd.watch", "cmd.wait")
 	register("cmd.wait_script", cmdWaitScript)
+	register("cmd.call", cmdCall)
+	register("cmd.wait_call", cmdWaitCall)
 	register("cmd.mod_watch", cmdModWatch)
 }
 
@@ -377,6 +379,11 @@ func cmdModWatch(ctx context.Context, c *states.Call, a cmdWatchArgs) (*states.P
 		return states.Hand(ctx, c, cmdRun, a.Name, a.Kwargs)
 	case "wait_script", "script":
 		return states.Hand(ctx, c, cmdScript, a.Name, a.Kwargs)
+	case "wait_call", "call":
+		if !module.Truth(get(a.Kwargs, "func")) {
+			return nil, fmt.Errorf("cmd.%s needs a named parameter func", a.Sfun)
+		}
+		return states.Hand(ctx, c, cmdCall, a.Name, a.Kwargs)
 	}
 	return nil, fmt.Errorf("cmd.%s does not work with the watch requisite, please use cmd.wait or cmd.wait_script", a.Sfun)
 }
