@@ -52,7 +52,12 @@ func RunCall(io IO, o *CallOptions, env CallEnv) int {
 	case o.Grains:
 		return c.grains()
 	}
+	done, err := profiling(io, o.Profiling, o.ProfilingPath)
+	if err != nil {
+		return io.Fail(err)
+	}
 	res, err := env.Run(ctx, c.live())
+	done()
 	if ctx.Err() != nil {
 		fmt.Fprintln(io.Err, "\nExiting gracefully on Ctrl-c")
 		return Interrupted.Code(o.Strict)

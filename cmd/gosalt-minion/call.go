@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 // callMain is gosalt-call: one function of the minion, here and now.
 func callMain(name string, args []string) int {
 	io := cli.StdIO(name)
+	debug.SetGCPercent(400) // it ends soon, and what is collected before that is mostly in vain
 	if code, done := cli.Completing(io, args, candidates); done {
 		return code
 	}

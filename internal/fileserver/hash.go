@@ -36,7 +36,9 @@ func NewHash(kind string) (hash.Hash, error) {
 	return nil, fmt.Errorf("hash_type %q: md5, sha1, sha224, sha256, sha384 or sha512 expected", kind)
 }
 
-var hashBuffers = sync.Pool{New: func() any { b := make([]byte, 256<<10); return &b }}
+// hashBuffers serve trees of many small files, for which a new buffer each costs more
+// than the hash.
+var hashBuffers = sync.Pool{New: func() any { return new([256 << 10]byte) }}
 
 // HashReader is the hash of what r gives, in hex digits. It ends with ctx.
 func HashReader(ctx context.Context, kind string, r io.Reader) (string, error) {
@@ -44,14 +46,13 @@ func HashReader(ctx context.Context, kind string, r io.Reader) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	pooled := hashBuffers.Get().(*[]byte)
-	defer hashBuffers.Put(pooled)
-	buf := *pooled
+	buf := hashBuffers.Get().(*[256 << 10]byte)
+	defer hashBuffers.Put(buf)
 	for {
 		if err := ctx.Err(); err != nil {
 			return "", err
 		}
-		n, err := r.Read(buf)
+		n, err := r.Read(buf[:])
 		h.Write(buf[:n])
 		if err == io.EOF {
 			return hex.EncodeToString(h.Sum(nil)), nil

@@ -27,6 +27,10 @@ func currentUmask() int {
 // copyAttributes copies the extended attributes of a file: its SELinux context, its ACL,
 // what users put there. What the file system does not know is left.
 func copyAttributes(from string, to *os.File) error {
+	size, err := unix.Llistxattr(from, nil)
+	if errors.Is(err, unix.ENOTSUP) || err == nil && size == 0 {
+		return nil
+	}
 	names := make([]byte, 64<<10)
 	n, err := unix.Llistxattr(from, names)
 	if errors.Is(err, unix.ENOTSUP) || n == 0 {

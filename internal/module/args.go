@@ -305,8 +305,13 @@ type Spec struct {
 	KwOnly   []string // those of Args that are given by name only
 }
 
-// Spec returns the signature.
+// Spec returns the signature; read only.
 func (f *Function) Spec() Spec {
+	f.specOnce.Do(func() { f.spec = f.makeSpec() })
+	return f.spec
+}
+
+func (f *Function) makeSpec() Spec {
 	p := f.signature()
 	s := Spec{Varargs: p.star != nil, Kwargs: p.kwargs != nil}
 	for i := range p.list {

@@ -46,11 +46,13 @@ type Function struct {
 	// Outputter is how its result wants to be shown, as Salt's __outputter__: "" for the default.
 	Outputter string
 
-	impl   reflect.Value // the Go function: its name finds its documentation
-	args   reflect.Type
-	once   sync.Once
-	params *params
-	call   func(ctx context.Context, c *Call, args reflect.Value) (any, error)
+	impl     reflect.Value // the Go function: its name finds its documentation
+	args     reflect.Type
+	once     sync.Once
+	params   *params
+	specOnce sync.Once
+	spec     Spec
+	call     func(ctx context.Context, c *Call, args reflect.Value) (any, error)
 }
 
 // An Option says something of a function beyond its signature.

@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
@@ -278,11 +279,16 @@ func hashFile(path, kind string) (string, error) {
 	}
 	defer f.Close()
 	h := make()
-	if _, err := io.Copy(h, f); err != nil {
+	buf := copyBuffers.Get().(*[64 << 10]byte)
+	defer copyBuffers.Put(buf)
+	if _, err := io.CopyBuffer(struct{ io.Writer }{h}, struct{ io.Reader }{f}, buf[:]); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
+
+// copyBuffers serve runs with many small files.
+var copyBuffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
 // holds tells whether a file holds just these bytes.
 func holds(c *states.Call, name string, want []byte) (bool, error) {
