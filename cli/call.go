@@ -147,7 +147,10 @@ func (c *callCommand) show(res CallResult) int {
 		}
 		m.Set("id", res.ID)
 		m.Set("fun", c.o.Fun)
-		m.Set("fun_args", c.o.Args)
+		m.Set("fun_args", append([]any{}, c.o.typed...)) // as Salt shows them
+		if c.o.Metadata != nil {
+			m.Set("metadata", c.o.Metadata)
+		}
 	}
 	out := c.out
 	out.Retcode = res.Retcode

@@ -38,7 +38,7 @@ func Cp(io IO, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c := &copying{masterSession: s, o: o, results: wire.NewMap(), status: term.NewStatus(io.Err), absent: map[string]string{}}
+	c := &copying{masterSession: s, o: o, results: wire.NewMap(), status: term.NewStatus(io.Err), absent: map[string]string{}, unknown: map[string]string{}}
 	code, err = c.run(ctx)
 	c.status.Clear()
 	switch {
@@ -59,6 +59,7 @@ type copying struct {
 	results *wire.Map         // by minion
 	absent  map[string]string // minion to why it did not answer
 	minions []string          // that the first job was for; nil before it
+	unknown map[string]string // names without a key to what is shown of them
 }
 
 // maxWhole is how much may travel in one piece.
@@ -78,6 +79,9 @@ func (c *copying) run(ctx context.Context) (int, error) {
 	if c.minions != nil && len(c.minions) == 0 {
 		fmt.Fprintln(c.io.Out, noMinions)
 	}
+	for id, text := range c.unknown {
+		c.results.Set(id, text)
+	}
 	if err := output.Display(c.io.Out, c.results, "nested", c.o.Out.Settings(c.io, c.cfg.Raw)); err != nil {
 		return c.io.Fail(err), nil
 	}
@@ -92,7 +96,7 @@ func (c *copying) outcome() Outcome {
 	switch {
 	case len(c.minions) == 0:
 		return BatchNoMatch
-	case len(c.absent) > 0:
+	case len(c.absent) > 0 || len(c.unknown) > 0:
 		return HiddenSilence
 	}
 	for _, v := range c.results.All() {
@@ -157,9 +161,11 @@ func (c *copying) job(ctx context.Context, tgt any, kind, fun string, arg []any,
 	if c.o.Timeout > 0 {
 		req.Set("timeout", int64(c.o.Timeout))
 	}
+	jid := ""
 	return c.ask(ctx, req, func(f *wire.Map) error {
 		switch f.Text("kind") {
 		case control.KindJob:
+			jid = f.Text("jid")
 			if c.minions == nil {
 				c.minions = []string{}
 				for _, id := range f.List("minions") {
@@ -172,6 +178,8 @@ func (c *copying) job(ctx context.Context, tgt any, kind, fun string, arg []any,
 		case control.KindAbsent:
 			if id := f.Text("id"); slices.Contains(c.minions, id) {
 				c.absent[id] = f.Text("text")
+			} else {
+				c.unknown[id] = absentText(absence{state: "No response", text: f.Text("text")}, jid)
 			}
 		}
 		return nil

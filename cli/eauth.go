@@ -39,6 +39,9 @@ func (s *masterSession) login(a *AuthOptions, special bool) (exit int) {
 		fmt.Fprintf(s.io.Out, "The specified external authentication system %q is not available\nAvailable eauth types: %s\n",
 			a.EAuth, strings.Join(control.LoginSystems, ", "))
 		fmt.Fprintln(s.io.Err, "ERROR: Authentication failed")
+		if s.special { // gosalt-run, gosalt-key: to Salt's no failure
+			return NotAuthenticated.Code(s.strict)
+		}
 		return NoReturn.Code(s.strict)
 	}
 	name, password := a.Username, string(a.Password)

@@ -420,14 +420,14 @@ func (g *gosaltRun) absent(id, why, text string) error {
 	if g.view != nil {
 		return g.view.absence(a)
 	}
-	return g.show(id, g.absentText(a), "no_return", 1)
+	return g.show(id, absentText(a, g.jid), "no_return", 1)
 }
 
 // absentText is what is shown in place of a result.
-func (g *gosaltRun) absentText(a absence) string {
+func absentText(a absence, jid string) string {
 	msg := fmt.Sprintf("Minion did not return. [%s]\n%s", a.state, a.text)
 	if a.state == "No response" {
-		msg += "\n" + lateNote + "\n\n" + "gosalt-run jobs.lookup_jid " + g.jid
+		msg += "\n" + lateNote + "\n\n" + "gosalt-run jobs.lookup_jid " + jid
 	}
 	return msg
 }

@@ -41,6 +41,7 @@ type CallOptions struct {
 	Fun                string   // "" with -g, or with -d for all
 	Args               []any    // typed
 	metadata           string
+	typed              []any // the arguments as they were typed
 }
 
 // ParseCall reads gosalt-call's command line. An error is for IO.Fail.
@@ -83,7 +84,12 @@ func ParseCall(io IO, args []string) (*CallOptions, error) {
 		return nil, o.Errorf("-g/--grains does not accept any arguments")
 	case len(rest) > 1 && o.Doc:
 		return nil, o.Errorf("You can only get documentation for one method at one time")
+	case o.ProxyID != "":
+		return nil, o.Errorf("--proxyid: gosalt has no proxy minions")
 	case len(rest) > 0:
+		for _, word := range rest[1:] {
+			o.typed = append(o.typed, word)
+		}
 		job := Compound{Funs: rest[:1:1], Args: [][]any{ParseInput(rest[1:], o.NoParse)}}
 		if !o.Doc {
 			if err := o.StatesOptions.checkFiles(&o.CommonOptions); err != nil {
@@ -139,7 +145,7 @@ func newCall(io IO) *CallOptions {
 		optparse.Text(&o.ID, "id", "--id").
 			Help("Minion id to use. Default: the configuration's."),
 		optparse.Flag(&o.SkipGrains, "skip_grains", "--skip-grains").
-			Help("Do not gather grains."),
+			Help("Do not gather grains: there are none then."),
 		optparse.Flag(&o.RefreshGrainsCache, "refresh_grains_cache", "--refresh-grains-cache").
 			Help("Gather the grains anew, though they are cached."),
 		optparse.Flag(&o.NoReturnEvent, "no_return_event", "--no-return-event").

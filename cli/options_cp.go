@@ -60,7 +60,7 @@ func ParseCp(io IO, args []string) (*CpOptions, error) {
 
 func newCp(io IO) *CpOptions {
 	o := &CpOptions{Timeout: 5, Compress: true}
-	o.CommonOptions.declare(io, "%prog [options] '<target>' SOURCE... DEST",
+	o.CommonOptions.declare(io, "%prog [options] '<target>' SOURCE DEST",
 		"%prog copies files of this machine to any number of others. Without --chunked they travel in one piece and should be small.")
 	p := o.parser
 	p.Add("",

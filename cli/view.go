@@ -148,7 +148,7 @@ func (v *foldView) showMissing() error {
 	at := map[string]int{}
 	var groups []group
 	for _, a := range v.missing {
-		msg := v.g.absentText(a)
+		msg := absentText(a, v.g.jid)
 		i, ok := at[msg]
 		if !ok {
 			i = len(groups)

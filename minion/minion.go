@@ -41,6 +41,8 @@ type Config struct {
 	Log *slog.Logger
 	// Dial makes connections; nil is ZeroMQ over TCP.
 	Dial transport.Dialer
+	// NoGrains leaves the machine without grains: gosalt-call --skip-grains.
+	NoGrains bool
 	// Ready is called when the minion receives jobs of its first master; may be nil.
 	Ready func()
 }
@@ -156,6 +158,9 @@ func tcpDialer(cfg *config.Minion, log *slog.Logger) (transport.Dialer, error) {
 func (m *Minion) Grains() *wire.Map {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.grains == nil && m.cfg.NoGrains {
+		m.grains = wire.NewMap()
+	}
 	if m.grains == nil {
 		m.grains = m.collectGrains()
 	}

@@ -77,7 +77,7 @@ func callMain(name string, args []string) int {
 	}
 	defer closer.Close()
 	open := func(ctx context.Context) (*minion.Caller, error) {
-		return minion.NewCaller(ctx, minion.Config{Minion: cfg, Log: log}, local)
+		return minion.NewCaller(ctx, minion.Config{Minion: cfg, Log: log, NoGrains: o.SkipGrains}, local)
 	}
 	return cli.RunCall(io, o, cli.CallEnv{
 		Conf: cfg.Raw,

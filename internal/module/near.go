@@ -4,9 +4,10 @@ package module
 func Nearest(name string, candidates []string) string { return nearest(name, candidates) }
 
 // nearest returns the candidate that a mistyped name most likely meant: the shortest
-// that begins with it, else the one with the fewest single-letter edits, at most a third of the name's length.
+// that begins with it, else the one with the fewest single-letter edits: at most
+// three, and one for each four letters of the name.
 func nearest(name string, candidates []string) string {
-	best, limit := "", len(name)/3+1
+	best, limit := "", max(1, min(len(name)/4, 3))+1
 	for _, c := range candidates { // what was not typed to its end
 		if len(name) > 2 && len(c) > len(name) && c[:len(name)] == name && (best == "" || len(c) < len(best)) {
 			best = c

@@ -114,12 +114,29 @@ func jobTargets(ctx context.Context, jid string) ([]jobs.Target, error) {
 	return store(ctx).Targets(ctx, id)
 }
 
+// told reports, on demand, which store is asked.
+func told(c *module.Call, on bool, form string, source any) {
+	if !on {
+		return
+	}
+	name := "local_cache"
+	if s, ok := source.(string); ok && s != "" {
+		name = s
+	}
+	c.Progress(wire.NewMap("suffix", "progress", "event", wire.NewMap("message", fmt.Sprintf(form, name))))
+}
+
+const (
+	tellJob  = "Querying returner: %s"
+	tellJobs = "Querying returner %s for jobs."
+)
+
 type jobsLookupJIDArgs struct {
 	JID             string `arg:"jid"`       // The job's id.
 	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	Returned        bool   `default:"True"`  // Give what has returned.
 	Missing         bool   `default:"False"` // Give, for the minions that have not returned, why.
-	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
+	DisplayProgress bool   `default:"False"` // Report which store is asked.
 }
 
 // jobsLookupJID returns what the minions of a job have returned so far. The result
@@ -128,7 +145,8 @@ type jobsLookupJIDArgs struct {
 //	gosalt-run jobs.lookup_jid 20261122063858048545
 //	gosalt-run jobs.lookup_jid 20261122063858048545 missing=True
 //	gosalt-run jobs.lookup_jid 20261122063858048545 --out=json
-func jobsLookupJID(ctx context.Context, _ *module.Call, a jobsLookupJIDArgs) (any, error) {
+func jobsLookupJID(ctx context.Context, c *module.Call, a jobsLookupJIDArgs) (any, error) {
+	told(c, a.DisplayProgress, tellJob, a.ExtSource)
 	ctx, done, err := fromSource(ctx, a.ExtSource)
 	if err != nil {
 		return nil, err
@@ -176,7 +194,7 @@ type jobsJobArgs struct {
 type jobsListJobArgs struct {
 	JID             string `arg:"jid"`       // The job's id.
 	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
-	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
+	DisplayProgress bool   `default:"False"` // Report which store is asked.
 }
 
 // jobsListJob returns all that is known of a job: what was run, when, where and by
@@ -184,7 +202,8 @@ type jobsListJobArgs struct {
 //
 //	gosalt-run jobs.list_job 20261122063858048545
 //	gosalt-run jobs.list_job 20261122063858048545 --out=json
-func jobsListJob(ctx context.Context, _ *module.Call, a jobsListJobArgs) (*wire.Map, error) {
+func jobsListJob(ctx context.Context, c *module.Call, a jobsListJobArgs) (*wire.Map, error) {
+	told(c, a.DisplayProgress, tellJob, a.ExtSource)
 	ctx, done, err := fromSource(ctx, a.ExtSource)
 	if err != nil {
 		return nil, err

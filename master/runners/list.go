@@ -20,7 +20,7 @@ type jobsListJobsArgs struct {
 	SearchTarget    any    `default:"None"`  // Only jobs whose target, or a member of its list, matches, likewise.
 	StartTime       string `default:"None"`  // Only jobs from then on, in UTC: "2026, Nov 22 06:37", "2026-11-22T06:37:00" and other usual forms.
 	EndTime         string `default:"None"`  // Only jobs up to then, likewise.
-	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
+	DisplayProgress bool   `default:"False"` // Report which store is asked.
 }
 
 // jobsListJobs lists the jobs in the store: what was run, when, where, and by whom.
@@ -30,7 +30,8 @@ type jobsListJobsArgs struct {
 //	gosalt-run jobs.list_jobs search_function='cmd.*,state.*' search_target='web*'
 //	gosalt-run jobs.list_jobs search_metadata='{"ticket": "OPS-1"}'
 //	gosalt-run jobs.list_jobs start_time='2026, Nov 22 06:00' end_time='2026, Nov 22 07:00'
-func jobsListJobs(ctx context.Context, _ *module.Call, a jobsListJobsArgs) (any, error) {
+func jobsListJobs(ctx context.Context, c *module.Call, a jobsListJobsArgs) (any, error) {
+	told(c, a.DisplayProgress, tellJobs, a.ExtSource)
 	ctx, done, err := fromSource(ctx, a.ExtSource)
 	if err != nil {
 		return nil, err
@@ -75,14 +76,15 @@ type jobsListJobsFilterArgs struct {
 	FilterFindJob   bool   `default:"True"`  // Leave out saltutil.find_job, by which command lines ask for missing returns.
 	ExtSource       any    `default:"None"`  // Look the jobs up in this returner: redis, postgres, pgjsonb.
 	Outputter       string `default:"None"`  // Show the list by this outputter; --out does the same.
-	DisplayProgress bool   `default:"False"` // Of no effect: the answer is there at once.
+	DisplayProgress bool   `default:"False"` // Report which store is asked.
 }
 
 // jobsListJobsFilter lists the newest jobs, the oldest of them first.
 //
 //	gosalt-run jobs.list_jobs_filter 50
 //	gosalt-run jobs.list_jobs_filter 100 filter_find_job=False
-func jobsListJobsFilter(ctx context.Context, _ *module.Call, a jobsListJobsFilterArgs) (any, error) {
+func jobsListJobsFilter(ctx context.Context, c *module.Call, a jobsListJobsFilterArgs) (any, error) {
+	told(c, a.DisplayProgress, tellJobs, a.ExtSource)
 	ctx, done, err := fromSource(ctx, a.ExtSource)
 	if err != nil {
 		return nil, err

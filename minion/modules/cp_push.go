@@ -163,7 +163,7 @@ func cpRecv(_ context.Context, c *module.Call, a cpRecvArgs) (any, error) {
 			if strings.HasSuffix(a.Dest, "/") {
 				final = a.Dest + base
 			}
-		case isDir(path.Dir(a.Dest)):
+		case strings.Contains(a.Dest, "/") && isDir(path.Dir(a.Dest)): // a bare name has no directory, as Salt sees it
 			final = a.Dest
 		default:
 			return "Destination unavailable", nil
