@@ -18,7 +18,6 @@ func planned(r *states.Registry) {
 		{"event", "fire_master mod_watch send wait"},
 		{"git", "cloned config_set config_unset detached latest present"},
 		{"grains", "absent append exists list_absent list_present make_hashable present"},
-		{"host", "absent only present"},
 		{"http", "query wait_for_successful_query"},
 		{"ini", "options_absent options_present sections_absent sections_present"},
 		{"iptables", "append chain_absent chain_present delete flush insert set_policy"},
@@ -32,9 +31,6 @@ func planned(r *states.Registry) {
 		{"salt", "function parallel_runners runner state wait_for_event wheel"},
 		{"saltutil", "sync_all sync_beacons sync_clouds sync_engines sync_executors sync_grains sync_log_handlers sync_matchers sync_modules sync_output sync_outputters sync_pillar sync_proxymodules sync_renderers sync_returners sync_sdb sync_serializers sync_states sync_thorium sync_utils"},
 		{"schedule", "absent disabled enabled present"},
-		{"ssh_auth", "absent manage present"},
-		{"ssh_known_hosts", "absent present"},
-		{"sysctl", "present"},
 		{"timezone", "system"},
 		{"virtualenv", "manage managed"},
 	} {
