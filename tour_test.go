@@ -85,6 +85,7 @@ var unsteady = []struct {
 	{regexp.MustCompile(`\b20\d{18}\b`), "JID"},
 	{regexp.MustCompile(`\d{4}, \w{3} \d\d `), "DATE "},
 	{regexp.MustCompile(`\b\d\d:\d\d:\d\d(\.\d+)?\b`), "TIME"},
+	{regexp.MustCompile(`(Duration|Total run time): +[0-9.]+ m?s`), "$1: T"},
 	{regexp.MustCompile(`pid(:\n\s+| )\d+`), "pid N"},
 	{regexp.MustCompile(`:\d{4,5}\b`), ":PORT"},
 	{regexp.MustCompile(`[0-9.]+ [KMGT]iB`), "SIZE"},
