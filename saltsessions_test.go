@@ -80,6 +80,9 @@ func TestSaltSessions(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
 		t.Run(name, func(t *testing.T) { answers[name] = runSession(t, name, seen) })
 	}
+	if len(answers) < len(files) {
+		return // -run chose some
+	}
 	for i, d := range sessionDeviations {
 		if !seen[i] && !t.Failed() {
 			t.Errorf("no command differs any more by %q (%s): take it from the list and from docs/salt-differences.md", d.line, d.reason)

@@ -104,7 +104,7 @@ type Master struct {
 
 	// MaxReturn is the size of the largest return taken from a minion, in bytes.
 	// gosalt's own.
-	MaxReturn Bytes `yaml:"max_return"` // 100MiB
+	MaxReturn Bytes `yaml:"max_return"` // 64MiB
 
 	// JobCache keeps the results of jobs. False hands them to who waits for them, and to
 	// returners, only: jobs are listed, and jobs.lookup_jid has nothing to tell.

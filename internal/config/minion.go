@@ -152,7 +152,7 @@ type Minion struct {
 
 	// MaxReturn is the size of the largest return that is sent, in bytes; what is longer
 	// is cut, and says so. gosalt's own.
-	MaxReturn Bytes `yaml:"max_return"` // 100MiB
+	MaxReturn Bytes `yaml:"max_return"` // 64MiB
 
 	// PubRet sends returns to the master at all.
 	PubRet bool `yaml:"pub_ret"` // True

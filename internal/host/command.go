@@ -14,8 +14,8 @@ import (
 )
 
 // DefaultMaxOutput is how much a command may print when Command does not say: as
-// much as a return may carry, 100 MiB.
-const DefaultMaxOutput = 100 << 20
+// much as a return may carry, 64 MiB.
+const DefaultMaxOutput = 64 << 20
 
 // runaway is how many times its MaxOutput a command may print before it is ended.
 const runaway = 16
