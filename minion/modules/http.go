@@ -280,7 +280,7 @@ func httpUpdateCABundle(ctx context.Context, c *module.Call, a httpBundleArgs) (
 		}
 		text += "\n" + string(more)
 	}
-	if err := c.Host.WriteFile(a.Target, []byte(text)); err != nil {
+	if err := replaceFile(c, a.Target, []byte(text)); err != nil {
 		return nil, module.Failf("%w", err)
 	}
 	return nil, nil

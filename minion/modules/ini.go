@@ -3,7 +3,9 @@ package modules
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	"golang.org/x/text/encoding/htmlindex"
@@ -26,7 +28,7 @@ func init() {
 
 // readIni reads a file; one that is not there is empty.
 func readIni(c *module.Call, name, separator, encoding string, noSpaces bool) (*inifile.Section, string, error) {
-	b, err := c.Host.ReadFile(name)
+	b, err := os.ReadFile(c.Host.Path(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return inifile.Parse("", inifile.Options{Separator: separator, NoSpaces: noSpaces}), "\x00", nil
 	}
@@ -66,7 +68,7 @@ func writeIni(c *module.Call, name, encoding, old string, f *inifile.Section) er
 			return module.Failf("Unable to write file '%s': %w", name, err)
 		}
 	}
-	if err := c.Host.WriteFile(c.Host.Real(name), b); err != nil {
+	if err := replaceFile(c, name, b); err != nil {
 		return module.Failf("Unable to write file '%s'. Exception: %w", name, err)
 	}
 	return nil
@@ -181,4 +183,12 @@ func iniGetIni(ctx context.Context, c *module.Call, a iniFileArgs) (*wire.Map, e
 		return nil, err
 	}
 	return f.Map(), nil
+}
+
+// replaceFile puts new contents in the place of a file, or of the one that a link leads to.
+func replaceFile(c *module.Call, name string, b []byte) error {
+	return c.Host.Replace(c.Host.Real(name), host.Keep, -1, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
 }

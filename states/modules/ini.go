@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/host"
@@ -32,7 +34,7 @@ type iniFile struct {
 }
 
 func openIni(c *states.Call, name, separator, encoding string, noSpaces bool) (*iniFile, error) {
-	b, err := c.Host.ReadFile(name)
+	b, err := os.ReadFile(c.Host.Path(name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, module.Failf("Unable to open file '%s'. Exception: %w", name, err)
 	}
@@ -69,7 +71,10 @@ func (f *iniFile) plan(changes *wire.Map, would string) *states.Plan {
 		if err != nil {
 			return err
 		}
-		if err := f.c.Host.WriteFile(f.c.Host.Real(f.name), b); err != nil {
+		if err := f.c.Host.Replace(f.c.Host.Real(f.name), host.Keep, f.c.Umask, func(w io.Writer) error {
+			_, err := w.Write(b)
+			return err
+		}); err != nil {
 			return module.Failf("Unable to write file '%s'. Exception: %w", f.name, err)
 		}
 		r.SetChanges(changes)
