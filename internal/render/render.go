@@ -123,6 +123,16 @@ func New(cfg Config) *Renderer {
 	if p := cfg.SharedPillar; p != nil {
 		r.pillar = func() (py.Value, error) { return p, nil }
 	}
+	if !cfg.PillarRender {
+		inner := r.pillar
+		r.pillar = func() (py.Value, error) {
+			v, err := inner()
+			if d, ok := v.(*py.Dict); ok {
+				d.Wrapper = "salt.utils.context.NamespacedDictWrapper"
+			}
+			return v, err
+		}
+	}
 	r.funcs = &funcs{r: r, made: map[string]*function{}}
 	return r
 }

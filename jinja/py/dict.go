@@ -13,7 +13,10 @@ const OrderedDict = "collections.OrderedDict"
 
 // Dict is Python's dict: insertion-ordered, any hashable key, by reference.
 type Dict struct {
-	Class   string // "" for dict, or the full name of a subclass such as [OrderedDict]
+	Class string // "" for dict, or the full name of a subclass such as [OrderedDict]
+	// Wrapper is the full name of a class around the dict that behaves as the dict does,
+	// and that messages name; copies have none.
+	Wrapper string
 	entries []entry
 	index   dictIndex // made when there are more than few entries
 	live    int

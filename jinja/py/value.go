@@ -49,6 +49,9 @@ func FullTypeName(v Value) string {
 	case Tuple:
 		return "tuple"
 	case *Dict:
+		if x.Wrapper != "" {
+			return x.Wrapper
+		}
 		if x.Class != "" {
 			return x.Class
 		}
