@@ -73,7 +73,7 @@ var usedBy = [...]func(name string) bool{
 			return true
 		}
 		return strings.HasPrefix(name, "gitfs_") && name != "gitfs_provider" ||
-			strings.HasPrefix(name, "git_pillar_") && name != "git_pillar_provider" && name != "git_pillar_global_lock" ||
+			strings.HasPrefix(name, "s3.") || strings.HasPrefix(name, "git_pillar_") && name != "git_pillar_provider" && name != "git_pillar_global_lock" ||
 			strings.HasPrefix(name, "minionfs_")
 	},
 	func(name string) bool {

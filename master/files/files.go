@@ -55,6 +55,7 @@ var backends = map[string]func(Config, *fileserver.Ignore) (fileserver.Backend, 
 	},
 	"gitfs":    newGitFS,
 	"minionfs": newMinionFS,
+	"s3fs":     newS3FS,
 }
 
 // BackendName is a backend's name as Salt has it: "git" means "gitfs".
