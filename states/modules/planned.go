@@ -17,7 +17,6 @@ func planned(r *states.Registry) {
 		{"git", "cloned config_set config_unset detached latest present"},
 		{"iptables", "append chain_absent chain_present delete flush insert set_policy"},
 		{"kmod", "absent present"},
-		{"mount", "fstab_absent fstab_present mod_watch mounted swap unmounted"},
 		{"nftables", "append chain_absent chain_present delete flush insert set_policy table_absent table_present"},
 		{"pip", "installed removed uptodate"},
 		{"pkg", "downloaded group_installed held installed latest mod_watch patch_downloaded patch_installed purged removed unheld uptodate"},

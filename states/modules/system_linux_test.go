@@ -92,6 +92,7 @@ func replay(t *testing.T, name string) {
 	if err := json.Unmarshal(b, &rec); err != nil {
 		t.Fatal(err)
 	}
+	t.Chdir("/root")
 	unix.Umask(0o022)
 	base := "/srv/rec"
 	for name, text := range rec.SRV {
