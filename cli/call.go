@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/gosalt/gosalt/cli/output"
+	"github.com/gosalt/gosalt/cli/term"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -44,7 +45,7 @@ type CallResult struct {
 func RunCall(io IO, o *CallOptions, env CallEnv) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	c := &callCommand{io: io, o: o, env: env, out: o.Out.Settings(io, env.Conf), report: newStatesReport(&o.StatesOptions, o.Fun)}
+	c := &callCommand{io: io, o: o, env: env, out: o.Out.Settings(io, env.Conf), report: newStatesReport(&o.StatesOptions, o.Fun), status: term.NewStatus(io.Err)}
 	c.out.Fun, c.out.Args = o.Fun, o.Args
 	switch {
 	case o.Doc:
@@ -57,6 +58,7 @@ func RunCall(io IO, o *CallOptions, env CallEnv) int {
 		return io.Fail(err)
 	}
 	res, err := env.Run(ctx, c.live())
+	c.status.Clear()
 	done()
 	if ctx.Err() != nil {
 		fmt.Fprintln(io.Err, "\nExiting gracefully on Ctrl-c")
@@ -78,12 +80,13 @@ type callCommand struct {
 	out output.Options
 
 	report *statesReport
+	status *term.Status
 }
 
 // live is how lines are shown while the function runs; nil without --live.
 func (c *callCommand) live() func(any) {
 	if !c.o.Live {
-		return nil
+		return c.counter()
 	}
 	var mu sync.Mutex
 	p := livePrinterOf(c.out, c.io.Out, c.io.Err, []string{"local"})
@@ -91,6 +94,18 @@ func (c *callCommand) live() func(any) {
 		mu.Lock()
 		defer mu.Unlock()
 		_ = p.print("local", &wire.Progress{Items: []any{item}}) // who does not read it gets the result all the same
+	}
+}
+
+// counter shows on a terminal which state a run has come to; nil elsewhere.
+func (c *callCommand) counter() func(any) {
+	if !c.status.On() || !strings.HasPrefix(c.o.Fun, "state.") {
+		return nil
+	}
+	return func(item any) {
+		if m, ok := item.(*wire.Map); ok && strings.HasPrefix(m.Text("stdout"), "[") {
+			c.status.Set(m.Text("stdout"))
+		}
 	}
 }
 
