@@ -496,8 +496,11 @@ func fileAccumulated(_ context.Context, c *states.Call, a fileAccumulatedArgs) (
 	}
 	used := false
 	for _, d := range deps {
-		if m, ok := d.(*wire.Map); ok {
-			used = used || m.Has("file")
+		switch d := d.(type) {
+		case *wire.Map:
+			used = used || d.Has("file")
+		case string: // a bare id: Salt asks whether "file" is in it, as text
+			used = used || strings.Contains(d, "file")
 		}
 	}
 	if !used {

@@ -153,3 +153,23 @@ func TestFileAppend(t *testing.T) {
 	m.Conform(t, low("file.append", "/d/f", "text", "x", "makedirs", true))
 	m.Fails(t, low("file.append", "/e/f", "text", "x"))
 }
+
+// Salt looks for "file" in the requisites of an accumulator as Python's "in" does: for a
+// key of a reference, and within a bare id.
+func TestFileAccumulatedOrphan(t *testing.T) {
+	for _, c := range []struct {
+		in     any
+		orphan bool
+	}{
+		{[]any{wire.NewMap("file", "conf")}, false},
+		{[]any{"the config file"}, false},
+		{[]any{"conf"}, true},
+		{[]any{wire.NewMap("cmd", "file")}, true},
+		{[]any{}, true},
+	} {
+		res := machine(t).Apply(t, false, statetest.Low("file.accumulated", "a", "filename", "/x", "text", "t", "watch_in", c.in))
+		if orphan := strings.HasPrefix(res.Text("comment"), "Orphaned accumulator a in "); orphan != c.orphan {
+			t.Errorf("watch_in %v: %s", c.in, res.Text("comment"))
+		}
+	}
+}
