@@ -263,7 +263,7 @@ func (r *configReader) header(name string, n int) error {
 	case name == r.configOptions.defaults:
 		r.current = r.defaults
 	case r.sections.Has(name) && r.strict:
-		return errors.New("While reading from '<???>' [line " + fmt.Sprintf("%2d]: section '%s' already exists", n, name)) //lint:ignore ST1005 Python's words
+		return errors.New("While reading from '<???>' [line " + fmt.Sprintf("%2d]: section '%s' already exists", n, name))
 	case r.sections.Has(name):
 		r.current = r.sections.Map(name)
 	default:

@@ -39,10 +39,7 @@ type systemRecording struct {
 	}
 }
 
-type lineDiff struct {
-	Added   []string `json:"+"`
-	Removed []string `json:"-,"`
-}
+type lineDiff struct{ Added, Removed []string }
 
 // inMachine is set in the test binary that runs in a machine.
 const inMachine = "GOSALT_TEST_IN_MACHINE"
