@@ -14,7 +14,9 @@ import (
 func VersionsReport() string {
 	var b strings.Builder
 	line := func(name, value string) { fmt.Fprintf(&b, "%20s: %s\n", name, value) }
-	b.WriteString("Gosalt Version:\n")
+	b.WriteString("Salt Version:\n") // what scripts look for: the Salt that this stands in for
+	fmt.Fprintf(&b, "          Salt: %s\n", version.Salt)
+	b.WriteString("\nGosalt Version:\n")
 	line("Gosalt", version.Text())
 	b.WriteString("\nBuild:\n")
 	line("Go", runtime.Version())
