@@ -2,7 +2,9 @@ package master
 
 import (
 	"context"
+	"path/filepath"
 
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -14,7 +16,8 @@ func (r runnerMaster) Execute(ctx context.Context, fun string, args []any, kwarg
 		err := module.Failf("%s cannot be run: this master has no functions of a minion", fun)
 		return module.Result{Return: err.Msg, Retcode: 1, Err: err}
 	}
-	c := &module.Call{Opts: m.cfg.Opts(), Grains: m.cfg.Grains, Log: m.log, CacheDir: m.cfg.CacheDir}
+	c := &module.Call{Opts: m.cfg.Opts(), Grains: m.cfg.Grains, Log: m.log, CacheDir: m.cfg.CacheDir,
+		FileServer: fileclient.NewLocal(m.files.Server(), filepath.Join(m.cfg.CacheDir, "master_minion"), m.cfg.Opts)}
 	return m.cfg.Functions().Run(ctx, c, fun, args, kwargs)
 }
 

@@ -21,7 +21,7 @@ func planned(r *module.Registry) {
 		{"reactor", "add delete is_leader list set_leader", ""},
 		{"sdb", "delete get get_or_set_hash set", ""},
 		{"ssh", "cmd", ""},
-		{"state", "orch orchestrate orchestrate_high orchestrate_show_sls orchestrate_single pause resume sls soft_kill", ""},
+		{"state", "pause resume soft_kill", ""},
 		{"winrepo", "genrepo update_git_repos", ""},
 	} {
 		for _, fun := range strings.Fields(p.funs) {

@@ -138,6 +138,9 @@ func (r *Runners) run(ctx context.Context, q Request, async bool) Result {
 		r.store(ctx, q, begun, public, ended)
 	}
 	if data, name, ok := outputterOf(out.Return); ok {
+		if m, ok := out.Return.(*wire.Map); ok && out.Retcode == 0 {
+			out.Retcode = int(m.Int("retcode"))
+		}
 		out.Return, out.Out = data, name
 	}
 	return out
@@ -226,10 +229,10 @@ func shown(args []any) []any {
 }
 
 // outputterOf takes apart the form in which a function asks for an outputter by
-// what it returns: a map of outputter and data, and nothing else.
+// what it returns: a map of outputter and data, and of nothing else than a retcode.
 func outputterOf(v any) (data any, name string, ok bool) {
 	m, isMap := v.(*wire.Map)
-	if !isMap || m.Len() != 2 || !m.Has("data") || !m.Has("outputter") {
+	if !isMap || m.Len() != 2 && !(m.Len() == 3 && m.Has("retcode")) || !m.Has("data") || !m.Has("outputter") {
 		return nil, "", false
 	}
 	data, _ = m.Get("data")

@@ -122,6 +122,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerNetwork(r.reg)
 	registerSaltutil(r.reg)
 	registerHTTP(r.reg)
+	registerOrchestrate(r.reg)
 	planned(r.reg)
 	return r
 }

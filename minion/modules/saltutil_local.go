@@ -116,7 +116,12 @@ func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.
 	}
 	out := wire.NewMap()
 	err := askLocalMaster(ctx, c, req, func(f *wire.Map) error {
-		if f.Text("kind") != control.KindReturn {
+		expect, _ := a.Kwargs.Get("expect_minions")
+		switch {
+		case f.Text("kind") == control.KindAbsent && module.Truth(expect):
+			out.Set(f.Text("id"), wire.NewMap("failed", true, "error", f.Text("text")))
+			return nil
+		case f.Text("kind") != control.KindReturn:
 			return nil
 		}
 		load := f.Map("load")

@@ -21,7 +21,7 @@ func planned(r *states.Registry) {
 		{"pip", "installed removed uptodate"},
 		{"pkg", "downloaded group_installed held installed latest mod_watch patch_downloaded patch_installed purged removed unheld uptodate"},
 		{"pkgrepo", "absent managed"},
-		{"salt", "function parallel_runners runner state wait_for_event wheel"},
+		{"salt", "wait_for_event"},
 		{"virtualenv", "manage managed"},
 	} {
 		for _, fun := range strings.Fields(p.funs) {
