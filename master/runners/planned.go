@@ -12,7 +12,6 @@ func planned(r *module.Registry) {
 	for _, p := range []struct{ mod, funs, why string }{
 		{"auth", "del_token mk_token", ""},
 		{"cache", "clear_git_lock cloud", ""},
-		{"git_pillar", "update", ""},
 		{"http", "update_ca_bundle", "Certificates come from the system: update its package ca-certificates."},
 		{"manage", "bootstrap bootstrap_psexec", "It needs SSH, which gosalt does not speak yet. Install the minion on the machine, or seed its key with gosalt-key --gen-keys."},
 		{"manage", "key_regen", "Delete the keys with gosalt-key -D; minions whose own key is removed make a new one when they start."},
