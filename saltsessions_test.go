@@ -250,7 +250,7 @@ func cleanSession(s string) string {
 }
 
 var (
-	ownLines = regexp.MustCompile(`(?m)^salt(-\w+)?: (hint|error|warning|note): .*\n?`)
+	ownLines = regexp.MustCompile(`(?m)^salt(-\w+)?: (?:(?:hint|error|warning|note):|the profile is in) .*\n?`)
 	logLines = regexp.MustCompile(`(?m)^\[(ERROR|WARNING|CRITICAL) *\] .*\n(Output: .*\n|stdout: .*\n|'testing' changed .*\n)?`)
 	ownHints = regexp.MustCompile(` Did you mean '[^']*'\?`)
 )
