@@ -10,17 +10,12 @@ import (
 // so, and not that he mistyped.
 func planned(r *states.Registry) {
 	for _, p := range []struct{ mod, funs string }{
-		{"alternatives", "auto install remove set"},
-		{"archive", "extracted"},
 		{"at", "absent mod_watch present watch"},
-		{"debconf", "set set_file"},
 		{"git", "cloned config_set config_unset detached latest present"},
 		{"iptables", "append chain_absent chain_present delete flush insert set_policy"},
 		{"kmod", "absent present"},
 		{"nftables", "append chain_absent chain_present delete flush insert set_policy table_absent table_present"},
 		{"pip", "installed removed uptodate"},
-		{"pkg", "downloaded group_installed held installed latest mod_watch patch_downloaded patch_installed purged removed unheld uptodate"},
-		{"pkgrepo", "absent managed"},
 		{"salt", "wait_for_event"},
 		{"virtualenv", "manage managed"},
 	} {
