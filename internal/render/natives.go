@@ -167,6 +167,9 @@ func pillarGet(r *Renderer, c *py.Call) (py.Value, error) {
 		return nil, err
 	}
 	key, def, delimiter := c.Args[0], c.Args[1], text(c.Args[4])
+	if u, ok := def.(*py.Undefined); ok && u.Mode == py.Strict {
+		return nil, u.Fail() // Salt compares it, whether it is needed or not
+	}
 	raise, err := py.Truth(c.T, r.option("pillar_raise_on_missing"))
 	if err != nil {
 		return nil, err

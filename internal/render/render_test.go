@@ -158,13 +158,15 @@ func TestEndlessLoop(t *testing.T) {
 // What Salt 3006.18 says, asked for what is not there.
 func TestUndefinedOf(t *testing.T) {
 	for expr, want := range map[string]string{
-		"grains.nope":        "'dict object' has no attribute 'nope'",
-		"pillar.nope":        "'salt.utils.context.NamespacedDictWrapper object' has no attribute 'nope'",
-		"pillar['nope']":     "'salt.utils.context.NamespacedDictWrapper object' has no attribute 'nope'",
-		"pillar.a.nope":      "'dict object' has no attribute 'nope'",
-		"pillar.copy().nope": "'dict object' has no attribute 'nope'",
-		"dict(pillar).nope":  "'dict object' has no attribute 'nope'",
-		"salt.nope":          "'salt.utils.templates.AliasedLoader object' has no attribute 'nope'",
+		"grains.nope":                          "'dict object' has no attribute 'nope'",
+		"pillar.nope":                          "'salt.utils.context.NamespacedDictWrapper object' has no attribute 'nope'",
+		"pillar['nope']":                       "'salt.utils.context.NamespacedDictWrapper object' has no attribute 'nope'",
+		"pillar.a.nope":                        "'dict object' has no attribute 'nope'",
+		"pillar.copy().nope":                   "'dict object' has no attribute 'nope'",
+		"dict(pillar).nope":                    "'dict object' has no attribute 'nope'",
+		"salt['pillar.get']('a', grains.nope)": "'dict object' has no attribute 'nope'",
+		"salt['pillar.get']('a', none.nope)":   "'None' has no attribute 'nope'",
+		"salt.nope":                            "'salt.utils.templates.AliasedLoader object' has no attribute 'nope'",
 	} {
 		if _, err := renderText(nil, "{{ "+expr+" }}"); err == nil || !strings.HasPrefix(err.Error(), "Jinja variable "+want+"; line 1") {
 			t.Errorf("%s: %v, want %s", expr, err, want)
