@@ -1,4 +1,4 @@
-package dictmerge
+package dictmerge_test
 
 import (
 	"encoding/json"
@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gosalt/gosalt/internal/dictmerge"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -37,7 +38,7 @@ func TestRecorded(t *testing.T) {
 		}
 		a, b := load(t, r.A, r.Yamlex), load(t, r.B, r.Yamlex)
 		aWas, bWas := repr(a), repr(b)
-		got, err := Merge(a, b, Options{Strategy: r.Strategy, Renderer: r.Renderer, Lists: r.Lists})
+		got, err := dictmerge.Merge(a, b, dictmerge.Options{Strategy: r.Strategy, Renderer: r.Renderer, Lists: r.Lists})
 		if r.AAfter == "" {
 			r.AAfter = aWas
 		}
@@ -46,7 +47,7 @@ func TestRecorded(t *testing.T) {
 		}
 		switch {
 		case r.Error != "":
-			e, ok := err.(*Error)
+			e, ok := err.(*dictmerge.Error)
 			if !ok || e.Class+": "+e.Msg != r.Error {
 				t.Errorf("%s\ngot  %v, %v", line, got, err)
 			}
@@ -60,7 +61,7 @@ func TestRecorded(t *testing.T) {
 	}
 }
 
-func repr(v any) string { return pytext.Repr(Plain(v)) }
+func repr(v any) string { return pytext.Repr(dictmerge.Plain(v)) }
 
 func load(t *testing.T, text string, marks bool) any {
 	t.Helper()
@@ -85,10 +86,10 @@ func readMarks(v any) any {
 			x.SetAny(k, readMarks(e))
 		}
 		if m, ok := x.Get("!map"); ok {
-			return Map{m.(*wire.Map)}
+			return dictmerge.Map{m.(*wire.Map)}
 		}
 		if l, ok := x.Get("!seq"); ok {
-			return Seq{l.([]any)}
+			return dictmerge.Seq{l.([]any)}
 		}
 	}
 	return v
@@ -97,7 +98,7 @@ func readMarks(v any) any {
 // A result must not change with what went into it: pillars are kept.
 func TestResultIsApart(t *testing.T) {
 	a, b := wire.NewMap("x", wire.NewMap("k", int64(1))), wire.NewMap("y", int64(2))
-	got, err := Merge(a, b, Options{})
+	got, err := dictmerge.Merge(a, b, dictmerge.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -313,7 +313,8 @@ func moduleOne(ctx context.Context, c *states.Call, name string, kwargs *wire.Ma
 		}
 		v, err := c.Call.Call(ctx, name, plain, kw)
 		if err != nil {
-			return fmt.Errorf("Module function %s threw an exception. Exception: %w", name, err) //nolint:staticcheck // Salt's words
+			//lint:ignore ST1005 these are the words of Salt
+			return fmt.Errorf("Module function %s threw an exception. Exception: %w", name, err)
 		}
 		moduleReturner(ctx, c, returner, name, v)
 		r.Change("ret", v)
