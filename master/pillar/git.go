@@ -531,12 +531,14 @@ func (p *gitPart) read(name string) (render.File, error) {
 // address or name: True where something changed, None where nothing did, False for an error.
 func (s *Service) UpdateGit(ctx context.Context, branch, repo string) (*wire.Map, error) {
 	if len(s.git.remotes) == 0 {
+		//lint:ignore ST1005 these are the words of Salt
 		return nil, errors.New("No git_pillar remotes are configured")
 	}
 	out := s.git.update(ctx, func(r *gitRemote) bool {
 		return (branch == "" || branch == r.branch) && (repo == "" || repo == r.url || repo == r.name)
 	})
 	if out.Len() == 0 {
+		//lint:ignore ST1005 these are the words of Salt
 		return nil, errors.New("Specified git branch/repo not found in ext_pillar config")
 	}
 	return out, nil
