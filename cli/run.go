@@ -24,6 +24,11 @@ func Run(io IO, args []string) int {
 	if err != nil {
 		return io.Fail(err)
 	}
+	done, err := profiling(io, o.Profiling, o.ProfilingPath)
+	if err != nil {
+		return io.Fail(err)
+	}
+	defer done()
 	if o.Fun == "doctor" && !o.Doc {
 		return runDoctor(io, o)
 	}
