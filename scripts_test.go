@@ -106,6 +106,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("SALT_CONFIG_DIR", filepath.Join(env.WorkDir, "master"))
 	env.Setenv("HOME", env.WorkDir)
 	env.Setenv("USER", "root")
+	env.Setenv("GORACE", os.Getenv("GORACE"))
 	for _, name := range []string{"master", "master2", "master3"} {
 		p, err := w.Ports(name)
 		if err != nil {

@@ -192,6 +192,9 @@ func (m *Machine) Command(arg ...string) *exec.Cmd {
 	args := []string{"-t", strconv.Itoa(m.pid), "-m", "-u", "-i", "-n", "-p", "-C", "--wdns=/root", "setpriv", "--bounding-set", "-sys_module,-sys_time,-sys_boot", "--inh-caps", "-all", "--"}
 	cmd := exec.Command("nsenter", append(args, arg...)...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8", "USER=root", "LOGNAME=root", "SHELL=/bin/sh", "DEBIAN_FRONTEND=noninteractive"}
+	if race := os.Getenv("GORACE"); race != "" {
+		cmd.Env = append(cmd.Env, "GORACE="+race) // of programs with the race detector
+	}
 	return cmd
 }
 
