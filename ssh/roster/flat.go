@@ -1,0 +1,186 @@
+package roster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/render"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// maxFile is the longest roster that is read.
+const maxFile = 64 << 20
+
+// file is the roster file.
+func (r *Roster) file() string {
+	if r.cfg.File != "" {
+		return r.cfg.File
+	}
+	return filepath.Join(r.cfg.ConfigDir, "roster")
+}
+
+// readFile reads a file of a roster; the error names it.
+func readFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err == nil {
+		defer f.Close()
+		var b []byte
+		if b, err = io.ReadAll(io.LimitReader(f, maxFile+1)); err == nil {
+			if len(b) > maxFile {
+				return "", &Error{Source: path, Msg: fmt.Sprintf("the file is longer than %d bytes", maxFile)}
+			}
+			return string(b), nil
+		}
+	}
+	e := &Error{Source: path, Err: err}
+	var p *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.Msg, e.Hint = "there is no such file", "make one, or name another with --roster-file"
+	case errors.Is(err, fs.ErrPermission):
+		e.Msg, e.Hint = "permission denied", "it has to be readable for who runs this"
+	case errors.As(err, &p):
+		e.Msg = p.Err.Error()
+	default:
+		e.Msg = err.Error()
+	}
+	return "", e
+}
+
+// render renders a file of a roster and returns its data, and where its keys were written.
+func (r *Roster) render(ctx context.Context, path string) (any, func(path ...any) string, error) {
+	source, err := readFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := render.New(r.cfg.Render).Render(ctx, render.Source{Text: source, Path: path, Env: "base"})
+	if err != nil {
+		text := strings.Join(strings.Fields(strings.SplitN(err.Error(), "\n", 2)[0]), " ")
+		return nil, nil, &Error{Source: path, Msg: text, Err: err, Hint: "a roster is YAML: the name of a machine, and below it host:, user:, …"}
+	}
+	lines := strings.Split(source, "\n")
+	rendered := strings.Split(out.Text, "\n")
+	place := func(keys ...any) string {
+		if out.Doc == nil {
+			return path
+		}
+		at, ok := out.Doc.At(keys...)
+		if !ok || at.Line < 1 || at.Line > len(rendered) {
+			return path
+		}
+		// Jinja may have moved the line: the one of the source that reads alike is meant.
+		n := 0
+		for i, l := range lines {
+			if l == rendered[at.Line-1] {
+				if i == at.Line-1 {
+					n = i + 1
+					break
+				}
+				if n != 0 {
+					return path
+				}
+				n = i + 1
+			}
+		}
+		if n == 0 {
+			return path
+		}
+		return fmt.Sprintf("%s:%d", path, n)
+	}
+	return out.Data, place, nil
+}
+
+// loadFlat reads the roster file: a map of the names of machines.
+func loadFlat(ctx context.Context, r *Roster) error {
+	path := r.file()
+	data, place, err := r.render(ctx, path)
+	if err != nil {
+		return err
+	}
+	m, ok := data.(*wire.Map)
+	if !ok {
+		if data == nil {
+			return nil
+		}
+		return &Error{Source: path, Msg: "it holds " + kindOf(data) + ", and has to be a map of machines", Hint: "the name of a machine, a colon, and below it host:, user:, …"}
+	}
+	seen := map[string]string{}
+	for k, v := range m.All() {
+		id, ok := k.(string)
+		if !ok {
+			if id = scalar(k); id == "" {
+				id = fmt.Sprint(k)
+			}
+		}
+		h := r.parseHost(id, v, func(key string) string {
+			if key == "" {
+				return place(k)
+			}
+			if p := place(k, key); p != path {
+				return p
+			}
+			return place(k)
+		})
+		if h.Err == nil {
+			// Two names for one machine may be meant, as with two users: it is said, no more.
+			addr := fmt.Sprintf("%s@%s:%d", h.User, h.Host, h.Port)
+			if other, ok := seen[addr]; ok {
+				r.warn(h.Source, id, "it is the same machine as %s: %s", other, h.Host)
+			} else {
+				seen[addr] = id
+			}
+		}
+		r.add(h)
+	}
+	return nil
+}
+
+// loadDir reads a directory with a file for each machine.
+func loadDir(ctx context.Context, r *Roster) error {
+	dir := r.cfg.Dir
+	if dir == "" {
+		dir = "/etc/salt/roster.d"
+	}
+	list, err := os.ReadDir(dir)
+	if err != nil {
+		e := &Error{Source: dir, Msg: err.Error(), Err: err}
+		if errors.Is(err, fs.ErrNotExist) {
+			e.Msg, e.Hint = "there is no such directory", "roster_dir names it"
+		}
+		return e
+	}
+	var errs []error
+	for _, d := range list {
+		id := d.Name()
+		if d.IsDir() || strings.HasPrefix(id, ".") || strings.HasSuffix(id, "~") {
+			continue
+		}
+		path := filepath.Join(dir, id)
+		data, place, err := r.render(ctx, path)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		m, ok := data.(*wire.Map)
+		if ok && !m.Has("host") && r.cfg.Domain != "" {
+			m.Set("host", id+"."+r.cfg.Domain)
+		}
+		var v any = data
+		if data == nil {
+			v = wire.NewMap()
+		}
+		r.add(r.parseHost(id, v, func(key string) string {
+			if key == "" {
+				return path
+			}
+			return place(key)
+		}))
+	}
+	return errors.Join(errs...)
+}
