@@ -83,12 +83,21 @@ type callCommand struct {
 	status *term.Status
 }
 
-// live is how lines are shown while the function runs; nil without --live.
+// live is how lines are shown while the function runs; nil where none are.
 func (c *callCommand) live() func(any) {
+	var mu sync.Mutex
+	if c.o.Fun == "state.event" && !c.o.Live { // its lines are what it is called for
+		return func(item any) {
+			mu.Lock()
+			defer mu.Unlock()
+			if m, ok := item.(*wire.Map); ok {
+				fmt.Fprint(c.io.Out, m.Text("stdout"))
+			}
+		}
+	}
 	if !c.o.Live {
 		return c.counter()
 	}
-	var mu sync.Mutex
 	p := livePrinterOf(c.out, c.io.Out, c.io.Err, []string{"local"})
 	return func(item any) {
 		mu.Lock()

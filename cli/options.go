@@ -401,14 +401,13 @@ func isDir(name string) bool {
 // Settings make the options of package output: the command line's, else those in
 // the configuration (a map of Salt's option names, or nil), else Salt's defaults.
 func (o *OutputOptions) Settings(io IO, conf *wire.Map) output.Options {
-	s := output.Defaults()
+	s := output.FromConfig(conf)
 	s.Err = io.Err
-	s.Out = first(o.Output, conf.Text("output"))
-	s.Indent = o.OutputIndent
-	if v, ok := conf.Get("output_indent"); ok && s.Indent == nil {
-		s.Indent, s.SortKeys = confIndent(v)
+	s.Out = first(o.Output, s.Out)
+	if o.OutputIndent != nil {
+		s.Indent, s.SortKeys = o.OutputIndent, false
 	}
-	s.File = first(o.OutputFile, conf.Text("output_file"))
+	s.File = first(o.OutputFile, s.File)
 	s.Color = term.Color(io.Out, o.ForceColor, o.NoColor || s.File != "" || io.env("NO_COLOR") != "")
 	if v, ok := conf.Get("color"); ok && v == false && !o.ForceColor {
 		s.Color = false
@@ -416,11 +415,7 @@ func (o *OutputOptions) Settings(io IO, conf *wire.Map) output.Options {
 	if file := conf.Text("color_theme"); file != "" && s.Color {
 		s.Theme = readTheme(io, file)
 	}
-	if v, ok := conf.Get("strip_colors"); ok {
-		s.KeepEscapes = v == false
-	}
-	s.StateOutput = first(o.StateOutput, conf.Text("state_output"), s.StateOutput)
-	confBool(conf, "state_verbose", &s.StateVerbose)
+	s.StateOutput = first(o.StateOutput, s.StateOutput)
 	switch o.StateVerbose {
 	case "":
 	case "False", "false":
@@ -428,15 +423,7 @@ func (o *OutputOptions) Settings(io IO, conf *wire.Map) output.Options {
 	default:
 		s.StateVerbose = true
 	}
-	confBool(conf, "state_output_diff", &s.StateOutputDiff)
 	s.StateOutputDiff = s.StateOutputDiff || o.StateOutputDiff
-	confBool(conf, "state_output_profile", &s.StateOutputProfile)
-	confBool(conf, "state_output_pct", &s.StateOutputPct)
-	confBool(conf, "state_compress_ids", &s.StateCompressIDs)
-	confBool(conf, "state_tabular", &s.StateTabular)
-	s.StateTabularFormat = conf.Text("state_tabular")
-	s.StateOutputExclude = confResults(conf, "state_output_exclude")
-	s.StateOutputTerse = confResults(conf, "state_output_terse")
 	return s
 }
 
@@ -477,38 +464,4 @@ func confBool(conf *wire.Map, key string, b *bool) {
 			*b = x
 		}
 	}
-}
-
-// confIndent reads output_indent of the configuration: a number, null for one line,
-// "pretty" for four columns and sorted keys.
-func confIndent(v any) (indent *int, sortKeys bool) {
-	n := -1
-	switch x := v.(type) {
-	case nil:
-	case int64:
-		n = int(x)
-	case string:
-		if x != "pretty" {
-			return nil, false
-		}
-		n, sortKeys = 4, true
-	default:
-		return nil, false
-	}
-	return &n, sortKeys
-}
-
-func confResults(conf *wire.Map, key string) []string {
-	v, _ := conf.Get(key)
-	switch x := v.(type) {
-	case string:
-		return strings.Split(x, ",")
-	case []any:
-		var list []string
-		for _, e := range x {
-			list = append(list, pytext.Str(e))
-		}
-		return list
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package master
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -62,6 +63,21 @@ func (r runnerMaster) SeedKey(id wire.MinionID, pem, user string) error {
 }
 
 // MasterKeys implements runners.Keys.
+func (r runnerMaster) ForgetKeys(user string) error {
+	r.m.audit("all keys deleted", "user", user)
+	var errs []error
+	err := filepath.WalkDir(r.m.cfg.PKIDir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			err = os.Remove(path)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+		return nil
+	})
+	return errors.Join(append(errs, err)...)
+}
+
 func (r runnerMaster) MasterKeys() (map[string]string, error) {
 	dir := r.m.cfg.PKIDir
 	entries, err := os.ReadDir(dir)

@@ -32,7 +32,9 @@ func (m *Minion) acknowledge(l *link, jid wire.JobID) {
 func (m *Minion) deliverResults(ctx context.Context) {
 	failed := 0
 	for {
-		if m.deliverAll(ctx) {
+		done := m.deliverAll(ctx)
+		m.mayQuit(done)
+		if done {
 			failed = 0
 			select {
 			case <-ctx.Done():

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -68,6 +70,7 @@ type link struct {
 
 // credentials are what a sign-in brings.
 type credentials struct {
+	key         *seal.PrivateKey // the minion's own, by which they were got
 	master      *seal.PublicKey
 	shared      *seal.Key
 	session     *seal.Key
@@ -209,6 +212,28 @@ func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*creden
 	}
 }
 
+// ownKey is the minion's key. One whose file was removed (saltutil.regen_keys) gives way
+// to a new one when the minion signs in next. Held: authMu.
+func (l *link) ownKey() (*seal.PrivateKey, error) {
+	_, err := os.Stat(filepath.Join(l.cfg.PKIDir, privateKeyFile))
+	if l.key != nil && !errors.Is(err, fs.ErrNotExist) && !l.renewed() {
+		return l.key, nil
+	}
+	key, err := loadKey(l.cfg.PKIDir, l.cfg.KeySize)
+	if err != nil {
+		return nil, err
+	}
+	l.key = key
+	return key, nil
+}
+
+// renewed tells whether another key than this link's is in the file: a link to another
+// master has made it.
+func (l *link) renewed() bool {
+	b, err := os.ReadFile(filepath.Join(l.cfg.PKIDir, publicKeyFile))
+	return err == nil && seal.CleanKey(string(b)) != seal.CleanKey(l.key.Public().PEM())
+}
+
 // pendingHold is how long a minion whose key is pending lets a gosalt master keep it waiting.
 const pendingHold = 25 * time.Second
 
@@ -218,9 +243,13 @@ func (l *link) trySignIn(ctx context.Context, held time.Duration) (*credentials,
 	if err != nil {
 		return nil, 0, err
 	}
+	key, err := l.ownKey()
+	if err != nil {
+		return nil, 0, err
+	}
 	req := &wire.AuthRequest{ID: l.id, Nonce: seal.NewNonce(), EncAlgo: string(l.enc), SigAlgo: string(l.sig),
-		Pub: seal.CleanKey(l.key.Public().PEM()), Gosalt: wire.Version}
-	check := &seal.AuthCheck{Minion: l.key, Nonce: req.Nonce, Enc: l.enc, Sig: l.sig, Master: known, OpenMode: l.cfg.OpenMode}
+		Pub: seal.CleanKey(key.Public().PEM()), Gosalt: wire.Version}
+	check := &seal.AuthCheck{Minion: key, Nonce: req.Nonce, Enc: l.enc, Sig: l.sig, Master: known, OpenMode: l.cfg.OpenMode}
 	if known != nil {
 		check.Token = l.token
 		if req.Token, err = known.Encrypt(l.enc, []byte(l.token.Reveal())); err != nil {
@@ -272,8 +301,32 @@ func (l *link) trySignIn(ctx context.Context, held time.Duration) (*credentials,
 			return nil, 0, err
 		}
 	}
-	return &credentials{master: r.Master, shared: r.Shared, session: r.Session, keyID: r.Shared.Digest()[:16],
+	return &credentials{key: key, master: r.Master, shared: r.Shared, session: r.Session, keyID: r.Shared.Digest()[:16],
 		publishPort: r.PublishPort, gosalt: r.Gosalt > 0}, wire.AuthAccepted, nil
+}
+
+// reach asks a master, any, whether it is there. No key is needed for that.
+func (m *Minion) reach(ctx context.Context, master string) error {
+	dial := m.dial
+	if dial == nil {
+		var err error
+		if dial, err = tcpDialer(m.cfg.Minion, m.log); err != nil {
+			return err
+		}
+	}
+	host, port := splitMaster(master, m.cfg.MasterPort)
+	body, err := (&wire.Envelope{Enc: wire.EncClear, Load: wire.NewMap("cmd", "ping"), Version: wire.SaltVersion}).Encode()
+	if err != nil {
+		return err
+	}
+	conn := dial.Requester(net.JoinHostPort(host, strconv.Itoa(port)))
+	defer conn.Close()
+	ctx, cancel := context.WithTimeoutCause(ctx, m.cfg.AuthTimeout, fmt.Errorf("no answer within auth_timeout (%s)", m.cfg.AuthTimeout))
+	defer cancel()
+	if _, err := conn.Do(ctx, body); err != nil {
+		return cause(ctx, err)
+	}
+	return nil
 }
 
 // cause prefers why a context ended to that it ended.
@@ -318,7 +371,7 @@ func (l *link) do(ctx context.Context, load *wire.Map) (any, error) {
 // pillar asks for the minion's pillar.
 func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.PillarData, error) {
 	v, err := l.request(ctx, req.ToMap(), func(body []byte, c *credentials, nonce string) (any, error) {
-		p, err := seal.OpenPillarData(body, l.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
+		p, err := seal.OpenPillarData(body, c.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
 		if err == nil {
 			return p, nil
 		}
@@ -361,17 +414,18 @@ func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *c
 
 // requestOn is request on a connection of the caller's.
 func (l *link) requestOn(ctx context.Context, conn transport.Requester, load *wire.Map, open func([]byte, *credentials, string) (any, error)) (any, error) {
-	tok, err := l.key.Token()
-	if err != nil {
-		return nil, err
-	}
 	again := false
 	for {
+		var err error
 		c := l.current()
 		if c == nil {
 			if c, err = l.signIn(ctx, nil, true); err != nil {
 				return nil, err
 			}
+		}
+		tok, err := c.key.Token()
+		if err != nil {
+			return nil, err
 		}
 		nonce := seal.NewNonce()
 		out := l.public(load)

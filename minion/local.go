@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,9 +15,23 @@ import (
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// opSchedule is the request of gosalt-call to the scheduler of the minion on the same
-// machine: "request" is what schedule.Scheduler.Manage takes.
-const opSchedule = "schedule"
+// The requests of gosalt-call to the minion on the same machine.
+const (
+	opSchedule = "schedule" // to its scheduler: "request" is what schedule.Scheduler.Manage takes
+	opFire     = "fire"     // put "data" on its bus, as "tag"
+	opWatch    = "watch"    // send its events, until the connection is closed
+	opQuit     = "quit"     // end, and become "argv" if that is there
+)
+
+// asksMinion tells whether a function of gosalt-call is for the minion that runs.
+func asksMinion(fun string) bool {
+	for _, p := range []string{"schedule.", "event.", "minion.", "state.event"} {
+		if strings.HasPrefix(fun, p) {
+			return true
+		}
+	}
+	return false
+}
 
 // localTimeout bounds a request on the local socket: the other end is on this machine.
 const localTimeout = 10 * time.Second
@@ -70,9 +85,27 @@ func (m *Minion) answerLocal(c *control.Conn) {
 	if err != nil {
 		return
 	}
-	answer := wire.NewMap("kind", control.KindError, "error", fmt.Sprintf("unknown request %.40q", req.Text("op")))
-	if req.Text("op") == opSchedule && req.Map("request") != nil {
-		answer = wire.NewMap("kind", control.KindResult, "return", m.schedule.Manage(req.Map("request")))
+	answer := wire.NewMap("kind", control.KindResult)
+	switch op := req.Text("op"); {
+	case op == opSchedule && req.Map("request") != nil:
+		answer.Set("return", m.schedule.Manage(req.Map("request")))
+	case op == opFire && req.Map("data") != nil:
+		m.bus.publish(req.Text("tag"), req.Map("data"))
+		m.heed(req.Text("tag"))
+		answer.Set("return", wire.NewMap())
+	case op == opWatch:
+		if err := m.sendEvents(c); err != nil {
+			m.log.Debug("events to gosalt-call", "error", err)
+		}
+		return
+	case op == opQuit:
+		var argv []string
+		for _, a := range req.List("argv") {
+			argv = append(argv, fmt.Sprint(a))
+		}
+		answer.Set("return", wire.NewMap("pid", int64(m.quitAfter("", argv))))
+	default:
+		answer = wire.NewMap("kind", control.KindError, "error", fmt.Sprintf("unknown request %.40q", op))
 	}
 	if err := c.Send(answer); err != nil {
 		m.log.Debug("answer to gosalt-call", "error", err)
@@ -86,6 +119,11 @@ func (m *Minion) manageHere(_ context.Context, req *wire.Map) (*wire.Map, error)
 
 // manageThere is Call.Schedule of gosalt-call: it asks the minion on this machine.
 func (m *Minion) manageThere(ctx context.Context, req *wire.Map) (*wire.Map, error) {
+	return m.askThere(ctx, wire.NewMap("op", opSchedule, "request", req))
+}
+
+// askThere sends the minion on this machine a request and returns its answer.
+func (m *Minion) askThere(ctx context.Context, req *wire.Map) (*wire.Map, error) {
 	c, err := control.Dial(ctx, m.localSocket())
 	if err != nil {
 		return nil, err
@@ -93,7 +131,7 @@ func (m *Minion) manageThere(ctx context.Context, req *wire.Map) (*wire.Map, err
 	defer c.Close()
 	c.SetReadDeadline(time.Now().Add(localTimeout))
 	c.SetWriteDeadline(time.Now().Add(localTimeout))
-	if err := c.Send(wire.NewMap("op", opSchedule, "request", req)); err != nil {
+	if err := c.Send(req); err != nil {
 		return nil, err
 	}
 	answer, err := c.Recv()

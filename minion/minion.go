@@ -16,7 +16,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -64,6 +63,8 @@ type Minion struct {
 	files   fileclient.Client
 
 	schedule  *schedule.Scheduler
+	bus       localBus
+	quit      quitting
 	returners *returners.Sender
 
 	ctx        context.Context // Run's: jobs outlive a connection
@@ -187,11 +188,12 @@ func (m *Minion) refresh(ctx context.Context, what string) error {
 func (m *Minion) call(job *module.Job) *module.Call {
 	c := &module.Call{Kinds: kinds(), Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
 		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh,
-		CompilePillar: m.compilePillar}
+		CompilePillar: m.compilePillar, Reach: m.reach}
 	if m.schedule != nil {
-		c.Schedule = m.manageHere
-	} else if strings.HasPrefix(job.Fun, "schedule.") && m.minionRuns(m.ctx) {
-		c.Schedule = m.manageThere
+		c.Schedule, c.Bus = m.manageHere, &m.bus
+		c.Quit = func(_ context.Context, argv []string) (int, error) { return m.quitAfter(job.ID, argv), nil }
+	} else if asksMinion(job.Fun) && m.minionRuns(m.ctx) {
+		c.Schedule, c.Bus, c.Quit = m.manageThere, there{m}, m.quitThere
 	}
 	return c
 }
@@ -203,13 +205,18 @@ func (m *Minion) wakeDelivery() {
 	}
 }
 
-// Run works until ctx ends, or no master can be worked for. Jobs that run when ctx
-// ends are ended with it, and told as interrupted when the minion is back.
-func (m *Minion) Run(ctx context.Context) error {
+// Run works until ctx ends, or no master can be worked for, or a job ends the minion:
+// then it returns nil, or an *Again. Jobs that run when ctx ends are ended with it, and
+// told as interrupted when the minion is back.
+func (m *Minion) Run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	m.ctx = ctx
+	m.quit.end = func() { cancel(errQuit) }
 	var wg sync.WaitGroup
 	defer func() {
+		if errors.Is(context.Cause(ctx), errQuit) {
+			err = m.quit.result()
+		}
 		cancel(nil)
 		wg.Wait()
 		m.jobs.close()
@@ -237,7 +244,6 @@ func (m *Minion) Run(ctx context.Context) error {
 			return nil
 		}
 	}
-	var err error
 	if m.cfg.MasterType == "failover" {
 		err = m.failover(ctx)
 	} else {

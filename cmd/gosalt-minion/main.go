@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -38,6 +39,13 @@ func minionMain(name string, args []string) int {
 		},
 		New: func(log *slog.Logger, ready func()) (daemon.Runner, error) {
 			return minion.New(minion.Config{Minion: cfg, Log: log, Ready: ready})
+		},
+		Again: func(err error) []string {
+			var again *minion.Again
+			if errors.As(err, &again) {
+				return again.Argv
+			}
+			return nil
 		},
 	}, args)
 }

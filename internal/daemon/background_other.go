@@ -4,6 +4,8 @@ package daemon
 
 import (
 	"errors"
+	"os"
+	"os/exec"
 
 	"github.com/gosalt/gosalt/internal/config"
 )
@@ -19,3 +21,14 @@ func reportChild(error) {}
 func becomeUser(string, *config.Common) error { return nil }
 
 func notifySystemd(string) {}
+
+// become starts another program; this process then ends.
+func become(argv []string) error {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	os.Exit(0)
+	return nil
+}

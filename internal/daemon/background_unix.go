@@ -93,6 +93,15 @@ func reportChild(err error) {
 	}
 }
 
+// become replaces this process by another program; it returns only if that fails.
+func become(argv []string) error {
+	path, err := exec.LookPath(argv[0])
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(path, argv, os.Environ())
+}
+
 // becomeUser changes to the user that the option or the configuration names.
 func becomeUser(name string, c *config.Common) error {
 	if name == "" {

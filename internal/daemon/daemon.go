@@ -41,6 +41,9 @@ type Program struct {
 	// New makes the daemon, Run of what it returns works until its context ends. ready is
 	// to be called when it can be used.
 	New func(log *slog.Logger, ready func()) (Runner, error)
+	// Again says of what Run returned which program the process is to become then; nil
+	// where it is to end. May be nil.
+	Again func(err error) []string
 }
 
 // Runner is a daemon that has been made.
@@ -81,8 +84,20 @@ func (o *options) parser(p Program) *optparse.Parser {
 // Parser is a daemon's option table, for its documents.
 func Parser(p Program) *optparse.Parser { return new(options).parser(p) }
 
-// Main runs a daemon's command line and returns the exit code.
+// Main runs a daemon's command line and returns the exit code. Where the daemon is to
+// become another program it does not return.
 func Main(p Program, args []string) int {
+	var again []string
+	code := run(p, args, &again)
+	if again == nil {
+		return code
+	}
+	err := become(again)
+	return fail(p, exitGeneric, fmt.Errorf("restart as %q: %w", again, err))
+}
+
+// run is Main until what was opened is closed again.
+func run(p Program, args []string, again *[]string) int {
 	var o options
 	if len(args) > 1 && args[0] == optparse.CompleteOption {
 		return o.parser(p).AnswerShell(os.Stdout, args[1:], nil)
@@ -133,7 +148,7 @@ func Main(p Program, args []string) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	run, err := p.New(log, ready)
+	d, err := p.New(log, ready)
 	if err != nil {
 		o.logLast("cannot start", err)
 		return fail(p, codeOf(err), err)
@@ -143,7 +158,14 @@ func Main(p Program, args []string) int {
 	} else {
 		defer remove()
 	}
-	err = run.Run(ctx)
+	err = d.Run(ctx)
+	if p.Again != nil {
+		if argv := p.Again(err); argv != nil {
+			log.Warn("starting again", "argv", argv)
+			*again = argv
+			return 0
+		}
+	}
 	if err != nil {
 		o.logLast("stopped", err)
 		return fail(p, codeOf(err), err)

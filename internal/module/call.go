@@ -40,6 +40,15 @@ type Call struct {
 	// event manage_schedule; the answer has "error" where it could not be done. Nil
 	// where no minion runs.
 	Schedule func(ctx context.Context, req *wire.Map) (*wire.Map, error)
+	// Bus is the event bus of the minion on this machine; nil where none runs.
+	Bus Bus
+	// Quit ends the minion on this machine once the result of this job is with the
+	// master, or cannot be brought there soon. With argv the minion then becomes that
+	// program. It returns the minion's process id. Nil where no minion runs.
+	Quit func(ctx context.Context, argv []string) (pid int, err error)
+	// Reach asks whether a master answers at an address, with a port or without; nil
+	// where there is no way to one.
+	Reach func(ctx context.Context, master string) error
 	// CacheDir is the minion's cachedir: below it functions keep what may be lost.
 	CacheDir string
 	// OnProgress is told of output while the function still runs; nil drops it.
@@ -66,6 +75,15 @@ type shared struct {
 	mu      sync.Mutex
 	retcode int
 	values  map[string]any
+}
+
+// Bus is the event bus of a minion. Its methods may be called concurrently.
+type Bus interface {
+	// Fire puts an event on the bus.
+	Fire(ctx context.Context, tag string, data *wire.Map) error
+	// Watch hands each event that is fired from now on to fn, until fn returns false or
+	// an error, or ctx ends.
+	Watch(ctx context.Context, fn func(tag string, data *wire.Map) (bool, error)) error
 }
 
 // PillarQuery says which pillar is to be compiled.

@@ -14,6 +14,7 @@ func registerManage(r *module.Registry) {
 	module.Register(r, "manage.status", manageStatus)
 	module.Register(r, "manage.up", manageUp)
 	module.Register(r, "manage.versions", manageVersions)
+	module.Register(r, "manage.key_regen", manageKeyRegen)
 	registerPresence(r)
 }
 
@@ -109,6 +110,36 @@ func ping(ctx context.Context, c *module.Call, a manageUpArgs) (up, down []any, 
 		}
 	}
 	return up, down, nil
+}
+
+type manageKeyRegenArgs struct{}
+
+// manageKeyRegen has all minions that are connected remove their keys, and removes those of
+// the master: ALL KEYS ARE NEW AFTER THAT. The master works on with the old ones until it
+// is started again; then the minions come with new keys, which have to be accepted.
+//
+//	gosalt-run manage.key_regen
+func manageKeyRegen(ctx context.Context, c *module.Call, _ manageKeyRegenArgs) (string, error) {
+	own := callOf(ctx)
+	got, err := own.ask(ctx, Ask{Fun: "saltutil.regen_keys", Target: "*", Type: "glob"})
+	if err != nil {
+		return "", err
+	}
+	for _, id := range got.Asked {
+		if got.Returns[id] == nil {
+			own.note("%s did not answer: its own key stays, and it may refuse the master's new one", id)
+		}
+	}
+	if err := own.r.master.ForgetKeys(own.user); err != nil {
+		return "", module.Failf("remove the keys: %w", err)
+	}
+	return "The minion and master keys have been deleted. Restart the master now:\n" +
+		"    systemctl restart gosalt-master\n\n" +
+		"Then wait for the minions to come back. Their new keys wait to be accepted:\n" +
+		"    gosalt-key -A\n\n" +
+		"Minions that are not connected now cannot come back by themselves. There, run\n" +
+		"    gosalt-call --local saltutil.regen_keys\n" +
+		"and restart the minion.", nil
 }
 
 func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }

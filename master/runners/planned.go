@@ -10,17 +10,17 @@ import (
 // is told so, and not that he mistyped.
 func planned(r *module.Registry) {
 	for _, p := range []struct{ mod, funs, why string }{
-		{"auth", "del_token mk_token", ""},
-		{"cache", "clear_git_lock cloud", ""},
+		{"auth", "del_token mk_token", "A password would show in the event of the call and in the list of jobs. Make a token with gosalt -T -a SYSTEM; it ends by itself (token_expire), or with its file in token_dir."},
+		{"cache", "clear_git_lock", "Lock files of git repositories are not used: fileserver.clear_lock lets remotes that fileserver.lock holds be updated again."},
+		{"cache", "cloud", "There is no cloud controller, and so nothing kept of its machines."},
 		{"http", "update_ca_bundle", "Certificates come from the system: update its package ca-certificates."},
 		{"manage", "bootstrap bootstrap_psexec", "It needs SSH, which gosalt does not speak yet. Install the minion on the machine, or seed its key with gosalt-key --gen-keys."},
-		{"manage", "key_regen", "Delete the keys with gosalt-key -D; minions whose own key is removed make a new one when they start."},
 		{"manage", "safe_accept", "It needs SSH, which gosalt does not speak yet. Compare gosalt-key -f with gosalt-call key.finger on the machine, then use gosalt-key -a."},
-		{"queue", "delete insert insert_runner list_items list_length list_queues pop process_queue process_runner", ""},
-		{"reactor", "add delete is_leader list set_leader", ""},
-		{"sdb", "delete get get_or_set_hash set", ""},
-		{"ssh", "cmd", ""},
-		{"state", "pause resume soft_kill", ""},
+		{"queue", "delete insert insert_runner list_items list_length list_queues pop process_queue process_runner", "Jobs wait for minions by themselves: gosalt --queue-until."},
+		{"reactor", "add delete is_leader list set_leader", "There is no reactor."},
+		{"sdb", "delete get get_or_set_hash set", "There are no drivers for sdb:// addresses: keep such values in the pillar, encrypted."},
+		{"ssh", "cmd", "gosalt does not speak SSH."},
+		{"state", "pause resume set_pause rm_pause soft_kill", "Orchestrations cannot be halted yet: end one with Ctrl-C where it runs. The runs of minions can: gosalt TARGET state.pause JID."},
 		{"winrepo", "genrepo update_git_repos", ""},
 	} {
 		for _, fun := range strings.Fields(p.funs) {

@@ -24,9 +24,8 @@ func newWheel() *module.Registry {
 	module.Register(w, "error.error", errorError)
 	w.Planned("Make key pairs with gosalt-key --gen-keys.", "key.gen_keys")
 	w.Planned("Sign the master's key with gosalt-key --gen-signature.", "key.gen_signature")
-	w.Planned("Edit the configuration with file.managed on the master, and restart it.", "config.apply", "config.update_config")
-	w.Planned("", "file_roots.find", "file_roots.list_env", "file_roots.list_roots", "file_roots.read", "file_roots.write",
-		"pillar_roots.find", "pillar_roots.list_env", "pillar_roots.list_roots", "pillar_roots.read", "pillar_roots.write")
+	w.Planned("It would write the whole configuration anew, without its comments: use config.update_config, which makes a file of its own.", "config.apply")
+	registerWheelRoots(w)
 	return w
 }
 

@@ -27,6 +27,8 @@ type Keys interface {
 	RemoveKey(state string, id wire.MinionID, user string) error
 	// SeedKey stores a key as accepted before its minion has come.
 	SeedKey(id wire.MinionID, pem, user string) error
+	// ForgetKeys removes the files of all keys, the master's own and those of minions.
+	ForgetKeys(user string) error
 	// MasterKeys are the files of the master's own keys by name, "" for private ones.
 	MasterKeys() (map[string]string, error)
 }

@@ -20,7 +20,7 @@ func init() {
 	register("config.backup_mode", configBackupMode)
 	register("config.manage_mode", configManageMode)
 	register("config.valid_fileproto", configValidFileproto)
-	planned("", "config.gather_bootstrap_script")
+	planned("The script installs Salt. A gosalt minion is one program: copy it, or its package, to the machine.", "config.gather_bootstrap_script")
 }
 
 // configDefaults are the values that config.get and its kin fall back to, as Salt

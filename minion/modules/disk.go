@@ -18,8 +18,6 @@ func init() {
 	register("disk.blkid", diskBlkid)
 	register("disk.fstype", diskFstype)
 	register("disk.get_fstype_from_path", diskGetFstypeFromPath)
-	planned("", "disk.tune", "disk.wipe", "disk.dump", "disk.resize2fs", "disk.format", "disk.hdparms", "disk.hpa",
-		"disk.smart_attributes", "disk.iostat")
 }
 
 // sizedMount is a mounted file system with its size.

@@ -19,10 +19,10 @@ type eventFireArgs struct {
 	Tag  string // The event's tag.
 }
 
-// eventFire fires an event on the minion's own bus. What the minion does of itself for
-// Salt's tags happens: fire_master sends what is in the data, pillar_refresh,
-// grains_refresh and module_refresh read anew, _minion_mine changes the mine. Nobody
-// else listens there.
+// eventFire fires an event on the minion's own bus, which state.event watches. What the
+// minion does of itself for Salt's tags happens: fire_master sends what is in the data,
+// pillar_refresh, grains_refresh and module_refresh read anew, _minion_mine changes the
+// mine.
 //
 //	gosalt '*' event.fire '{"data": {"a": 1}, "tag": "my/tag"}' fire_master
 func eventFire(ctx context.Context, c *module.Call, a eventFireArgs) (bool, error) {
@@ -32,6 +32,11 @@ func eventFire(ctx context.Context, c *module.Call, a eventFireArgs) (bool, erro
 		return false, nil
 	}
 	var err error
+	if c.Bus != nil {
+		if err := c.Bus.Fire(ctx, a.Tag, data); err != nil {
+			return false, module.Failf("fire the event: %w", err)
+		}
+	}
 	switch {
 	case strings.HasPrefix(a.Tag, "fire_master"):
 		err = forwardEvents(ctx, c, data)

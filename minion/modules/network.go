@@ -29,7 +29,8 @@ func init() {
 	register("network.subnets", networkSubnets)
 	register("network.subnets6", networkSubnets6)
 	register("network.in_subnet", networkInSubnet)
-	planned("", "network.get_bufsize", "network.mod_bufsize")
+	register("network.get_bufsize", networkGetBufsize)
+	register("network.mod_bufsize", networkModBufsize)
 }
 
 // netLink is a network interface as the system has it.

@@ -337,8 +337,9 @@ func saltutilFindCachedJob(_ context.Context, c *module.Call, a jobArgs) (any, e
 }
 
 // saltutilRegenKeys removes the minion's key pair and the keys of its masters. The
-// minion works on with those it has; when it is started again it makes a new pair, which
-// has to be accepted anew, after the old key was deleted on the master.
+// minion works on with those it has; when it signs in next, after a restart of its own or
+// of the master at the latest, it makes a new pair, which has to be accepted anew, after
+// the old key was deleted on the master.
 //
 //	gosalt '*' saltutil.regen_keys
 func saltutilRegenKeys(_ context.Context, c *module.Call, _ noArgs) (any, error) {
@@ -357,7 +358,7 @@ func saltutilRegenKeys(_ context.Context, c *module.Call, _ noArgs) (any, error)
 			}
 		}
 	}
-	c.Log.Warn("the minion's keys are removed: it makes new ones when it is started again")
+	c.Log.Warn("the minion's keys are removed: it makes new ones when it signs in next")
 	return nil, nil
 }
 

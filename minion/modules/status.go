@@ -39,7 +39,7 @@ func init() {
 	register("status.master", statusMaster)
 	register("status.time", statusTime)
 	register("status.custom", statusCustom)
-	planned("network.connect tells whether a port of the master can be reached.", "status.ping_master")
+	register("status.ping_master", statusPingMaster)
 	planned("There are no proxy minions.", "status.proxy_reconnect")
 }
 
@@ -525,4 +525,26 @@ func statusCustom(ctx context.Context, c *module.Call, a noArgs) (*wire.Map, err
 		}
 	}
 	return ret, nil
+}
+
+type statusPingMasterArgs struct {
+	Master string // Address of the master: "salt", "192.0.2.7", "[2001:db8::7]:4506".
+}
+
+// statusPingMaster tells whether a master answers at an address. The address may have a
+// port; else it is that of the minion's configuration.
+//
+//	gosalt '*' status.ping_master salt.example.com
+func statusPingMaster(ctx context.Context, c *module.Call, a statusPingMasterArgs) (bool, error) {
+	if a.Master == "" {
+		return false, nil
+	}
+	if c.Reach == nil {
+		return false, module.Failf("this minion has no way to a master")
+	}
+	err := c.Reach(ctx, a.Master)
+	if err != nil {
+		c.Log.Info("no answer of a master", "master", a.Master, "error", err)
+	}
+	return err == nil, nil
 }

@@ -30,7 +30,7 @@ func init() {
 	register("sys.list_returner_functions", sysListReturnerFunctions)
 	register("sys.list_renderers", sysListRenderers)
 	register("sys.reload_modules", sysReloadModules)
-	planned("", "sys.state_schema")
+	register("sys.state_schema", sysStateSchema)
 }
 
 type sysNamesArgs struct {
@@ -132,6 +132,44 @@ func sysArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Ma
 //	gosalt '*' sys.state_argspec file.managed
 func sysStateArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
 	return specsOf(c.Kinds["states"], a.Module), nil
+}
+
+// sysStateSchema returns a JSON schema for the arguments of each state that is meant.
+//
+//	gosalt '*' sys.state_schema
+//	gosalt '*' sys.state_schema pkg.installed
+func sysStateSchema(ctx context.Context, c *module.Call, a sysArgspecArgs) ([]any, error) {
+	schemas := []any{}
+	r := c.Kinds["states"]
+	if r == nil {
+		return schemas, nil
+	}
+	for _, name := range r.Names() {
+		if nameMatches(a.Module, name) {
+			schemas = append(schemas, stateSchema(name, r.Lookup(name).Spec()))
+		}
+	}
+	return schemas, nil
+}
+
+// stateSchema is the schema of one state: each argument is of any simple type.
+func stateSchema(name string, s module.Spec) *wire.Map {
+	props, order := wire.NewMap(), []any{}
+	required := len(s.Args) - len(s.Defaults)
+	for i, arg := range s.Args {
+		var kinds []any
+		for _, t := range []string{"boolean", "integer", "number", "string"} {
+			kind := wire.NewMap("type", t, "title", arg, "description", arg)
+			if i >= required && s.Defaults[i-required] != nil {
+				kind.Set("default", s.Defaults[i-required])
+			}
+			kinds = append(kinds, kind)
+		}
+		props.Set(arg, wire.NewMap("oneOf", kinds))
+		order = append(order, arg)
+	}
+	return wire.NewMap("$schema", "http://json-schema.org/draft-04/schema#", "title", name, "description", name,
+		"type", "object", "properties", props, "x-ordering", order, "additionalProperties", false)
 }
 
 // sysReturnerArgspec returns the arguments of the functions of returners.

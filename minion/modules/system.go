@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -31,7 +32,8 @@ func init() {
 	register("system.set_computer_name", systemSetComputerName)
 	register("system.get_computer_desc", systemGetComputerDesc)
 	register("system.set_computer_desc", systemSetComputerDesc)
-	planned("It is for NI Linux Real-Time.", "system.get_reboot_required_witnessed", "system.set_reboot_required_witnessed")
+	register("system.get_reboot_required_witnessed", systemGetRebootRequiredWitnessed)
+	register("system.set_reboot_required_witnessed", systemSetRebootRequiredWitnessed)
 }
 
 // stopProgram runs one of the programs that stop the system and returns what it
@@ -347,4 +349,34 @@ func systemSetComputerDesc(ctx context.Context, c *module.Call, a systemSetCompu
 		return false, module.Failf("%w", err)
 	}
 	return true, nil
+}
+
+// rebootWitness is where Salt remembers that a restart was asked for: gone with the next one.
+const rebootWitness = "/var/volatile/tmp/salt/reboot_witnessed"
+
+// systemSetRebootRequiredWitnessed remembers, until the machine is started anew, that
+// something asked for a restart; True when it was not known before, as in Salt.
+//
+//	gosalt '*' system.set_reboot_required_witnessed
+func systemSetRebootRequiredWitnessed(ctx context.Context, c *module.Call, _ noArgs) (bool, error) {
+	name := c.Host.Path(rebootWitness)
+	if _, err := os.Stat(filepath.Dir(name)); err == nil {
+		return false, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return false, module.Invalidf("Error creating %s: %v", filepath.Dir(rebootWitness), err)
+	}
+	if err := os.WriteFile(name, nil, 0o644); err != nil {
+		return false, module.Failf("%w", err)
+	}
+	return true, nil
+}
+
+// systemGetRebootRequiredWitnessed tells whether system.set_reboot_required_witnessed was
+// called since the machine was started.
+//
+//	gosalt '*' system.get_reboot_required_witnessed
+func systemGetRebootRequiredWitnessed(ctx context.Context, c *module.Call, _ noArgs) (bool, error) {
+	_, err := os.Stat(c.Host.Path(rebootWitness))
+	return err == nil, nil
 }
