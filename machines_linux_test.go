@@ -363,7 +363,8 @@ for line in sys.stdin:
         except Exception as e:
             traceback.print_exc()
             v = {'error': str(e)}
-        out.write(salt.utils.json.dumps(v) + '\n')
+        line = salt.utils.json.dumps(v, default=lambda o: sorted(o) if isinstance(o, set) else str(o))
+        out.write(line + '\n')
         out.flush()
     finally:
         os._exit(0)

@@ -11,7 +11,6 @@ import (
 func planned(r *states.Registry) {
 	for _, p := range []struct{ mod, funs string }{
 		{"at", "absent mod_watch present watch"},
-		{"git", "cloned config_set config_unset detached latest present"},
 		{"iptables", "append chain_absent chain_present delete flush insert set_policy"},
 		{"kmod", "absent present"},
 		{"nftables", "append chain_absent chain_present delete flush insert set_policy table_absent table_present"},
