@@ -148,7 +148,7 @@ func (c *Conn) keepAlive() {
 		case <-timer.C:
 		}
 		heard := c.spy.heard.Load()
-		silent := time.Since(time.Unix(0, heard))
+		silent := time.Duration(clock() - heard)
 		switch {
 		case waiting && heard > asked:
 			// Something came, so it lives, though the answer is behind much else.
@@ -161,7 +161,7 @@ func (c *Conn) keepAlive() {
 				return
 			}
 		case silent >= interval:
-			waiting, asked = true, time.Now().UnixNano()
+			waiting, asked = true, clock()
 			unanswered = 0
 			go func() {
 				if _, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil); err == nil {

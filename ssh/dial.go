@@ -291,17 +291,22 @@ type spyConn struct {
 	r      *bufio.Reader
 	start  []byte // of what the server said, while that is not known to be its version
 	isSSH  atomic.Bool
-	heard  atomic.Int64 // when, in Unix nanoseconds
+	heard  atomic.Int64 // when it last said something, as clock tells
 	closed sync.Once
 	err    error
 }
+
+var started = time.Now()
+
+// clock is a time that goes on whatever is done to the system's clock, never 0.
+func clock() int64 { return int64(time.Since(started)) + 1 }
 
 func newSpyConn(c net.Conn) *spyConn { return &spyConn{Conn: c, r: bufio.NewReaderSize(c, 4096)} }
 
 func (c *spyConn) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
 	if n > 0 {
-		c.heard.Store(time.Now().UnixNano())
+		c.heard.Store(clock())
 		if !c.isSSH.Load() && len(c.start) < 1024 {
 			c.start = append(c.start, b[:n]...)
 			if i := bytes.Index(c.start, []byte("SSH-")); i == 0 || i > 0 && c.start[i-1] == '\n' {

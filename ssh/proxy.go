@@ -40,25 +40,36 @@ func startProxy(s *settings) (net.Conn, *Error) {
 func (p *proxyConn) Read(b []byte) (int, error)  { return p.out.Read(b) }
 func (p *proxyConn) Write(b []byte) (int, error) { return p.in.Write(b) }
 
-// Close ends the command, and whatever it started.
+// Close takes the command's input and output away, and soon ends it with whatever it
+// started. It may still say what was wrong: many close their output first.
 func (p *proxyConn) Close() error {
 	p.once.Do(func() {
 		p.in.Close()
-		endGroup(p.cmd)
+		p.out.Close()
 		go func() {
 			p.cmd.Wait()
 			close(p.done)
 		}()
+		go func() {
+			select {
+			case <-p.done:
+			case <-time.After(proxyGrace):
+				endGroup(p.cmd)
+			}
+		}()
 	})
 	return nil
 }
+
+// proxyGrace is how long a command may go on without a connection.
+const proxyGrace = 500 * time.Millisecond
 
 // complaint is the last line that the command wrote to its standard error.
 func (p *proxyConn) complaint() string {
 	p.Close()
 	select {
 	case <-p.done:
-	case <-time.After(time.Second):
+	case <-time.After(2 * proxyGrace):
 	}
 	text := strings.TrimSpace(p.errs.String())
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
