@@ -23,7 +23,7 @@ import (
 type dispatcher struct {
 	id       wire.MinionID
 	reg      *module.Registry
-	journal  *journal.Journal
+	journal  jobJournal
 	log      *slog.Logger
 	call     func(job *module.Job) *module.Call // everything of a call but its Job and Jobs
 	finished func()                             // a result waits in the journal
@@ -42,6 +42,13 @@ type dispatcher struct {
 	free    *sync.Cond
 	closed  bool
 	wg      sync.WaitGroup
+}
+
+// jobJournal is what a dispatcher needs of journal.Journal.
+type jobJournal interface {
+	Begin(jid wire.JobID, master string, load *wire.Map, keyID string, number int64) error
+	Done(jid wire.JobID, ret *wire.Map) error
+	Acked(jid wire.JobID)
 }
 
 type runningJob struct {

@@ -10,6 +10,7 @@ import (
 	"github.com/gosalt/gosalt/internal/fileserver"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/stream"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -78,9 +79,12 @@ func (c *fileConn) close() {
 
 // do sends a request; raw leaves text in the answer as bytes.
 func (c *fileConn) do(ctx context.Context, load *wire.Map, raw bool) (any, error) {
+	load.Set("id", string(c.l.id))
+	if c.l.stream != nil {
+		return c.l.askStream(ctx, load, raw)
+	}
 	conn := c.take()
 	defer c.give()
-	load.Set("id", string(c.l.id))
 	return c.retry(ctx, func() (any, error) {
 		return c.l.requestOn(ctx, conn, load, func(body []byte, creds *credentials, nonce string) (any, error) {
 			d := wire.Network
@@ -132,6 +136,9 @@ func (f *fileLane) Bulk(ctx context.Context, load *wire.Map) (*wire.Map, []byte,
 	})
 	if err != nil {
 		return nil, nil, err
+	}
+	if s, ok := v.(stream.Bulk); ok {
+		return s.Head, s.Data, nil
 	}
 	b, ok := v.(bulk)
 	if !ok {
@@ -197,6 +204,9 @@ func (f masterFiles) Lane(ctx context.Context) fileclient.Lane {
 	l, err := f.link(ctx)
 	if err != nil {
 		return noLane{err}
+	}
+	if l.stream != nil {
+		return &fileLane{c: l.files, conn: noConn{}}
 	}
 	return &fileLane{c: l.files, conn: l.dial.Requester(l.addr)}
 }

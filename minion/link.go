@@ -18,6 +18,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/stream"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -57,6 +58,7 @@ type link struct {
 	grains  func() *wire.Map // for autosign_grains
 	secrets *secret.Set      // what events must not hold
 
+	stream   *stream.Client      // in the place of connections and seals: see stream.go
 	requests transport.Requester // for everything but sign-ins and files
 	files    *fileConn
 
@@ -370,6 +372,9 @@ func (l *link) do(ctx context.Context, load *wire.Map) (any, error) {
 
 // pillar asks for the minion's pillar.
 func (l *link) pillar(ctx context.Context, req *wire.PillarRequest) (*wire.PillarData, error) {
+	if l.stream != nil {
+		return l.streamPillar(ctx, req)
+	}
 	v, err := l.request(ctx, req.ToMap(), func(body []byte, c *credentials, nonce string) (any, error) {
 		p, err := seal.OpenPillarData(body, c.key, l.enc, c.master, l.sig, nonce, wire.Authenticated)
 		if err == nil {
@@ -414,6 +419,9 @@ func (l *link) request(ctx context.Context, load *wire.Map, open func([]byte, *c
 
 // requestOn is request on a connection of the caller's.
 func (l *link) requestOn(ctx context.Context, conn transport.Requester, load *wire.Map, open func([]byte, *credentials, string) (any, error)) (any, error) {
+	if l.stream != nil {
+		return l.askStream(ctx, load, false)
+	}
 	again := false
 	for {
 		var err error

@@ -70,9 +70,12 @@ type Minion struct {
 	ctx        context.Context // Run's: jobs outlive a connection
 	background sync.WaitGroup  // what was started on the side
 
-	local     bool        // gosalt-call without a master
-	secrets   *secret.Set // what was encrypted in the pillar, this one and those before it
-	compiling sync.Mutex
+	local bool // gosalt-call without a master
+	// lazyPillar has the pillar fetched when it is first asked for: by a minion that lives
+	// for one job, which mostly does not need it.
+	lazyPillar bool
+	secrets    *secret.Set // what was encrypted in the pillar, this one and those before it
+	compiling  sync.Mutex
 
 	mu     sync.Mutex
 	grains *wire.Map

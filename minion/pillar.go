@@ -28,6 +28,9 @@ func (m *Minion) Pillar() *wire.Map {
 	m.mu.Lock()
 	p := m.pillar
 	m.mu.Unlock()
+	if p == nil && m.lazyPillar {
+		return m.pillarOnce()
+	}
 	if p == nil && m.masterless() {
 		m.compiling.Lock()
 		defer m.compiling.Unlock()

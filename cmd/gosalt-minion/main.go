@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/agent"
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/daemon"
 	"github.com/gosalt/gosalt/minion"
@@ -20,6 +21,9 @@ func main() {
 	args := os.Args[1:]
 	if strings.TrimPrefix(name, "go") == "salt-call" {
 		os.Exit(callMain(name, args))
+	}
+	if len(args) > 1 && (args[0] == agent.ArgStream || args[0] == agent.ArgCheck) {
+		os.Exit(agentMain(args))
 	}
 	os.Exit(minionMain(name, args))
 }

@@ -74,6 +74,7 @@ func loadMaster(path string, n names) (*Master, []Problem, error) {
 type MinionOptions struct {
 	ID       string // goes above the id of the files, as gosalt-call --id does
 	ForgetID bool   // does not write a guessed id to the file minion_id
+	Text     []byte // takes the place of the files; the path says where they would be
 }
 
 // LoadMinion reads DIR/minion and the files that belong to it, and works out the id.
@@ -93,7 +94,16 @@ func loadMinion(path string, o MinionOptions, n names) (*Minion, []Problem, erro
 		return nil, r.problems, err
 	}
 	m := DefaultMinion()
-	root := r.readAll(path, m.DefaultInclude)
+	var root *node
+	if o.Text == nil {
+		root = r.readAll(path, m.DefaultInclude)
+	} else {
+		var p *Problem
+		if root, p = parseYAML(path, o.Text); p != nil {
+			r.add(*p)
+			return nil, r.problems, r.err()
+		}
+	}
 	set := r.decode(root, m)
 	m.ConfFile, m.Raw = path, root.wireMap()
 	r.unknown(root, minionSide)
