@@ -40,13 +40,17 @@ import (
 //	- differs: why                                 # with a step: gosalt's answer is its own, in gosalt:
 //	  gosalt: "…"
 func TestMachines(t *testing.T) {
+	t.Parallel()
 	testmachine.Need(t)
 	files, err := filepath.Glob("testdata/machine/*.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) { runMachine(t, file) })
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+			t.Parallel()
+			runMachine(t, file)
+		})
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 //	psql STATEMENTS                 prints the rows; so does $PSQL, for await
 //	real, unreal, salt, await-salt  as TestInterop, where SALT_TREES is set: [salt]
 func TestReturners(t *testing.T) {
+	t.Parallel()
 	redis, pg := dbtest.Redis(t), dbtest.Postgres(t)
 	cmds := map[string]func(*testscript.TestScript, bool, []string){
 		"start": cmdStart, "end": cmdEnd, "crash": cmdCrash, "exited": cmdExited, "accept": cmdAccept, "await": cmdAwait,

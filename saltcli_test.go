@@ -97,6 +97,7 @@ var labStates = map[string]string{
 // TestSaltTranscripts runs every command of the transcripts of the real Salt, and
 // compares output and exit code after what differs from run to run is taken out.
 func TestSaltTranscripts(t *testing.T) {
+	t.Parallel()
 	w := testproc.New(t.TempDir(), bin)
 	defer func() {
 		if err := w.Close(); err != nil {

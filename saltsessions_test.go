@@ -70,6 +70,7 @@ var sessionDeviations = []deviation{
 //   - hints, warnings and errors that gosalt adds to standard error in lines of its own
 //     are as good as silence, and so is a name that was probably meant.
 func TestSaltSessions(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "salt-cli", "sessions", "*.txt"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no sessions", err)

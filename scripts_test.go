@@ -66,6 +66,7 @@ func run(m *testing.M) int {
 // Commands of the control side find the configuration of "master" by themselves. A
 // started master's ports are in $MASTER_PORT and $MASTER_PUBLISH_PORT, $MASTER2_PORT, ...
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	refuseStop(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                filepath.Join("testdata", "script"),

@@ -20,6 +20,7 @@ import (
 // as it is to be, nothing else is left behind, the next run finishes the work, and the one
 // after it has nothing to do.
 func TestStatesKilled(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	conf, tree := filepath.Join(dir, "conf"), filepath.Join(dir, "srv")
 	write := func(name, text string) {

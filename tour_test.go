@@ -19,6 +19,7 @@ import (
 // as it is, lines that begin with "$ " are run and shown, those with "! " only done
 // (start, ready, crash, as in scenarios). /srv/lab is the test's directory.
 func TestTour(t *testing.T) {
+	t.Parallel()
 	source, err := os.ReadFile(filepath.Join("testdata", "tour.txt"))
 	if err != nil {
 		t.Fatal(err)
