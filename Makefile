@@ -11,7 +11,7 @@ DESTDIR ?=
 LDFLAGS  = -s -w
 export CGO_ENABLED ?= 0
 
-CONTROL = gosalt-master gosalt-key gosalt-run gosalt-cp
+CONTROL = gosalt-master gosalt-key gosalt-run gosalt-cp gosalt-ssh
 MACHINE = gosalt-call
 
 .PHONY: build demo test check bench swarm install clean docs

@@ -9,7 +9,7 @@ import (
 var Shells = []string{"bash", "zsh", "fish"}
 
 // completed are the programs that the scripts complete.
-var completed = []string{"gosalt", "gosalt-call", "gosalt-cp", "gosalt-key", "gosalt-run", "gosalt-master", "gosalt-minion"}
+var completed = []string{"gosalt", "gosalt-call", "gosalt-cp", "gosalt-key", "gosalt-ssh", "gosalt-run", "gosalt-master", "gosalt-minion"}
 
 // Completed lists those programs.
 func Completed() []string { return completed }

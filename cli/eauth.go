@@ -73,15 +73,24 @@ func (s *masterSession) login(a *AuthOptions, special bool) (exit int) {
 // prompt asks for a line, without showing what is typed where it is a secret. Where
 // the input is no terminal the line is read from it.
 func (s *masterSession) prompt(in *bufio.Reader, text string, secret bool) (string, error) {
-	fmt.Fprint(s.io.Err, text)
-	if f, ok := s.io.In.(*os.File); ok && secret && term.IsTerminal(int(f.Fd())) {
+	return Prompt(s.io, in, text, secret)
+}
+
+// IsTerminal tells whether a person sits at a file's other end.
+func IsTerminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+// Prompt asks for a line, without showing what is typed where it is a secret. Where
+// the input is no terminal the line is read from in.
+func Prompt(c IO, in *bufio.Reader, text string, secret bool) (string, error) {
+	fmt.Fprint(c.Err, text)
+	if f, ok := c.In.(*os.File); ok && secret && term.IsTerminal(int(f.Fd())) {
 		b, err := term.ReadPassword(int(f.Fd()))
-		fmt.Fprintln(s.io.Err)
+		fmt.Fprintln(c.Err)
 		return string(b), err
 	}
 	line, err := in.ReadString('\n')
 	if errors.Is(err, io.EOF) && line == "" {
-		fmt.Fprintln(s.io.Err)
+		fmt.Fprintln(c.Err)
 		return "", fmt.Errorf("the input ended where a %s was expected", strings.TrimSuffix(text, ": "))
 	}
 	if err != nil && !errors.Is(err, io.EOF) {

@@ -103,6 +103,7 @@ type gosaltRun struct {
 	problem   string       // why there are no results
 	pending   int64        // keys that wait to be accepted, where no minion matched
 	states    *statesReport
+	ssh       *wire.Map // of gosalt-ssh: how machines are reached; nil for gosalt
 }
 
 // request is the job as the control socket takes it.
@@ -110,6 +111,13 @@ func (g *gosaltRun) request() *wire.Map {
 	o := g.o
 	req := wire.NewMap("op", control.OpPublish, "fun", o.Job.Fun(), "arg", o.Job.Arg(), "follow", !o.Async, "counter", g.status.On(), "live", o.Live)
 	g.setTarget(req)
+	if g.ssh != nil {
+		req.Set("op", control.OpSSH)
+		req.Set("ssh", g.ssh)
+	}
+	if o.Transport != "" && o.Transport != "auto" {
+		req.Set("transport", o.Transport)
+	}
 	if o.Explicit("timeout") && o.Timeout > 0 {
 		req.Set("timeout", int64(o.Timeout))
 	}
@@ -454,6 +462,11 @@ func (g *gosaltRun) finish() int {
 	if g.nothing {
 		g.problem = noMinions
 	}
+	if g.nothing && g.ssh != nil {
+		fmt.Fprintln(g.io.Err, "[ERROR   ] No matching targets found in roster.")
+		g.endView(NoRosterMatch)
+		return NoRosterMatch.Code(g.strict)
+	}
 	switch {
 	case g.view != nil:
 		if err := g.view.end(outcome); err != nil {
@@ -480,7 +493,7 @@ func (g *gosaltRun) finish() int {
 	if g.o.Progress || (g.o.Summary || g.cfg.CLISummary) && g.o.Out.Output == "" && !g.o.JSONDocument {
 		g.summary.print(g.io.Out, g.o.Verbose)
 	}
-	if outcome == MinionFailed {
+	if outcome == MinionFailed && g.ssh == nil {
 		fmt.Fprintln(g.io.Err, "ERROR: Minions returned with non-zero exit code")
 	}
 	return outcome.Code(g.strict)

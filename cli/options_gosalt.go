@@ -48,6 +48,7 @@ type GosaltOptions struct {
 	BatchWait       float64 // --batch-wait, seconds
 	BatchSafeLimit  int     // --batch-safe-limit; 0 is off
 	BatchSafeSize   string  // --batch-safe-size
+	Transport       string  // --transport: auto, zmq, ssh
 	QueueUntil      string  // --queue-until, as given: "2h", "18:00"
 	Returner        string  // --return
 	ReturnConfig    string  // --return_config
@@ -136,6 +137,8 @@ func newGosalt(io IO) *GosaltOptions {
 			Help("Size of the batches that --batch-safe-limit makes. Default: %default."),
 		optparse.Text(&o.QueueUntil, "queue_until", "--queue-until").Metavar("TIME").
 			Help("Minions that are away run the job when they are back before then: 2h, 1d12h, 18:00 or '2026-11-27 08:00'."),
+		optparse.Choice(&o.Transport, []string{"auto", "zmq", "ssh"}, "transport", "--transport").
+			Help("How minions are reached: auto is over SSH those of the roster that are not connected, zmq never, ssh all of the roster. Default: auto."),
 		optparse.Text(&o.Returner, "return", "--return").Metavar("RETURNER").
 			Help("Returner, or several with commas, that the minions also send their results to."),
 		optparse.Text(&o.ReturnConfig, "return_config", "--return_config").Metavar("RETURNER_CONF").

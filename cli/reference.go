@@ -9,7 +9,7 @@ import (
 )
 
 // Programs are the commands with option tables, by name.
-var Programs = []string{"gosalt", "gosalt-call", "gosalt-key", "gosalt-run", "gosalt-cp"}
+var Programs = []string{"gosalt", "gosalt-call", "gosalt-key", "gosalt-run", "gosalt-cp", "gosalt-ssh"}
 
 // parserOf is the parser of a program with the defaults of an empty environment.
 func parserOf(prog string) (*optparse.Parser, error) {
@@ -21,6 +21,8 @@ func parserOf(prog string) (*optparse.Parser, error) {
 		return newCall(io).parser, nil
 	case "gosalt-key":
 		return newKey(io).parser, nil
+	case "gosalt-ssh":
+		return newSSH(io).parser, nil
 	case "gosalt-run":
 		return newRun(io).parser, nil
 	case "gosalt-cp":

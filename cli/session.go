@@ -23,6 +23,9 @@ type masterSession struct {
 	eauth   *wire.Map // what to log in with; nil is who the kernel says
 	who     string    // the name that is logged in with, where it was given
 	special bool      // refusals are worded as in gosalt-run and gosalt-key
+	// dial is the way to a master that is part of this program; nil: to the one on the
+	// control socket.
+	dial func(ctx context.Context) (*control.Conn, error)
 }
 
 // openMaster reads the master's configuration, which says where its socket is. A
@@ -60,7 +63,11 @@ var errAnswered = errors.New("answered")
 // ask sends a request and hands each frame of the answer to got, until the last.
 // The end of the answer is nil, a refusal a *wire.Error.
 func (s *masterSession) ask(ctx context.Context, req *wire.Map, got func(*wire.Map) error) error {
-	c, err := control.Dial(ctx, s.cfg.ControlSocket)
+	dial := s.dial
+	if dial == nil {
+		dial = func(ctx context.Context) (*control.Conn, error) { return control.Dial(ctx, s.cfg.ControlSocket) }
+	}
+	c, err := dial(ctx)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
 )
 
 // clientPatience is how long a client may leave its answer unread. Its output may be
@@ -150,6 +151,8 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 		return send(wire.NewMap("kind", control.KindResult, "return", wire.NewMap("pid", int64(os.Getpid()), "version", int64(wire.Version))))
 	case control.OpPublish:
 		return m.controlPublish(ctx, who, req, send)
+	case control.OpSSH:
+		return m.controlSSH(ctx, who, req, send)
 	case control.OpTarget:
 		if !m.mayAsk(who) {
 			return m.forbidden(who, "ask which minions a target means")
@@ -211,6 +214,13 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	}
 	job.User = who.user
 	job.Live = req.Bool("follow") && req.Bool("live")
+	var hosts []ssh.Host // to be reached over SSH
+	if !req.Has("batch") && req.Int("subset") == 0 {
+		if ids, hosts, err = m.fallback(ctx, req, ids); err != nil {
+			return err
+		}
+		missing = slices.DeleteFunc(missing, func(id wire.MinionID) bool { return slices.Contains(ids, id) })
+	}
 	if err := m.mayPublish(who, job, ids); err != nil {
 		return err
 	}
@@ -239,9 +249,12 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	if err != nil {
 		return err
 	}
-	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow, Until: until})
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow, Until: until, SSH: sshTargets(hosts)})
 	if err != nil {
 		return err
+	}
+	if len(hosts) > 0 {
+		m.ssh.start(m.ctx, live, job, hosts, m.sshOptionsOf(nil))
 	}
 	if w != nil {
 		defer w.close()

@@ -9,6 +9,7 @@ import (
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/protocol/seal"
+	"github.com/gosalt/gosalt/protocol/stream"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -56,11 +57,18 @@ func (m *Master) handleFileRead(ctx context.Context, from *minionRequest) (any, 
 	if err != nil {
 		return nil, err
 	}
+	n := files.ReadSize(q)
+	if from.Plain {
+		data, reply, err := m.files.Read(ctx, q, make([]byte, 0, n))
+		if err != nil {
+			return nil, err
+		}
+		return stream.Bulk{Head: reply.ToMap(), Data: data}, nil
+	}
 	session := m.sessions.get(from.ID)
 	if session == nil {
 		return nil, errors.New("the session has ended meanwhile")
 	}
-	n := files.ReadSize(q)
 	if err := reserve(ctx, from.Peer, n); err != nil {
 		return nil, err
 	}

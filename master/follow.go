@@ -77,6 +77,7 @@ func (f *follower) wait(ctx context.Context) error {
 		if err := f.drain(); err != nil {
 			return err
 		}
+		f.dropFailed()
 		if len(f.pending) == 0 {
 			return nil
 		}
@@ -97,7 +98,16 @@ func (f *follower) wait(ctx context.Context) error {
 func (f *follower) dropAbsent() {
 	for id := range f.pending {
 		t, _ := f.job.target(id)
-		if t.acked.IsZero() && !f.m.expected(id) {
+		if t.acked.IsZero() && !f.m.expected(id) && !f.m.ssh.has(f.job.JID, id) {
+			delete(f.pending, id)
+		}
+	}
+}
+
+// dropFailed stops waiting for those that could not be reached over SSH.
+func (f *follower) dropFailed() {
+	for id := range f.pending {
+		if t, _ := f.job.target(id); t.failed != "" && !f.m.ssh.has(f.job.JID, id) {
 			delete(f.pending, id)
 		}
 	}
@@ -143,6 +153,8 @@ func (f *follower) ask(ctx context.Context) error {
 		c := f.m.presence.contact(id)
 		t, _ := f.job.target(id)
 		switch {
+		case f.m.ssh.has(f.job.JID, id):
+			// The connection has deadlines of its own; the job may take its time.
 		case c.Gosalt && !c.Connected && !c.Settling:
 			delete(f.pending, id) // gone: what it returns comes when it is back
 		case c.Gosalt && c.Connected && !t.acked.IsZero():
@@ -237,8 +249,11 @@ func (f *follower) giveUp(ctx context.Context, ids []wire.MinionID) error {
 
 // explain says in one sentence why a minion's return is missing. why is a word for
 // programs: unknown, pending, rejected, denied, queued, never, disconnected, refused,
-// running, lost, silent.
+// running, lost, silent, ssh.
 func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text string) {
+	if t, _ := job.target(id); t.failed != "" {
+		return "ssh", "It is not connected, and not reached over SSH either: " + t.failed
+	}
 	if why, text = m.explainKey(id); why != "" {
 		return why, text
 	}

@@ -32,7 +32,8 @@ type liveTarget struct {
 	queued   time.Time // of state Queued: until when it may fetch the job
 	acked    time.Time
 	returned bool
-	reports  int // of progress: the number of the last
+	reports  int    // of progress: the number of the last
+	failed   string // why it could not be reached over SSH
 }
 
 // until is when a target that did not take the job can no longer fetch it; zero
@@ -165,6 +166,23 @@ func (j *liveJob) wake() {
 		default:
 		}
 	}
+}
+
+// nudge has those who watch look again.
+func (j *liveJob) nudge() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.wake()
+}
+
+// addFailure notes that a target could not be reached over SSH, and why.
+func (j *liveJob) addFailure(id wire.MinionID, why string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t := j.targets[id]; t != nil && !t.returned {
+		t.failed = why
+	}
+	j.wake()
 }
 
 // has tells whether the job targets the minion.

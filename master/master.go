@@ -36,6 +36,7 @@ import (
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/transport/zmq"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
 )
 
 // Transport is the two ports that minions talk to, already open.
@@ -55,6 +56,11 @@ type Config struct {
 	// for templates of pillars; nil: there are none. Grains are those of this machine.
 	Functions func() *module.Registry
 	Grains    func() *wire.Map
+	// Portless makes a master that no minion can connect to, and that serves the one
+	// command line it was made for: gosalt-ssh, see Converse.
+	Portless bool
+	// AskPass asks who sits at the terminal for a password of SSH; nil where nobody does.
+	AskPass func(ctx context.Context, p ssh.Prompt) (seal.Secret, error)
 	// Ready is called when the master answers on its ports and its control socket; may be nil.
 	Ready func()
 }
@@ -99,6 +105,7 @@ type Master struct {
 	lost         chan jobs.Presence
 	queued       queuedJobs
 	eauth        *eauth.Auth // nil without external_auth
+	ssh          *sshWay
 
 	jobReturners []string // get all jobs: ext_job_cache, master_job_cache
 	eventFilter  eventFilter
@@ -134,7 +141,9 @@ func New(cfg Config) (m *Master, err error) {
 			return nil, fmt.Errorf("make directory: %w; run the master as a user who may write there, or set root_dir", err)
 		}
 	}
-	if m.own, err = keys.LoadMaster(keys.MasterConfig{PKIDir: cfg.PKIDir, KeySize: cfg.KeySize, KeyPass: seal.NewSecret(cfg.KeyPass.Reveal()),
+	if cfg.Portless {
+		m.own = &keys.Master{}
+	} else if m.own, err = keys.LoadMaster(keys.MasterConfig{PKIDir: cfg.PKIDir, KeySize: cfg.KeySize, KeyPass: seal.NewSecret(cfg.KeyPass.Reveal()),
 		SignPubkey: cfg.MasterSignPubkey, SignKeyName: cfg.MasterSignKeyName, SignKeyPass: seal.NewSecret(cfg.SigningKeyPass.Reveal()),
 		UsePubkeySignature: cfg.MasterUsePubkeySignature, PubkeySignature: cfg.MasterPubkeySignature, Log: cfg.Log}); err != nil {
 		return nil, err
@@ -176,6 +185,13 @@ func New(cfg Config) (m *Master, err error) {
 	if err := m.openPresence(); err != nil {
 		return nil, err
 	}
+	m.runners = runners.New(runnerMaster{m}, m.bus, cfg.Log)
+	if m.ssh, err = m.openSSH(); err != nil {
+		return nil, err
+	}
+	if cfg.Portless {
+		return m, nil
+	}
 	open := cfg.Open
 	if open == nil {
 		open = m.listen
@@ -190,7 +206,6 @@ func New(cfg Config) (m *Master, err error) {
 		m.publishPort = a.Port
 	}
 	m.rotate("start")
-	m.runners = runners.New(runnerMaster{m}, m.bus, cfg.Log)
 	m.warn()
 	return m, nil
 }
@@ -391,6 +406,9 @@ func (m *Master) purge(ctx context.Context) {
 
 // close closes what New opened.
 func (m *Master) close() {
+	if m.ssh != nil {
+		m.ssh.close()
+	}
 	m.bus.Close()
 	for _, c := range []any{m.requests, m.pub} {
 		if c, ok := c.(interface{ Close() error }); ok && c != nil {

@@ -209,6 +209,9 @@ func (m *Master) handlePillar(ctx context.Context, from *minionRequest) (any, er
 		return nil, err
 	}
 	m.bus.Publish(events.MinionRefresh(from.ID), wire.NewMap("Minion data cache refresh", string(from.ID)))
+	if from.Plain {
+		return wire.StreamPillar(res.Pillar, res.Secrets.Texts()), nil
+	}
 	pub, err := m.keys.Accepted(from.ID)
 	if err != nil {
 		return nil, err

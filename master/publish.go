@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -109,6 +110,7 @@ type order struct {
 	Watch   bool            // the caller follows the returns
 	Held    bool            // nothing is sent yet: minions get the job when it is their turn, see batch.go
 	Until   time.Time       // who is away now runs it when back before then; zero: only who is there
+	SSH     []wire.MinionID // of Targets: those that it goes to over SSH, by who called
 }
 
 // publish stores a job and then sends it. When it returns without an error, the job
@@ -170,7 +172,7 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 func (m *Master) targetOf(o order, id wire.MinionID) jobs.Target {
 	t := jobs.Target{Minion: id, State: jobs.Absent}
 	switch {
-	case o.Held:
+	case o.Held, slices.Contains(o.SSH, id): // a minion that comes back must not do it, too
 	case !o.Until.IsZero() && !m.takesUnasked(id):
 		t.State, t.QueuedUntil = jobs.Queued, o.Until
 	case m.expected(id):

@@ -82,6 +82,8 @@ type minionRequest struct {
 	Nonce   string
 	Gosalt  bool
 	Peer    transport.Peer
+	// Plain is a request that came through a session of SSH: its answer needs no seal.
+	Plain bool
 	// reply, where set, is sent as it is instead of the sealed value.
 	reply []byte
 }

@@ -22,7 +22,7 @@ const BinEnv = "GOSALT_BIN"
 const Race = raceEnabled
 
 var links = map[string][]string{
-	"gosalt":        {"gosalt-master", "gosalt-key", "gosalt-run", "gosalt-cp"},
+	"gosalt":        {"gosalt-master", "gosalt-key", "gosalt-run", "gosalt-cp", "gosalt-ssh"},
 	"gosalt-minion": {"gosalt-call"},
 }
 

@@ -28,6 +28,7 @@ import (
 // What a client may ask for.
 const (
 	OpPublish = "publish" // run a function on minions; answers KindJob, then what follows of it
+	OpSSH     = "ssh"     // run a function on machines of a roster, over SSH; answers as OpPublish
 	OpRunner  = "runner"  // run a function on the master; answers KindProgress, then KindResult
 	OpWheel   = "wheel"   // run a function that changes the master; answers as OpRunner
 	OpEvents  = "events"  // watch the event bus; answers KindEvent until the client leaves
@@ -82,6 +83,9 @@ func newConn(c net.Conn, maxIn int) *Conn {
 
 // Server makes a Conn of an accepted connection; its first frame is limited as a request is.
 func Server(c net.Conn) *Conn { return newConn(c, maxRequest) }
+
+// Client makes a Conn of a connection to a master within the same process.
+func Client(c net.Conn) *Conn { return newConn(c, MaxFrame) }
 
 // Dial connects to the master that listens on the socket of that path.
 // A missing or refused socket is an error for which NotRunning is true; a socket

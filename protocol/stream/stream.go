@@ -150,6 +150,15 @@ func (s *Server) Await(mark string) (rest, noise string, err error) {
 	return "", said.String(), fmt.Errorf("%w: more than %d bytes came in its place", ErrNoMark, maxNoise)
 }
 
+// Rest reads what follows to its end, where no frames do, at most n bytes.
+func (s *Server) Rest(n int) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(s.f.r, int64(n)+1))
+	if len(b) > n {
+		return nil, fmt.Errorf("more than %d bytes came", n)
+	}
+	return b, err
+}
+
 // Start tells the minion what it is and what to do.
 func (s *Server) Start(start *wire.Map) error {
 	b, err := wire.Encode(start, wire.Local)

@@ -20,6 +20,10 @@ const (
 	CmdSharedKey = "_gosalt_shared_key"
 )
 
+// FieldVia is the field of a return that tells how it came, where that was not over
+// ZeroMQ: "ssh".
+const FieldVia = "gosalt_via"
+
 // Ack is the load of CmdAck.
 type Ack struct{ JID JobID }
 

@@ -1,0 +1,331 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/render"
+	"github.com/gosalt/gosalt/internal/target"
+	"github.com/gosalt/gosalt/protocol/control"
+	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
+	"github.com/gosalt/gosalt/ssh/roster"
+)
+
+// Converse answers one conversation of the control socket on a connection within this
+// process: the command line gosalt-ssh, which is its own master. It returns when the
+// conversation has ended; Close must follow.
+func (m *Master) Converse(ctx context.Context, nc net.Conn) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m.ctx = ctx
+	go m.files.Run(ctx)
+	go m.pillars.Run(ctx)
+	c := control.Server(nc)
+	defer c.Close()
+	req, err := c.Recv()
+	if err != nil {
+		return
+	}
+	go func() {
+		c.Recv() // the command line says nothing more; when it leaves, its job ends
+		cancel()
+	}()
+	who := caller{uid: os.Geteuid(), name: "root", user: userOf(), full: true}
+	if err := m.controlRequest(ctx, who, req, c.Send); err != nil {
+		var e *wire.Error
+		if !errors.As(err, &e) {
+			e = &wire.Error{Kind: wire.Internal, Op: req.Text("op"), Msg: err.Error()}
+		}
+		c.Send(wire.NewMap("kind", control.KindError, "error", e.ToMap()))
+		return
+	}
+	c.Send(wire.NewMap("kind", control.KindEnd))
+}
+
+// Close ends a master whose Run was never called.
+func (m *Master) Close() { m.close() }
+
+func userOf() string {
+	if u := os.Getenv("USER"); u != "" {
+		return u
+	}
+	return "root"
+}
+
+// rosterConfig says where machines are to be found: as the configuration has it, and the
+// command line over that.
+func (m *Master) rosterConfig(over *wire.Map) roster.Config {
+	opts := m.opts()
+	pick := func(key string) any {
+		if v, ok := over.Get(key); ok && v != nil {
+			return v
+		}
+		v, _ := opts.Get(key)
+		return v
+	}
+	text := func(key string) string { s, _ := pick(key).(string); return s }
+	mapOf := func(key string) *wire.Map { v, _ := pick(key).(*wire.Map); return v }
+	defaults := wire.NewMap()
+	for _, k := range []string{"user", "port", "passwd", "priv", "priv_passwd", "timeout", "sudo", "sudo_user", "identities_only", "remote_port_forwards"} {
+		// What the command line says comes before what the configuration says, and both
+		// after the roster, as in Salt.
+		if v, ok := opts.Get("ssh_" + k); ok && v != nil && v != "" {
+			defaults.Set(k, v)
+		}
+		if v, ok := over.Get("ssh_" + k); ok && v != nil && v != "" {
+			defaults.Set(k, v)
+		}
+	}
+	if v := over.List("ssh_options"); len(v) > 0 {
+		defaults.Set("ssh_options", v)
+	}
+	for k, v := range mapOf("roster_defaults").All() {
+		defaults.SetAny(k, v)
+	}
+	c := roster.Config{File: text("roster_file"), ConfigDir: filepath.Dir(m.cfg.ConfFile), Defaults: defaults,
+		MinionOpts: mapOf("ssh_minion_opts"), ListNodegroups: mapOf("ssh_list_nodegroups"), Nodegroups: m.cfg.Nodegroups,
+		SSHConfigFile: text("ssh_config_file"), KnownHostsFile: text("ssh_known_hosts_file"), Dir: text("roster_dir"), Domain: text("roster_domain"),
+		RangeServer: text("range_server"), Order: mapOf("roster_order"), ScanTimeout: seconds(wire.NewMap("t", pick("ssh_scan_timeout")), "t"),
+		Render: render.Config{Opts: opts, Log: m.log}, Log: m.log,
+		Grains: func(ctx context.Context, id string) *wire.Map {
+			g, _, err := m.minions.get(ctx, wire.MinionID(id))
+			if err != nil {
+				return nil
+			}
+			return g
+		},
+		Known: m.rosterKnown,
+	}
+	switch v := pick("roster").(type) {
+	case string:
+		c.Rosters = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
+	case []any:
+		for _, e := range v {
+			c.Rosters = append(c.Rosters, fmt.Sprint(e))
+		}
+	}
+	switch v := pick("ssh_scan_ports").(type) {
+	case int64:
+		c.ScanPorts = []int{int(v)}
+	case string:
+		for _, p := range strings.Split(v, ",") {
+			var n int
+			if _, err := fmt.Sscan(strings.TrimSpace(p), &n); err == nil && n > 0 && n < 1<<16 {
+				c.ScanPorts = append(c.ScanPorts, n)
+			}
+		}
+	}
+	return c
+}
+
+// rosterKnown is what the roster cache reads: the accepted minions and what is known of them.
+func (m *Master) rosterKnown(ctx context.Context) ([]roster.Minion, error) {
+	ids, err := m.keys.List("minions")
+	if err != nil {
+		return nil, err
+	}
+	var out []roster.Minion
+	for _, id := range ids {
+		g, p, err := m.minions.get(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, roster.Minion{ID: string(id), Grains: g, Pillar: p})
+	}
+	return out, nil
+}
+
+// sshOptionsOf reads how a request wants machines to be reached.
+func (m *Master) sshOptionsOf(over *wire.Map) sshOptions {
+	opts := m.opts()
+	number := func(key string) int {
+		for _, from := range []*wire.Map{over, opts} {
+			if n := from.Int(key); n > 0 && n < math.MaxInt32 {
+				return int(n)
+			}
+		}
+		return 0
+	}
+	on := func(key string) bool { return over.Bool(key) || opts.Bool(key) }
+	o := sshOptions{MaxProcs: number("ssh_max_procs"), Wipe: on("ssh_wipe"), PreFlight: on("ssh_run_pre_flight"),
+		Raw: over.Text("raw"), KeyDeploy: over.Text("key_deploy"), LogLevel: over.Text("log_level")}
+	o.Dial = ssh.Options{Log: m.log, AskPass: m.cfg.AskPass}
+	switch {
+	case on("ignore_host_keys"), on("no_host_keys"):
+		o.Dial.HostKeys = ssh.Ignore
+	case on("ssh_accept_new"):
+		o.Dial.HostKeys = ssh.AcceptNew
+	}
+	if f := opts.Text("ssh_known_hosts_file"); f != "" {
+		o.Dial.KnownHosts = []string{f}
+	}
+	if key := m.ownSSHKey(); key != "" {
+		o.Dial.Identities = append(o.Dial.Identities, key)
+	}
+	return o
+}
+
+// ownSSHKey is the key pair of this master, Salt's or gosalt's, where there is one: it is
+// tried where a roster names none. The user's own are tried, too.
+func (m *Master) ownSSHKey() string {
+	for _, name := range []string{"salt-ssh.rsa", "salt-ssh.ed25519"} {
+		path := filepath.Join(m.cfg.PKIDir, "ssh", name)
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// controlSSH is gosalt-ssh: a job for machines of a roster, whatever minions there are.
+func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send func(*wire.Map) error) error {
+	if !who.full {
+		return m.forbidden(who, "run jobs over SSH")
+	}
+	over := req.Map("ssh")
+	if over == nil {
+		over = wire.NewMap()
+	}
+	r, err := roster.Load(ctx, m.rosterConfig(over))
+	if err != nil && len(r.Hosts()) == 0 {
+		return &wire.Error{Kind: wire.Malformed, Op: "roster", Msg: err.Error()}
+	}
+	if err != nil {
+		m.log.Error("a roster cannot be read", "error", err)
+	}
+	tgt, _ := req.Get("tgt")
+	hosts, err := r.Match(ctx, tgt, req.Text("tgt_type"))
+	if err != nil {
+		return &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+	}
+	hosts = slices.DeleteFunc(hosts, func(h ssh.Host) bool {
+		_, err := wire.ParseMinionID(h.ID)
+		if err != nil {
+			m.log.Error("a machine of the roster is left out", "host", h.ID, "at", h.Source, "error", err)
+		}
+		return err != nil
+	})
+	o := m.sshOptionsOf(over)
+	o.Complain = true
+	switch over.Text("list") {
+	case "hosts":
+		list := wire.NewMap()
+		for _, h := range hosts {
+			list.Set(h.ID, h.Host)
+		}
+		return send(wire.NewMap("kind", control.KindResult, "return", list))
+	}
+	job, err := jobOf(req)
+	if err != nil {
+		return err
+	}
+	job.User = who.user
+	job.Live = req.Bool("follow") && req.Bool("live")
+	if len(hosts) == 0 {
+		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", []any{}, "pending", int64(0)))
+	}
+	ids := sshTargets(hosts)
+	m.audit("ssh", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", withoutContent(job).Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Narrow: true, Watch: true, Held: true, SSH: ids})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	m.ssh.start(ctx, live, job, hosts, o)
+	if err := send(wire.NewMap("kind", control.KindJob, "jid", string(live.JID), "minions", texts(ids), "missing", []any{})); err != nil {
+		return err
+	}
+	return m.follow(ctx, live, w, m.followOptions(req), send)
+}
+
+// fallback says which machines of a job's target are to be reached over SSH, by
+// ssh_fallback: those that are not connected, and in the roster. ids are the minions that
+// the target matches; the answer has them with those of the roster that are no minions.
+func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionID) (all []wire.MinionID, hosts []ssh.Host, err error) {
+	mode := m.opts().Text("ssh_fallback")
+	if t := req.Text("transport"); t == "zmq" {
+		mode = "never"
+	} else if t == "ssh" && mode == "never" {
+		mode = "roster"
+	}
+	if mode == "" {
+		mode = "roster"
+	}
+	c := m.rosterConfig(nil)
+	if mode == "never" || mode == "roster" && !m.hasRoster(c) {
+		return ids, nil, nil
+	}
+	r, err := roster.Load(ctx, c)
+	if err != nil {
+		m.log.Error("the roster cannot be read: machines are not reached over SSH", "error", err)
+		if len(r.Hosts()) == 0 {
+			return ids, nil, nil
+		}
+	}
+	over := func(id wire.MinionID) bool { return req.Text("transport") == "ssh" || !m.expected(id) }
+	for _, id := range ids {
+		h, ok := r.Get(string(id))
+		if !ok && mode == "always" {
+			h, ok = ssh.Host{ID: string(id), Host: string(id)}, true
+		}
+		if ok && over(id) {
+			hosts = append(hosts, h)
+		}
+	}
+	expr, _ := req.Get("tgt")
+	t, err := target.Parse(expr, req.Text("tgt_type"), target.Options{Delimiter: req.Text("delimiter"), Nodegroups: m.cfg.Nodegroups})
+	if err != nil {
+		return nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+	}
+	all = slices.Clone(ids)
+	for _, h := range r.Hosts() {
+		id, err := wire.ParseMinionID(h.ID)
+		if err != nil || slices.Contains(ids, id) {
+			continue
+		}
+		s := target.Subject{ID: h.ID, Grains: h.Grains}
+		if t.NeedsGrains() || t.NeedsPillar() {
+			g, p, err := m.minions.get(ctx, id)
+			if err != nil {
+				return nil, nil, err
+			}
+			if g != nil {
+				s.Grains = g
+			}
+			s.Pillar = p
+			if s.Grains == nil {
+				continue // nothing is known of it: it is not what was meant
+			}
+		}
+		ok, err := t.Match(s)
+		if err != nil {
+			return nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+		}
+		if ok {
+			all, hosts = append(all, id), append(hosts, h)
+		}
+	}
+	return all, hosts, nil
+}
+
+// hasRoster tells whether there is a roster at all: most masters have none.
+func (m *Master) hasRoster(c roster.Config) bool {
+	if len(c.Rosters) > 0 && !slices.Equal(c.Rosters, []string{"flat"}) {
+		return true
+	}
+	name := c.File
+	if name == "" {
+		name = filepath.Join(c.ConfigDir, "roster")
+	}
+	_, err := os.Stat(name)
+	return !errors.Is(err, fs.ErrNotExist)
+}

@@ -1,0 +1,351 @@
+package deploy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/protocol/stream"
+	"github.com/gosalt/gosalt/ssh"
+)
+
+// Options of Open.
+type Options struct {
+	Wipe bool // the agent and what it keeps are removed when the job is done
+	// Before is called before the agent is copied; may be nil.
+	Before func(ctx context.Context) error
+	Log    *slog.Logger
+}
+
+// Session is an agent that waits for its job.
+type Session struct {
+	Stream *stream.Server
+
+	host   ssh.Host
+	sess   *ssh.Session
+	errors *said
+}
+
+// Error is why no agent could be started on a machine, with a word for it.
+type Error struct {
+	Kind string // "sudo", "system", "space", "agent"
+	Msg  string
+	Hint string
+}
+
+// Error is one line: what happened, and what to do.
+func (e *Error) Error() string {
+	if e.Hint == "" {
+		return e.Msg
+	}
+	return e.Msg + " (" + e.Hint + ")"
+}
+
+// Open starts the agent on a machine, and brings it there first where it is not yet.
+func Open(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Options) (*Session, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s, state, err := start(ctx, conn, h, agents, o)
+	if err != nil || s != nil {
+		return s, err
+	}
+	if o.Before != nil {
+		if err := o.Before(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := bring(ctx, conn, h, agents, state, o); err != nil {
+		return nil, err
+	}
+	s, state, err = start(ctx, conn, h, agents, o)
+	if err == nil && s == nil {
+		err = &Error{"agent", "the agent was copied to the machine and is not there a moment later (" + state + ")", "does something clean up its directory?"}
+	}
+	return s, err
+}
+
+// start runs the agent. Where it is not there, s is nil and state says what the machine
+// is: "need Linux x86_64 1000 gzip".
+func start(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Options) (s *Session, state string, err error) {
+	mark := newMark()
+	r, err := open(ctx, conn, h, runScript(h, mark, agents.sums(), o.Wipe), mark)
+	if err != nil {
+		return nil, "", err
+	}
+	rest, err := r.await(ctx, mark)
+	if err != nil {
+		return nil, "", err
+	}
+	if strings.HasPrefix(rest, "need ") {
+		r.sess.Close()
+		return nil, rest, nil
+	}
+	return &Session{Stream: r.stream, host: h, sess: r.sess, errors: r.errors}, "", nil
+}
+
+// run is a script that runs on the machine, as the user it is to run as.
+type run struct {
+	host   ssh.Host
+	sess   *ssh.Session
+	stream *stream.Server
+	errors *said
+	asked  *asked
+}
+
+// open starts a script.
+func open(ctx context.Context, conn *ssh.Conn, h ssh.Host, script, mark string) (*run, error) {
+	prompt := "gosalt-" + mark + "-password:"
+	sess, err := conn.Start(ctx, command(h, script, prompt), ssh.SessionOptions{TTY: h.TTY})
+	if err != nil {
+		return nil, err
+	}
+	a := &asked{prompt: prompt, password: h.Passwd.Reveal(), w: sess.Stdin, refused: func() { sess.Close() }}
+	r := &run{host: h, sess: sess, errors: &said{}, asked: a}
+	out := sess.Stdout
+	if h.TTY {
+		out = &watched{r: sess.Stdout, text: prompt, see: a.see} // the terminal joins the two
+	}
+	r.stream = stream.NewServer(out, sess.Stdin)
+	go io.Copy(r.errors, &watched{r: sess.Stderr, text: prompt, see: a.see})
+	return r, nil
+}
+
+// await waits for the line that begins the stream, or says why it does not come.
+func (r *run) await(ctx context.Context, mark string) (string, error) {
+	rest, noise, err := r.stream.Await(mark)
+	if err == nil {
+		return rest, nil
+	}
+	if ctx.Err() != nil {
+		r.sess.Close()
+		return "", context.Cause(ctx)
+	}
+	code, werr := r.end()
+	if r.asked.wrong() {
+		return "", &Error{"sudo", "sudo: the password was not accepted", "set passwd of the host, or --askpass"}
+	}
+	text := lastLines(noise + "\n" + r.errors.String())
+	switch {
+	case strings.Contains(text, "sudo: ") && (strings.Contains(text, "password is required") || strings.Contains(text, "no password was provided")):
+		return "", &Error{"sudo", "sudo: a password is required", "give it as passwd of the host or with --askpass, or allow the user to use sudo without one"}
+	case strings.Contains(text, "must have a tty"):
+		return "", &Error{"sudo", "sudo: it wants a terminal", "set tty: True for the host"}
+	case strings.Contains(text, "sudo: ") || strings.Contains(text, "not in the sudoers file") || strings.Contains(text, "not allowed to execute") || strings.Contains(text, "may not run sudo"):
+		return "", &Error{"sudo", oneLine(text), "the user needs the right to run commands by sudo there"}
+	case code == 126 || code == 127:
+		return "", &Error{"agent", fmt.Sprintf("the agent could not be started: %s (exit code %d)", oneLine(text), code), "does the file system allow programs to run? name another directory with thin_dir"}
+	case text != "":
+		return "", &Error{"agent", fmt.Sprintf("the login shell said %q and ended (exit code %d)", oneLine(text), code), "can the user run commands there?"}
+	case werr != nil:
+		return "", werr
+	}
+	return "", &Error{"agent", fmt.Sprintf("the session ended before the agent began (exit code %d)", code), "can the user run commands there?"}
+}
+
+// end waits for the end of the session, a little, and returns its exit code.
+func (r *run) end() (int, error) {
+	t := time.AfterFunc(5*time.Second, func() { r.sess.Close() })
+	defer t.Stop()
+	exit, err := r.sess.Wait()
+	return exit.Code, err
+}
+
+// bring copies the agent to the machine.
+func bring(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, state string, o Options) error {
+	words := strings.Fields(state) // need Linux x86_64 1000 gzip
+	if len(words) < 4 {
+		return &Error{"system", fmt.Sprintf("the machine does not say what it is: %q", oneLine(state)), "it can be reached with raw commands only (-r)"}
+	}
+	goos, arch, err := goNames(words[1], words[2])
+	if err != nil {
+		return &Error{"system", err.Error(), ""}
+	}
+	ag, err := agents.For(goos, arch)
+	if err != nil {
+		return &Error{"system", err.Error(), ""}
+	}
+	gz := len(words) > 4 && words[4] == "gzip"
+	began := time.Now()
+	var tried []string
+	for _, dir := range places(h, words[3]) {
+		why, err := copyTo(ctx, conn, h, ag, dir, gz)
+		if err != nil {
+			return err
+		}
+		if why == "" {
+			o.Log.Info("agent copied to the machine", "host", h.Name(), "system", goos+"/"+arch, "bytes", ag.Size, "took", time.Since(began).Round(time.Millisecond))
+			return nil
+		}
+		tried = append(tried, dir+": "+why)
+	}
+	return &Error{"space", "there is no place for the agent: " + strings.Join(tried, "; "), "free some space, or name a directory with thin_dir"}
+}
+
+// copyTo copies the agent into one directory. why says what stood in the way there, ""
+// is nothing.
+func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir string, gz bool) (why string, err error) {
+	mark := newMark()
+	r, err := open(ctx, conn, h, copyScript(mark, dir, ag.SHA256, gz), mark)
+	if err != nil {
+		return "", err
+	}
+	defer r.sess.Close()
+	rest, err := r.await(ctx, mark)
+	if err != nil {
+		return "", err
+	}
+	if why, skipped := strings.CutPrefix(rest, "skip "); skipped {
+		return why, nil
+	}
+	content, err := ag.content(gz)
+	if err != nil {
+		return "", err
+	}
+	_, sent := io.Copy(r.sess.Stdin, content)
+	content.Close()
+	sent = errors.Join(sent, r.sess.Stdin.Close())
+	rest, _, err = r.stream.Await(mark)
+	switch {
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case err == nil && rest == "done":
+		return "", nil
+	case err == nil:
+		if text := lastLines(r.errors.String()); text != "" {
+			return oneLine(text), nil
+		}
+		return "what arrived is not what was sent", nil
+	case sent != nil:
+		return "", fmt.Errorf("copy the agent to the machine: the connection ended: %w", sent)
+	}
+	return "", fmt.Errorf("copy the agent to the machine: the connection ended before all was there")
+}
+
+// Serve answers what the agent asks, until it ends. The error tells how it ended, where
+// that was not well.
+func (s *Session) Serve(ctx context.Context, h stream.Handler) error {
+	stop := context.AfterFunc(ctx, func() { s.sess.Close() })
+	defer stop()
+	err := s.Stream.Serve(ctx, h)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	t := time.AfterFunc(10*time.Second, func() { s.sess.Close() })
+	defer t.Stop()
+	exit, werr := s.sess.Wait()
+	code := exit.Code
+	text := lastLines(s.errors.String())
+	switch {
+	case werr != nil:
+		return werr
+	case code != 0 && text != "":
+		return &Error{"agent", fmt.Sprintf("the agent ended with code %d: %s", code, oneLine(text)), ""}
+	case code != 0:
+		return &Error{"agent", fmt.Sprintf("the agent ended with code %d", code), ""}
+	}
+	return err
+}
+
+// Said is what the agent wrote to its standard error: what it logs.
+func (s *Session) Said() string { return s.errors.String() }
+
+// Close ends the session, and with it the job.
+func (s *Session) Close() { s.sess.Close() }
+
+func newMark() string {
+	b := make([]byte, 8)
+	rand.Read(b)
+	return hex.EncodeToString(b)
+}
+
+// asked answers sudo when it asks for a password.
+type asked struct {
+	prompt   string
+	password string
+	w        io.Writer
+	refused  func()
+
+	mu    sync.Mutex
+	times int
+}
+
+// see is told of each prompt.
+func (a *asked) see() {
+	a.mu.Lock()
+	a.times++
+	first := a.times == 1
+	a.mu.Unlock()
+	if !first || a.password == "" {
+		a.refused()
+		return
+	}
+	go io.WriteString(a.w, a.password+"\n") // the other direction must not wait for this one
+}
+
+func (a *asked) wrong() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.times > 1 || a.times == 1 && a.password == ""
+}
+
+// said keeps the end of what was written to it.
+type said struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+// Write implements io.Writer.
+func (w *said) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.b = append(w.b, p...)
+	if n := len(w.b) - 16<<10; n > 0 {
+		w.b = append(w.b[:0], w.b[n:]...)
+	}
+	return len(p), nil
+}
+
+func (w *said) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.b)
+}
+
+// Raw has the user's login shell run a command, or with sudo the shell of who it is to run
+// as. Output and errors are bounded by ssh.RunLimit.
+func Raw(ctx context.Context, conn *ssh.Conn, h ssh.Host, cmd string) (stdout, stderr []byte, code int, err error) {
+	if h.SetPath != "" {
+		cmd = "PATH=" + strings.ReplaceAll(shellQuoteDouble(h.SetPath), `\$`, "$") + "; export PATH; " + cmd
+	}
+	if !h.Sudo && h.SudoUser == "" && !h.TTY {
+		return conn.Run(ctx, cmd, nil)
+	}
+	mark := newMark()
+	r, err := open(ctx, conn, h, "echo "+mark+" raw; "+cmd, mark)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	stop := context.AfterFunc(ctx, func() { r.sess.Close() })
+	defer stop()
+	if _, err := r.await(ctx, mark); err != nil {
+		return nil, nil, 0, err
+	}
+	r.sess.Stdin.Close()
+	stdout, err = r.stream.Rest(ssh.RunLimit)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	exit, err := r.sess.Wait()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return stdout, []byte(r.errors.String()), exit.Code, err
+}
