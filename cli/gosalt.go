@@ -580,7 +580,9 @@ func (g *gosaltRun) interrupted() int {
 	g.endView(Interrupted)
 	fmt.Fprint(g.io.Err, "\nExiting gracefully on Ctrl-c\n")
 	fmt.Fprint(g.io.Err, g.batch.ended())
-	if g.jid != "" {
+	if g.ssh != nil && g.jid != "" {
+		fmt.Fprintf(g.io.Err, "The job was ended on the machines that still worked. What had returned: gosalt-run jobs.lookup_jid %s\n", g.jid)
+	} else if g.jid != "" {
 		fmt.Fprintf(g.io.Err, "This job's jid is: %s\n%s\n\ngosalt-run jobs.lookup_jid %s\n", g.jid, lateNote, g.jid)
 	}
 	return Interrupted.Code(g.strict)

@@ -73,7 +73,7 @@ func (r runnerMaster) Explain(ctx context.Context, jid wire.JobID, id wire.Minio
 }
 
 // Ask runs a function on minions and collects what comes back.
-func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, error) {
+func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (ans runners.Answer, err error) {
 	m := r.m
 	kind := a.Type
 	if kind == "" {
@@ -94,7 +94,10 @@ func (r runnerMaster) Ask(ctx context.Context, a runners.Ask) (runners.Answer, e
 	if err != nil {
 		return runners.Answer{}, err
 	}
-	ans := runners.Answer{Asked: ids, Missing: missing, Returns: map[wire.MinionID]*wire.Map{}}
+	ans = runners.Answer{Asked: ids, Missing: missing, Returns: map[wire.MinionID]*wire.Map{}}
+	if a.Fun == "saltutil.running" {
+		defer m.ssh.addRunning(&ans)
+	}
 	if len(ids) == 0 {
 		return ans, nil
 	}

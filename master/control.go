@@ -214,9 +214,10 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	}
 	job.User = who.user
 	job.Live = req.Bool("follow") && req.Bool("live")
-	var hosts []ssh.Host // to be reached over SSH
+	var hosts []ssh.Host                 // to be reached over SSH
+	var spare map[wire.MinionID]ssh.Host // others that could be
 	if !req.Has("batch") && req.Int("subset") == 0 {
-		if ids, hosts, err = m.fallback(ctx, req, ids); err != nil {
+		if ids, hosts, spare, err = m.fallback(ctx, req, ids); err != nil {
 			return err
 		}
 		missing = slices.DeleteFunc(missing, func(id wire.MinionID) bool { return slices.Contains(ids, id) })
@@ -266,6 +267,14 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		return nil
 	}
 	o := m.followOptions(req)
+	o.Spare = func(id wire.MinionID) bool {
+		h, ok := spare[id]
+		if ok {
+			delete(spare, id) // once
+			m.ssh.start(m.ctx, live, job, []ssh.Host{h}, m.sshOptionsOf(nil))
+		}
+		return ok
+	}
 	if err := m.follow(ctx, live, w, o, send); err != nil {
 		return err
 	}

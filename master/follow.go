@@ -18,6 +18,9 @@ type followOptions struct {
 	Gather  time.Duration // for the answers to that question
 	Counter bool          // the caller shows how many have returned so far
 	Live    bool          // the caller shows what minions report while they work
+	// Spare has the job done over SSH by a machine whose minion is gone and did not take
+	// it, and tells whether it can; may be nil.
+	Spare func(id wire.MinionID) bool
 }
 
 // follower waits for the returns of one job on behalf of one caller and tells what
@@ -155,6 +158,7 @@ func (f *follower) ask(ctx context.Context) error {
 		switch {
 		case f.m.ssh.has(f.job.JID, id):
 			// The connection has deadlines of its own; the job may take its time.
+		case t.acked.IsZero() && c.Gosalt && !c.Connected && f.opts.Spare != nil && f.opts.Spare(id):
 		case c.Gosalt && !c.Connected && !c.Settling:
 			delete(f.pending, id) // gone: what it returns comes when it is back
 		case c.Gosalt && c.Connected && !t.acked.IsZero():

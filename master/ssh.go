@@ -13,6 +13,7 @@ import (
 
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/master/keys"
+	"github.com/gosalt/gosalt/master/runners"
 	"github.com/gosalt/gosalt/protocol/stream"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/ssh"
@@ -60,6 +61,7 @@ type sshOptions struct {
 	MaxProcs  int
 	Raw       string // a command for the login shell, in the place of a function
 	Wipe      bool
+	Anew      bool // copy the agent though it is there
 	PreFlight bool // run the script before each job, not only before the agent is copied
 	KeyDeploy string
 	LogLevel  string
@@ -227,15 +229,20 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 		}
 		before = nil
 	}
-	s, err := deploy.Open(ctx, conn, h, w.agents, deploy.Options{Wipe: o.Wipe, Before: before, Log: w.m.log})
+	s, err := deploy.Open(ctx, conn, h, w.agents, deploy.Options{Wipe: o.Wipe, Anew: o.Anew, Before: before, Log: w.m.log})
 	if err != nil {
 		return err
 	}
 	w.mu.Lock()
 	t.session = s
 	w.mu.Unlock()
+	// A minion that comes back must not get the job, too.
+	if err := w.m.store.Ack(ctx, live.JID, id, time.Now()); err != nil {
+		s.Close()
+		return err
+	}
 	live.ack(id)
-	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: agentOpts(h), MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel}
+	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: agentOpts(h), MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel, Once: !o.Complain}
 	if start.LogLevel == "" {
 		start.LogLevel = "error"
 	}
@@ -444,6 +451,23 @@ func (w *sshWay) answer(job *wire.Job, id wire.MinionID) (func(wire.JobID) *wire
 	return func(own wire.JobID) *wire.Map {
 		return (&wire.Return{JID: own, ID: id, Fun: job.Fun, FunArgs: job.Arg, Return: value, Success: true, Out: "nested", User: job.User}).ToMap()
 	}, true
+}
+
+// addRunning adds the jobs that go over SSH to what minions say that they run.
+func (w *sshWay) addRunning(ans *runners.Answer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for k, t := range w.tasks {
+		ret := ans.Returns[k.id]
+		if ret == nil {
+			ret = wire.NewMap("return", []any{})
+			ans.Returns[k.id] = ret
+			if !slices.Contains(ans.Asked, k.id) {
+				ans.Asked = append(slices.Clone(ans.Asked), k.id)
+			}
+		}
+		ret.Set("return", append(ret.List("return"), t.load))
+	}
 }
 
 // sshCommands are the requests of minionCommands that an agent may make: all that are

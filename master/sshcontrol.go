@@ -156,7 +156,7 @@ func (m *Master) sshOptionsOf(over *wire.Map) sshOptions {
 		return 0
 	}
 	on := func(key string) bool { return over.Bool(key) || opts.Bool(key) }
-	o := sshOptions{MaxProcs: number("ssh_max_procs"), Wipe: on("ssh_wipe"), PreFlight: on("ssh_run_pre_flight"),
+	o := sshOptions{MaxProcs: number("ssh_max_procs"), Wipe: on("ssh_wipe"), Anew: over.Bool("regen_thin"), PreFlight: on("ssh_run_pre_flight"),
 		Raw: over.Text("raw"), KeyDeploy: over.Text("key_deploy"), LogLevel: over.Text("log_level")}
 	o.Dial = ssh.Options{Log: m.log, AskPass: m.cfg.AskPass}
 	switch {
@@ -250,7 +250,8 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 // fallback says which machines of a job's target are to be reached over SSH, by
 // ssh_fallback: those that are not connected, and in the roster. ids are the minions that
 // the target matches; the answer has them with those of the roster that are no minions.
-func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionID) (all []wire.MinionID, hosts []ssh.Host, err error) {
+// spare are those that are connected, and in the roster.
+func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionID) (all []wire.MinionID, hosts []ssh.Host, spare map[wire.MinionID]ssh.Host, err error) {
 	mode := m.opts().Text("ssh_fallback")
 	if t := req.Text("transport"); t == "zmq" {
 		mode = "never"
@@ -262,29 +263,33 @@ func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionI
 	}
 	c := m.rosterConfig(nil)
 	if mode == "never" || mode == "roster" && !m.hasRoster(c) {
-		return ids, nil, nil
+		return ids, nil, nil, nil
 	}
 	r, err := roster.Load(ctx, c)
 	if err != nil {
 		m.log.Error("the roster cannot be read: machines are not reached over SSH", "error", err)
 		if len(r.Hosts()) == 0 {
-			return ids, nil, nil
+			return ids, nil, nil, nil
 		}
 	}
+	spare = map[wire.MinionID]ssh.Host{}
 	over := func(id wire.MinionID) bool { return req.Text("transport") == "ssh" || !m.expected(id) }
 	for _, id := range ids {
 		h, ok := r.Get(string(id))
 		if !ok && mode == "always" {
 			h, ok = ssh.Host{ID: string(id), Host: string(id)}, true
 		}
-		if ok && over(id) {
+		switch {
+		case ok && over(id):
 			hosts = append(hosts, h)
+		case ok:
+			spare[id] = h
 		}
 	}
 	expr, _ := req.Get("tgt")
 	t, err := target.Parse(expr, req.Text("tgt_type"), target.Options{Delimiter: req.Text("delimiter"), Nodegroups: m.cfg.Nodegroups})
 	if err != nil {
-		return nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+		return nil, nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
 	}
 	all = slices.Clone(ids)
 	for _, h := range r.Hosts() {
@@ -296,7 +301,7 @@ func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionI
 		if t.NeedsGrains() || t.NeedsPillar() {
 			g, p, err := m.minions.get(ctx, id)
 			if err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 			if g != nil {
 				s.Grains = g
@@ -308,13 +313,13 @@ func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionI
 		}
 		ok, err := t.Match(s)
 		if err != nil {
-			return nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+			return nil, nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
 		}
 		if ok {
 			all, hosts = append(all, id), append(hosts, h)
 		}
 	}
-	return all, hosts, nil
+	return all, hosts, spare, nil
 }
 
 // hasRoster tells whether there is a roster at all: most masters have none.

@@ -14,6 +14,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/secret"
+	"github.com/gosalt/gosalt/minion/journal"
 	"github.com/gosalt/gosalt/protocol/stream"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -46,6 +47,11 @@ func ServeStream(ctx context.Context, c StreamConfig) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	log := c.Log(start.LogLevel)
+	if start.Once {
+		if err := takenHere(start); err != nil {
+			return err
+		}
+	}
 	m, err := newStreamMinion(ctx, start, s, c.Dir, log)
 	if err != nil {
 		return err
@@ -100,6 +106,27 @@ func newStreamMinion(ctx context.Context, start *wire.StreamStart, s *stream.Cli
 		}
 	}
 	return m, nil
+}
+
+// takenHere is an error where the minion of this machine has the job: it does it, and
+// its result is delivered by it.
+func takenHere(start *wire.StreamStart) error {
+	dir := config.DefaultDir
+	if d := start.Opts.Text("minion_config_dir"); d != "" {
+		dir = d
+	}
+	cfg, _, err := config.LoadMinionWith(filepath.Join(dir, "minion"), config.MinionOptions{ID: string(start.ID), ForgetID: true})
+	if err != nil {
+		return nil // there is no minion that could run with this configuration
+	}
+	known, err := journal.Knows(filepath.Join(cfg.CacheDir, "jobs"), start.Job.JID)
+	if err != nil {
+		return nil // another user's, or damaged: its minion tells
+	}
+	if known {
+		return fmt.Errorf("the minion of this machine has taken job %s already: its result comes when it is connected again", start.Job.JID)
+	}
+	return nil
 }
 
 // oneJob does the job and returns when its result has been taken.

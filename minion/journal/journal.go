@@ -615,6 +615,16 @@ func (j *Journal) load() error {
 	}
 }
 
+// Knows tells whether the journal in dir has a job, whoever has it open. A journal that
+// is not there knows none.
+func Knows(dir string, jid wire.JobID) (bool, error) {
+	j := &Journal{dir: dir, jobs: map[wire.JobID]*entry{}, waiting: map[wire.JobID]*entry{}, serials: map[string]serial{}}
+	if err := j.load(); err != nil {
+		return false, fmt.Errorf("read job journal %s: %w", j.name(), err)
+	}
+	return j.jobs[jid] != nil, nil
+}
+
 // eof takes the end of the file, and a record that was being written when the
 // process or the machine ended, as the end of the journal.
 func eof(err error) error {

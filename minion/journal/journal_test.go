@@ -307,3 +307,19 @@ func TestUnknownResultFilesAreRemoved(t *testing.T) {
 		t.Errorf("the file is still there: %v", err)
 	}
 }
+
+func TestKnows(t *testing.T) {
+	dir := t.TempDir()
+	if known, err := Knows(dir, jid(1)); known || err != nil {
+		t.Error("before there is a journal:", known, err)
+	}
+	j := open(t, dir, options())
+	if err := j.Begin(jid(1), "m", load(jid(1)), "", 0); err != nil {
+		t.Fatal(err)
+	}
+	for n, want := range map[int]bool{1: true, 2: false} {
+		if known, err := Knows(dir, jid(n)); known != want || err != nil {
+			t.Errorf("job %d, while a minion has it open: %v, %v", n, known, err)
+		}
+	}
+}

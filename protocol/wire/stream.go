@@ -10,11 +10,13 @@ type StreamStart struct {
 	Opts      *Map   // its configuration, by the names of the minion's options; may be nil
 	MaxReturn int64  // bytes of a result that the other side takes
 	LogLevel  string // of what it writes to its standard error
+	// Once has it look whether a minion on the same machine took the job already.
+	Once bool
 }
 
 // ToMap is the message.
 func (s *StreamStart) ToMap() *Map {
-	m := NewMap("id", string(s.ID), "job", s.Job.ToMap(), "max_return", s.MaxReturn, "log_level", s.LogLevel)
+	m := NewMap("id", string(s.ID), "job", s.Job.ToMap(), "max_return", s.MaxReturn, "log_level", s.LogLevel, "once", s.Once)
 	if s.Opts != nil {
 		m.Set("opts", s.Opts)
 	}
@@ -38,7 +40,7 @@ func StreamStartFromStream(m *Map, err error) (*StreamStart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &StreamStart{ID: id, Job: job, Opts: m.Map("opts"), MaxReturn: m.Int("max_return"), LogLevel: m.Text("log_level")}, nil
+	return &StreamStart{ID: id, Job: job, Opts: m.Map("opts"), MaxReturn: m.Int("max_return"), LogLevel: m.Text("log_level"), Once: m.Bool("once")}, nil
 }
 
 // StreamPillar is the answer to CmdPillar on a stream: what PillarData is elsewhere,

@@ -18,6 +18,7 @@ import (
 
 // Options of Open.
 type Options struct {
+	Anew bool // the agent is copied though it is there
 	Wipe bool // the agent and what it keeps are removed when the job is done
 	// Before is called before the agent is copied; may be nil.
 	Before func(ctx context.Context) error
@@ -65,6 +66,7 @@ func Open(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Opt
 	if err := bring(ctx, conn, h, agents, state, o); err != nil {
 		return nil, err
 	}
+	o.Anew = false
 	s, state, err = start(ctx, conn, h, agents, o)
 	if err == nil && s == nil {
 		err = &Error{"agent", "the agent was copied to the machine and is not there a moment later (" + state + ")", "does something clean up its directory?"}
@@ -76,7 +78,11 @@ func Open(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Opt
 // is: "need Linux x86_64 1000 gzip".
 func start(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Options) (s *Session, state string, err error) {
 	mark := newMark()
-	r, err := open(ctx, conn, h, runScript(h, mark, agents.sums(), o.Wipe), mark)
+	sums := agents.sums()
+	if o.Anew {
+		sums = nil
+	}
+	r, err := open(ctx, conn, h, runScript(h, mark, sums, o.Wipe), mark)
 	if err != nil {
 		return nil, "", err
 	}

@@ -88,6 +88,9 @@ func runScript(h ssh.Host, mark string, sums []string, wipe bool) string {
 	if h.SetPath != "" {
 		fmt.Fprintf(&b, "PATH=%s; export PATH; ", strings.ReplaceAll(shellQuoteDouble(h.SetPath), `\$`, "$"))
 	}
+	if len(sums) == 0 {
+		sums = []string{"none"}
+	}
 	fmt.Fprintf(&b, `try() { for h in %s; do if [ -x "$1/$h" ] && [ -O "$1" ]; then exec "$1/$h" %s; fi; done; }; `, strings.Join(sums, " "), args)
 	if h.ThinDir != "" {
 		fmt.Fprintf(&b, "try %s; ", inShell(h.ThinDir))
