@@ -107,6 +107,8 @@ type Master struct {
 	eauth        *eauth.Auth // nil without external_auth
 	ssh          *sshWay
 
+	rootKey string // of Salt's own programs; "" without compat_root_key
+
 	jobReturners []string // get all jobs: ext_job_cache, master_job_cache
 	eventFilter  eventFilter
 
@@ -155,6 +157,9 @@ func New(cfg Config) (m *Master, err error) {
 		return nil, err
 	}
 	if err := m.openEauth(); err != nil {
+		return nil, err
+	}
+	if err := m.makeRootKey(); err != nil {
 		return nil, err
 	}
 	if m.sessions, err = openSessions(cfg.CacheDir, cfg.PublishSession); err != nil {
@@ -233,7 +238,7 @@ func (m *Master) listen(trusted func(netip.Addr) int) (Transport, error) {
 		MaxConns: m.cfg.MaxConnections, MaxUnauth: m.cfg.MaxUnauthenticated, MaxUnauthPerAddr: m.cfg.MaxUnauthenticatedPerAddress,
 		HandshakeTimeout: m.cfg.HandshakeTimeout, Ping: m.cfg.Heartbeat,
 		Guest: func(a netip.Addr) bool {
-			return m.presence.trusted(a) > 0 || time.Since(m.started) < afterStart
+			return m.presence.trusted(a) > 0 || m.servesSalt(a) || time.Since(m.started) < afterStart
 		}}
 	listen := func(port int) string { return net.JoinHostPort(m.cfg.Interface, strconv.Itoa(port)) }
 	router, err := zmq.NewRouter(listen(m.cfg.RetPort), opts)
@@ -303,6 +308,13 @@ func (m *Master) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var sockets saltSockets
+	if m.cfg.CompatRootKey {
+		if sockets, err = m.listenEvents(); err != nil {
+			ctl.Close()
+			return err
+		}
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	m.ctx = ctx
@@ -317,6 +329,9 @@ func (m *Master) Run(ctx context.Context) error {
 	part("request port", func(ctx context.Context) error { return m.requests.Serve(ctx, m) })
 	part("publish port", func(ctx context.Context) error { return m.pub.Serve(ctx, subscribers{m}) })
 	part("control socket", func(ctx context.Context) error { return m.serveControl(ctx, ctl) })
+	if m.cfg.CompatRootKey {
+		part("event sockets", func(ctx context.Context) error { return m.serveEvents(ctx, sockets) })
+	}
 	part("queued jobs", m.serveQueued)
 	part("maintenance", m.maintain)
 	part("file server", m.files.Run)
@@ -396,6 +411,7 @@ func (m *Master) purge(ctx context.Context) {
 	if err := m.eauth.Purge(); err != nil {
 		m.log.Error("tokens that have expired cannot be removed", "error", err)
 	}
+	m.purgeForSalt(ctx, before)
 	done, err := m.store.Purge(ctx, before, int64(m.cfg.KeepJobsSize))
 	if err != nil {
 		m.log.Error("old jobs cannot be removed", "error", err)

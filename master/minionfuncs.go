@@ -91,6 +91,7 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 		live.addDropped(ret.ID, unreported)
 		live.addReturn(ret.ID, from.Load, len(packed))
 	}
+	m.returnForSalt(ret.JID, ret.ID, from.Load)
 	m.returnElsewhere(context.WithoutCancel(ctx), ret.JID, from.Load)
 	m.bus.Publish(events.JobReturn(ret.JID, ret.ID), from.Load)
 	m.log.Info("job returned", "jid", ret.JID, "minion", ret.ID, "retcode", ret.Retcode)

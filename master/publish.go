@@ -109,6 +109,8 @@ type order struct {
 	Narrow  bool            // Targets is exactly what the target matches
 	Watch   bool            // the caller follows the returns
 	Held    bool            // nothing is sent yet: minions get the job when it is their turn, see batch.go
+	JID     wire.JobID      // "" makes one
+	Salt    bool            // one of Salt's own programs asks: it looks into Salt's job cache
 	Until   time.Time       // who is away now runs it when back before then; zero: only who is there
 	SSH     []wire.MinionID // of Targets: those that it goes to over SSH, by who called
 }
@@ -124,7 +126,9 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 	var live *liveJob
 	for {
 		job := *o.Job
-		job.JID = wire.NewJobID(time.Now())
+		if job.JID = o.JID; job.JID == "" {
+			job.JID = wire.NewJobID(time.Now())
+		}
 		load := job.ToMap()
 		kept, expiry := &job, now.Add(m.cfg.JobExpiry)
 		if carriesFiles(job.Fun) { // their content is not kept, so nobody can be given it later
@@ -137,11 +141,16 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 		meta, _ := job.Metadata.(*wire.Map)
 		err = m.store.SaveJob(ctx, jobs.Job{JID: job.JID, Fun: funName(&job), Arg: funArgs(kept), Tgt: job.Tgt, TgtType: job.TgtType,
 			User: job.User, Metadata: meta, Start: now, Expiry: expiry, Load: packed}, targets)
-		if errors.Is(err, jobs.ErrExists) {
+		if errors.Is(err, jobs.ErrExists) && o.JID == "" {
 			continue // some minion's own job has that id
 		}
 		if err != nil {
 			return nil, nil, fmt.Errorf("store job: %w", err)
+		}
+		if o.Salt {
+			if err := m.saveForSalt(job.JID, kept.ToMap(), o.Targets); err != nil {
+				return nil, nil, fmt.Errorf("keep the job for Salt's programs: %w", err)
+			}
 		}
 		m.saveElsewhere(returners.Load, load)
 		live = newLiveJob(job.JID, load, targets)

@@ -20,6 +20,8 @@ import (
 // any other way (CVE-2020-11651).
 //
 //	command           who                     what
+//
+// Orders of Salt's own programs are a table of their own: see saltclients.go.
 var clearCommands = map[string]clearCommand{
 	wire.CmdAuth: {(*Master).handleAuth},      // anyone; sign in, see auth.go
 	"ping":       {(*Master).handleClearPing}, // anyone; the load is sent back
@@ -121,6 +123,9 @@ func (m *Master) Request(ctx context.Context, p transport.Peer, body []byte) (an
 		lim = wire.Authenticated
 		lim.Depth, lim.Elements = wire.Unauthenticated.Depth, wire.Unauthenticated.Elements // the load is sealed bytes
 	}
+	if m.servesSalt(p.Addr().Addr()) {
+		lim = wire.Authenticated // an order may hold anything
+	}
 	env, err := wire.DecodeEnvelope(body, lim)
 	if err != nil {
 		m.refused(p, "message cannot be read", err)
@@ -131,15 +136,18 @@ func (m *Master) Request(ctx context.Context, p transport.Peer, body []byte) (an
 		return badLoad
 	}
 	if env.Enc == wire.EncClear {
-		return m.clearRequest(p, env)
+		return m.clearRequest(ctx, p, env)
 	}
 	return m.minionRequest(ctx, p, c, env)
 }
 
-func (m *Master) clearRequest(p transport.Peer, env *wire.Envelope) []byte {
+func (m *Master) clearRequest(ctx context.Context, p transport.Peer, env *wire.Envelope) []byte {
 	if env.Load == nil {
 		m.refused(p, "clear message without a map", errors.New("its load is bytes"))
 		return badLoad
+	}
+	if answer, ok := m.saltRequest(ctx, p, env.Load); ok {
+		return answer
 	}
 	cmd, ok := clearCommands[env.Load.Text("cmd")]
 	if !ok {

@@ -235,8 +235,10 @@ type Master struct {
 	// 3 an eavesdropper can replay.
 	MinimumAuthVersion int `yaml:"minimum_auth_version"` // 3
 
-	// CompatRootKey makes the key file by which Salt's own command line gives orders
-	// over the return port. Who can read it is root. gosalt's own.
+	// CompatRootKey lets Salt's own programs (salt, salt-run, salt-key, salt-cp, and what
+	// uses its LocalClient) work on this master: it makes the key file by which they give
+	// orders over the return port, from this machine alone, and their event sockets below
+	// sock_dir. Who can read the key file is root. gosalt's own.
 	CompatRootKey bool `yaml:"compat_root_key"` // False: the control socket needs no shared secret
 
 	// ControlSocket is where the command line reaches the master. gosalt's own.
