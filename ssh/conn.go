@@ -173,11 +173,6 @@ func (c *Conn) keepAlive() {
 	}
 }
 
-// dialRemote opens a TCP connection from the machine to somewhere.
-func (c *Conn) dialRemote(ctx context.Context, addr string) (net.Conn, error) {
-	return c.client.DialContext(ctx, "tcp", addr)
-}
-
 // forwardAgent makes the agent reachable for the sessions that ask for it.
 func (c *Conn) forwardAgent() error {
 	c.agentOnce.Do(func() {

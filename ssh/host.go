@@ -22,13 +22,14 @@ type Host struct {
 	Port int
 	User string
 
-	Passwd     seal.Secret // for the login, and for sudo
+	Passwd     seal.Secret // for the login
 	Priv       string      // path of the private key, or AgentForwarding
 	PrivPasswd seal.Secret // passphrase of that key
 
-	Sudo     bool   // run as SudoUser
-	SudoUser string // root when empty
-	TTY      bool   // ask for a terminal, as a sudo with requiretty wants it
+	Sudo       bool        // run as SudoUser
+	SudoUser   string      // root when empty
+	SudoPasswd seal.Secret // what sudo asks for; Passwd when empty
+	TTY        bool        // ask for a terminal, as a sudo with requiretty wants it
 
 	Timeout time.Duration // for connecting; zero is Options.ConnectTimeout
 
@@ -58,6 +59,14 @@ func (h Host) Name() string {
 		return h.ID
 	}
 	return h.Host
+}
+
+// SudoPassword is what to answer to sudo.
+func (h Host) SudoPassword() seal.Secret {
+	if !h.SudoPasswd.Empty() {
+		return h.SudoPasswd
+	}
+	return h.Passwd
 }
 
 // Policy says what happens with the key of a server that known_hosts does not have.

@@ -93,6 +93,10 @@ var supportedKeys = func() map[string]string {
 	return m
 }()
 
+// SupportsOption tells whether an option of OpenSSH's client, in any case, is one that
+// SSHOptions may have and that means something here.
+func SupportsOption(name string) bool { return supportedKeys[strings.ToLower(name)] != "" }
+
 // settingsOf puts together what holds for a host.
 func (d *Dialer) settingsOf(h Host) (*settings, *Error) {
 	fail := func(source, format string, args ...any) *Error {

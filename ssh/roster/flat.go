@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/render"
@@ -61,8 +63,7 @@ func (r *Roster) render(ctx context.Context, path string) (any, func(path ...any
 	}
 	out, err := render.New(r.cfg.Render).Render(ctx, render.Source{Text: source, Path: path, Env: "base"})
 	if err != nil {
-		text := strings.Join(strings.Fields(strings.SplitN(err.Error(), "\n", 2)[0]), " ")
-		return nil, nil, &Error{Source: path, Msg: text, Err: err, Hint: "a roster is YAML: the name of a machine, and below it host:, user:, …"}
+		return nil, nil, renderError(path, source, err)
 	}
 	lines := strings.Split(source, "\n")
 	rendered := strings.Split(out.Text, "\n")
@@ -94,6 +95,41 @@ func (r *Roster) render(ctx context.Context, path string) (any, func(path ...any
 		return fmt.Sprintf("%s:%d", path, n)
 	}
 	return out.Data, place, nil
+}
+
+var renderedLine = regexp.MustCompile(`(?m)^line (\d+), column \d+ of the rendered text`)
+
+// renderError tells in a line why a file could not be rendered, and where.
+func renderError(path, source string, err error) *Error {
+	e := &Error{Source: path, Err: err, Hint: "a roster is YAML: the name of a machine, and below it host:, user:, …"}
+	var re *render.Error
+	if !errors.As(err, &re) {
+		e.Msg = strings.SplitN(err.Error(), "\n", 2)[0]
+		return e
+	}
+	var said []string
+	for line := range strings.Lines(re.Msg) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			break
+		}
+		if !strings.HasPrefix(line, `in "`) {
+			said = append(said, line)
+		}
+	}
+	e.Msg = strings.TrimSuffix(strings.Join(said, ", "), fmt.Sprintf("; line %d", re.Line))
+	line := re.Line
+	if m := renderedLine.FindStringSubmatch(err.Error()); m != nil {
+		// A place of the YAML that the templates made.
+		if line, _ = strconv.Atoi(m[1]); strings.Contains(source, "{%") || strings.Contains(source, "{{") || strings.Contains(source, "{#") {
+			e.Source = fmt.Sprintf("%s (line %d after rendering)", path, line)
+			line = 0
+		}
+	}
+	if line > 0 {
+		e.Source = fmt.Sprintf("%s:%d", path, line)
+	}
+	return e
 }
 
 // loadFlat reads the roster file: a map of the names of machines.

@@ -33,7 +33,9 @@ var fields = map[string]field{
 	},
 	"sudo":      func(h *ssh.Host, v any) (err error) { h.Sudo, err = boolean(v); return },
 	"sudo_user": func(h *ssh.Host, v any) (err error) { h.SudoUser, err = text(v); return },
-	"tty":       func(h *ssh.Host, v any) (err error) { h.TTY, err = boolean(v); return },
+	// Not in Salt, which takes passwd for both.
+	"sudo_passwd": func(h *ssh.Host, v any) (err error) { h.SudoPasswd, err = secret(v); return },
+	"tty":         func(h *ssh.Host, v any) (err error) { h.TTY, err = boolean(v); return },
 	"timeout": func(h *ssh.Host, v any) error {
 		f, err := strconv.ParseFloat(scalar(v), 64)
 		if err != nil || f < 0 || f > math.MaxInt32 || math.IsNaN(f) {
@@ -68,11 +70,11 @@ var fields = map[string]field{
 			}
 			h.CmdUmask = fmt.Sprintf("%04o", n)
 		default:
-			s := scalar(v)
+			s := strings.TrimPrefix(scalar(v), "0o")
 			if _, err := strconv.ParseUint(s, 8, 9); err != nil {
 				return fmt.Errorf("a umask, as 0022")
 			}
-			h.CmdUmask = s
+			h.CmdUmask = fmt.Sprintf("%04s", s)
 		}
 		return nil
 	},
@@ -87,7 +89,7 @@ var fields = map[string]field{
 	},
 	"winrm": func(h *ssh.Host, v any) error {
 		if on, err := boolean(v); err != nil || on {
-			return fmt.Errorf("False: gosalt does not speak WinRM")
+			return fmt.Errorf("off: WinRM is not spoken here")
 		}
 		return nil
 	},
@@ -229,7 +231,7 @@ func boolean(v any) (bool, error) {
 			return false, nil
 		}
 	}
-	return false, fmt.Errorf("True or False")
+	return false, fmt.Errorf("one of True and False")
 }
 
 // words is a list of texts, or one text that is split.

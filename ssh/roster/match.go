@@ -3,8 +3,10 @@ package roster
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -24,6 +26,9 @@ func (r *Roster) Match(ctx context.Context, tgt any, kind string) ([]ssh.Host, e
 			return nil, err
 		}
 		found = append(found, hosts...)
+	}
+	if len(r.hosts) == 0 && len(r.scans) > 0 {
+		return found, nil
 	}
 	nodegroups := r.cfg.Nodegroups
 	if kind == "nodegroup" {
@@ -73,7 +78,9 @@ func (r *Roster) Match(ctx context.Context, tgt any, kind string) ([]ssh.Host, e
 	}
 	for _, h := range r.hosts {
 		s := target.Subject{ID: h.ID, Unknown: target.Differs}
-		if t.NeedsGrains() {
+		if m, ok := r.minions[h.ID]; ok {
+			s.Grains, s.Pillar, s.Unknown = m.Grains, m.Pillar, target.Seen
+		} else if t.NeedsGrains() {
 			s.Grains = r.grainsOf(ctx, h)
 			if s.Grains.Len() > 0 {
 				s.Unknown = target.Seen
@@ -142,23 +149,47 @@ func (r *Roster) grainsOf(ctx context.Context, h ssh.Host) *wire.Map {
 	return m
 }
 
-// AdHoc is the machine that a target names without a roster, as user@host or host. A
-// pattern names none.
-func AdHoc(tgt string, defaults *wire.Map) (ssh.Host, bool) {
-	if tgt == "" || strings.ContainsAny(tgt, "*?[") && !strings.HasPrefix(strings.TrimPrefix(tgt, "ssh://"), "[") || strings.ContainsAny(tgt, " ,") {
+// AdHoc is the machine that a target means without being one of the roster's names:
+// user@host, host:port, an address, or a name that can be resolved. An entry of the
+// roster with that name or address gives the rest. A pattern means none.
+func (r *Roster) AdHoc(ctx context.Context, tgt string) (ssh.Host, bool) {
+	if tgt == "" || strings.ContainsAny(tgt, "*? ,") || strings.Contains(tgt, "[") && !strings.HasPrefix(tgt[strings.LastIndexByte(tgt, '@')+1:], "[") {
 		return ssh.Host{}, false
 	}
-	h, err := ssh.ParseDestination(tgt)
+	dest, err := ssh.ParseDestination(tgt)
 	if err != nil {
 		return ssh.Host{}, false
 	}
-	r := &Roster{cfg: Config{Defaults: defaults}}
-	entry := wire.NewMap("host", h.Host)
-	if h.User != "" {
-		entry.Set("user", h.User)
+	i := slices.IndexFunc(r.hosts, func(h ssh.Host) bool { return h.ID == dest.Host })
+	if i < 0 {
+		i = slices.IndexFunc(r.hosts, func(h ssh.Host) bool {
+			return h.Host == dest.Host && (dest.Port == 0 || h.Port == 0 || h.Port == dest.Port)
+		})
 	}
-	if h.Port != 0 {
-		entry.Set("port", int64(h.Port))
+	if i >= 0 {
+		h := r.hosts[i]
+		if dest.User != "" {
+			h.User = dest.User
+		}
+		if dest.Port != 0 {
+			h.Port = dest.Port
+		}
+		return h, true
 	}
-	return r.parseHost(h.Host, entry, func(string) string { return "target " + tgt }), true
+	if dest.User == "" && dest.Port == 0 && !addressOf(dest.Host).IsValid() {
+		// A word alone may be a slip of the pen: it has to be a machine's name.
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if _, err := net.DefaultResolver.LookupHost(ctx, dest.Host); err != nil {
+			return ssh.Host{}, false
+		}
+	}
+	entry := wire.NewMap("host", dest.Host)
+	if dest.User != "" {
+		entry.Set("user", dest.User)
+	}
+	if dest.Port != 0 {
+		entry.Set("port", int64(dest.Port))
+	}
+	return r.parseHost(dest.Host, entry, func(string) string { return "target " + tgt }), true
 }

@@ -79,8 +79,10 @@ type Roster struct {
 	// machine twice.
 	Warnings []string
 
-	groups map[string][]string // of an inventory: names of groups and their machines
-	scans  []func(ctx context.Context, tgt any, kind string) ([]ssh.Host, error)
+	minions map[string]Minion   // of the roster cache
+	groups  map[string][]string // of an inventory: names of groups and their machines
+	// scans find machines by the target itself.
+	scans []func(ctx context.Context, tgt any, kind string) ([]ssh.Host, error)
 }
 
 // An Error is what is wrong in a source.
@@ -149,8 +151,16 @@ var sources map[string]func(ctx context.Context, r *Roster) error
 
 func init() {
 	sources = map[string]func(ctx context.Context, r *Roster) error{
-		"flat": loadFlat,
-		"dir":  loadDir,
+		"ansible":       loadAnsible,
+		"cache":         loadCache,
+		"clustershell":  loadClustershell,
+		"dir":           loadDir,
+		"flat":          loadFlat,
+		"range":         loadRange,
+		"scan":          loadScan,
+		"sshconfig":     loadSSHConfig,
+		"sshknownhosts": loadKnownHosts,
+		"terraform":     loadTerraform,
 	}
 }
 

@@ -233,7 +233,7 @@ func words(s string) (out []string, err error) {
 // matchConds reads the criteria of a Match line.
 func matchConds(args []string, source string) ([]cond, error) {
 	if len(args) == 0 {
-		return nil, errors.New("Match without a condition")
+		return nil, errors.New("a Match without a condition")
 	}
 	var out []cond
 	for i := 0; i < len(args); i++ {
@@ -252,13 +252,13 @@ func matchConds(args []string, source string) ([]cond, error) {
 			continue
 		case "host", "originalhost", "user", "localuser", "tagged":
 		case "exec", "localnetwork", "command", "sessiontype", "version":
-			return nil, fmt.Errorf("Match %s is not supported: the block is passed over", kind)
+			return nil, fmt.Errorf("condition %s of Match is not supported: the block is passed over", kind)
 		default:
-			return nil, fmt.Errorf("Match has no condition %q", kind)
+			return nil, fmt.Errorf("there is no condition %q of Match", kind)
 		}
 		if !has {
 			if i++; i >= len(args) {
-				return nil, fmt.Errorf("Match %s without a pattern", kind)
+				return nil, fmt.Errorf("condition %s of Match without a pattern", kind)
 			}
 			value = args[i]
 		}

@@ -79,7 +79,7 @@ Host *
 	if got := strings.Join(names, " "); got != "web2 db1 db2" {
 		t.Errorf("hosts: %s", got)
 	}
-	if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], main+":16: Match exec") {
+	if len(c.Warnings) != 1 || !strings.HasPrefix(c.Warnings[0], main+":16: condition exec") {
 		t.Errorf("warnings: %q", c.Warnings)
 	}
 }
