@@ -27,6 +27,9 @@ import (
 // A scenario is a list of steps, one after the other in one machine:
 //
 //	systemd: true           # the machine runs systemd
+//	needs: [dnf]            # programs without which the scenario is passed over
+//	minion: {grains: {}}    # further options of both minions
+//	any: true               # the answers do not depend on which Debian this is
 //	ignore: [/var/log]      # files that may differ afterwards
 //	mask: {RE: TEXT}        # what differs from run to run in answers
 //	steps:
@@ -68,6 +71,9 @@ type machineStep struct {
 
 type machineScenario struct {
 	Systemd bool              `yaml:"systemd"`
+	Needs   []string          `yaml:"needs"`
+	Minion  map[string]any    `yaml:"minion"`
+	Any     bool              `yaml:"any"`
 	Ignore  []string          `yaml:"ignore"`
 	Mask    map[string]string `yaml:"mask"`
 	Steps   []machineStep     `yaml:"steps"`
@@ -104,15 +110,20 @@ func runMachine(t *testing.T, file string) {
 		}
 	}
 	system := debian(t)
-	if salt == nil && recorded.System != system {
+	if salt == nil && recorded.System != system && !sc.Any {
 		t.Skipf("the recording is of %s, this is %s: programs word their messages otherwise", recorded.System, system)
 	}
 	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: map[string]string{bin: "/opt/gosalt"}})
 	ours := &machineSide{t: t, m: m}
-	ours.prepare()
+	for _, prog := range sc.Needs {
+		if m.Try("", "sh", "-c", "command -v "+prog).Code != 0 {
+			t.Skipf("%s is not installed here", prog)
+		}
+	}
+	ours.prepare(sc.Minion)
 	var theirs *saltSide
 	if salt != nil {
-		theirs = startSalt(t, salt, sc.Systemd)
+		theirs = startSalt(t, salt, sc)
 	}
 	answered := 0
 	var answers []json.RawMessage
@@ -219,8 +230,16 @@ type machineSide struct {
 	m *testmachine.Machine
 }
 
-func (s *machineSide) prepare() {
-	s.m.Write("/etc/salt/minion", "id: machine\nfile_client: local\n")
+func (s *machineSide) prepare(options map[string]any) {
+	conf := "id: machine\nfile_client: local\n"
+	if len(options) > 0 {
+		b, err := yaml.Marshal(options)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		conf += string(b)
+	}
+	s.m.Write("/etc/salt/minion", conf)
 	s.m.Write("/srv/salt/empty.sls", "{}\n")
 }
 
@@ -374,14 +393,14 @@ for line in sys.stdin:
         os._exit(0)
 `
 
-func startSalt(t *testing.T, salt *testproc.Salt, systemd bool) *saltSide {
+func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide {
 	bind := map[string]string{salt.Tree(): "/opt/salt"}
 	if shim := os.Getenv("SALT_SHIM"); shim != "" {
 		bind[shim] = "/opt/shim"
 	}
-	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: systemd, Bind: bind})
+	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: bind})
 	s := &saltSide{machineSide: machineSide{t: t, m: m}}
-	s.prepare()
+	s.prepare(sc.Minion)
 	m.Write("/opt/driver.py", saltDriver)
 	cmd := m.Command("/usr/bin/python3", "-W", "ignore", "/opt/driver.py")
 	cmd.Env = append(cmd.Env, "PYTHONPATH=/opt/salt:/opt/shim", "PYTHONDONTWRITEBYTECODE=1")

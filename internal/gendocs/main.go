@@ -109,6 +109,9 @@ func functions(title, intro string, reg *module.Registry) (string, error) {
 				return "", err
 			}
 			writeFunction(&b, doc)
+			for _, v := range doc.Variants {
+				writeFunction(&b, v)
+			}
 		}
 	}
 	if planned := reg.PlannedNames(); len(planned) > 0 {
@@ -131,7 +134,11 @@ func writeFunction(b *strings.Builder, doc module.Doc) {
 			sig = append(sig, a.Name+"="+a.Default)
 		}
 	}
-	fmt.Fprintf(b, "\n### %s\n\n`%s(%s)`\n\n", doc.Name, doc.Name, strings.Join(sig, ", "))
+	title := doc.Name
+	if doc.Label != "" {
+		title += " (" + doc.Label + ")"
+	}
+	fmt.Fprintf(b, "\n### %s\n\n`%s(%s)`\n\n", title, doc.Name, strings.Join(sig, ", "))
 	b.WriteString(markdown(doc.Text))
 	if len(doc.Args) == 0 {
 		return

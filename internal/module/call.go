@@ -122,6 +122,9 @@ func (c *Call) Fun() string { return c.fun }
 // Functions is the registry this call came through.
 func (c *Call) Functions() *Registry { return c.reg }
 
+// Has tells whether there is a function of a name on this machine.
+func (c *Call) Has(name string) bool { return c.reg.Lookup(name).For(c) != nil }
+
 // Direct tells whether the job itself asked for this function. A function that
 // another one or a template calls is not direct: Salt gives those no __pub_jid,
 // and several functions guess their defaults from that.
@@ -176,7 +179,7 @@ func (c *Call) Watched() bool { return c.OnProgress != nil }
 // wire's value model. Exit code and context are shared. Errors are those of
 // Register: an *Error of kind NotAvailable for an unknown name.
 func (c *Call) Call(ctx context.Context, fun string, args []any, kwargs *wire.Map) (any, error) {
-	f, err := c.reg.lookup(fun)
+	f, err := c.reg.on(c, fun)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,10 @@ type Doc struct {
 	// lines are examples.
 	Text string
 	Args []ArgDoc
+	// Label says for which machines this one is: "dnf and yum". It is "" for all.
+	Label string
+	// Variants are what the name stands for on other machines.
+	Variants []Doc
 }
 
 // ArgDoc describes one argument.
@@ -44,12 +48,26 @@ func (r *Registry) Doc(name string) (Doc, error) {
 	if err != nil {
 		return Doc{}, err
 	}
+	variants := f.variants
+	if f.only {
+		f, variants = variants[0], variants[1:]
+	}
+	d, err := r.docOf(f)
+	for _, v := range variants {
+		if other, err := r.docOf(v); err == nil {
+			d.Variants = append(d.Variants, other)
+		}
+	}
+	return d, err
+}
+
+func (r *Registry) docOf(f *Function) (Doc, error) {
 	pkg, fn := f.goName()
 	src, err := r.source(pkg)
 	if err != nil {
 		return Doc{}, err
 	}
-	d := Doc{Name: name, Text: examples(withoutGoName(src.funcs[fn], fn))}
+	d := Doc{Name: f.Name, Label: f.label, Text: examples(withoutGoName(src.funcs[fn], fn))}
 	for _, a := range f.signature().all {
 		text := ""
 		owner, err := r.source(a.ownerPkg)
@@ -83,9 +101,13 @@ func (r *Registry) DocText(name string) string {
 	return b.String()
 }
 
-// String is the text of the function, then each argument with its default.
+// String is the text of the function, then each argument with its default; then those
+// of other machines.
 func (d Doc) String() string {
 	var b strings.Builder
+	if d.Label != "" {
+		b.WriteString("With " + d.Label + ": ")
+	}
 	b.WriteString(d.Text)
 	for i, a := range d.Args {
 		if i == 0 {
@@ -96,6 +118,9 @@ func (d Doc) String() string {
 			fmt.Fprintf(&b, " (default %s)", quoteDefault(a.Default))
 		}
 		b.WriteString("\n    " + strings.ReplaceAll(a.Text, "\n", "\n    "))
+	}
+	for _, v := range d.Variants {
+		b.WriteString("\n\n" + v.String())
 	}
 	return b.String()
 }
@@ -117,12 +142,14 @@ func (r *Registry) Undocumented() []string {
 			out = append(out, err.Error())
 			continue
 		}
-		if d.Text == "" {
-			out = append(out, name)
-		}
-		for _, a := range d.Args {
-			if a.Text == "" {
-				out = append(out, name+" "+a.Name)
+		for _, d := range append([]Doc{d}, d.Variants...) {
+			if d.Text == "" {
+				out = append(out, strings.TrimSpace(name+" "+d.Label))
+			}
+			for _, a := range d.Args {
+				if a.Text == "" {
+					out = append(out, strings.TrimSpace(name+" "+a.Name+" "+d.Label))
+				}
 			}
 		}
 	}

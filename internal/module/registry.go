@@ -46,6 +46,11 @@ type Function struct {
 	// Outputter is how its result wants to be shown, as Salt's __outputter__: "" for the default.
 	Outputter string
 
+	label    string           // what machines a variant is for: "dnf and yum"
+	here     func(*Call) bool // nil for all machines
+	variants []*Function      // on some machines the name stands for one of these
+	only     bool             // there is nothing but the variants
+
 	impl     reflect.Value // the Go function: its name finds its documentation
 	args     reflect.Type
 	once     sync.Once
@@ -64,6 +69,30 @@ func Outputter(name string) Option { return func(f *Function) { f.Outputter = na
 // Written tells which Go function was written for this name, where what is registered
 // only wraps it: its comment is the documentation.
 func Written(fn any) Option { return func(f *Function) { f.impl = reflect.ValueOf(fn) } }
+
+// On makes the function the one of its name on some machines only: what Salt's virtual
+// modules are. label names those machines, here tells whether a call is on one of them.
+// Several functions may be registered under one name so, beside one for all others; the
+// first that is for the machine counts. Where there is none, the name has no function.
+func On(label string, here func(*Call) bool) Option {
+	return func(f *Function) { f.label, f.here = label, here }
+}
+
+// For is the function that the name stands for on the machine of a call, nil for none.
+func (f *Function) For(c *Call) *Function {
+	if f == nil {
+		return nil
+	}
+	for _, v := range f.variants {
+		if v.here(c) {
+			return v
+		}
+	}
+	if f.only {
+		return nil
+	}
+	return f
+}
 
 // Register adds a function under a name such as "cmd.run".
 //
@@ -99,8 +128,17 @@ func Register[A, R any](r *Registry, name string, fn func(context.Context, *Call
 }
 
 func (r *Registry) add(f *Function) {
-	if _, ok := r.functions[f.Name]; ok {
+	have, ok := r.functions[f.Name]
+	switch {
+	case ok && f.here != nil:
+		have.variants = append(have.variants, f)
+		return
+	case ok && have.only:
+		f.variants = have.variants
+	case ok:
 		panic("module: " + f.Name + " is registered twice")
+	case f.here != nil: // until one for all machines comes
+		f = &Function{Name: f.Name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call, variants: []*Function{f}, only: true}
 	}
 	if strings.Count(f.Name, ".") != 1 {
 		panic("module: " + f.Name + " is not of the form module.function")
@@ -115,7 +153,16 @@ func (r *Registry) Alias(name, target string) {
 	if !ok {
 		panic("module: alias " + name + " of " + target + ", which is not registered")
 	}
-	r.add(&Function{Name: name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call})
+	r.add(f.named(name))
+}
+
+// named is a copy of the function under another name.
+func (f *Function) named(name string) *Function {
+	n := &Function{Name: name, Outputter: f.Outputter, label: f.label, here: f.here, only: f.only, impl: f.impl, args: f.args, call: f.call}
+	for _, v := range f.variants {
+		n.variants = append(n.variants, v.named(name))
+	}
+	return n
 }
 
 // Planned names functions of Salt that are not here yet: they are listed, and
@@ -169,6 +216,18 @@ func (r *Registry) lookup(name string) (*Function, error) {
 		return f, nil
 	}
 	return nil, &Error{Kind: NotAvailable, Msg: r.missing(name)}
+}
+
+// on finds the function that a name stands for on the machine of a call.
+func (r *Registry) on(c *Call, name string) (*Function, error) {
+	f, err := r.lookup(name)
+	if err != nil {
+		return nil, err
+	}
+	if f = f.For(c); f == nil {
+		return nil, &Error{Kind: NotAvailable, Msg: "'" + name + "' is not available."}
+	}
+	return f, nil
 }
 
 // Missing is the text for a name without a function: Salt's sentence, and the nearest
@@ -232,6 +291,5 @@ func (f *Function) Provider() string {
 
 // Borrow makes a function of another registry answer here too, under the same name.
 func (r *Registry) Borrow(from *Registry, name string) {
-	f := from.functions[name]
-	r.add(&Function{Name: name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call})
+	r.add(from.functions[name].named(name))
 }

@@ -39,7 +39,7 @@ func (p *Panic) Error() string { return fmt.Sprintf("panic: %v", p.Value) }
 // are taken as they are.
 func (r *Registry) Run(ctx context.Context, c *Call, fun string, args []any, kwargs *wire.Map) Result {
 	call := r.prepare(c, fun)
-	f, err := r.lookup(fun)
+	f, err := r.on(call, fun)
 	if err != nil {
 		return r.notAvailable(fun, err)
 	}
@@ -59,12 +59,15 @@ func (r *Registry) Run(ctx context.Context, c *Call, fun string, args []any, kwa
 // model, or its error as it came: *Error for a call that does not fit, *Panic. c is
 // handed on as it is, but for its name and its registry; what Run fills in is not.
 func (r *Registry) Invoke(ctx context.Context, c *Call, fun string, kwargs *wire.Map) (v any, err error) {
-	f, err := r.lookup(fun)
+	next := *c
+	next.fun, next.reg = fun, r
+	if next.Grains == nil {
+		next.Grains = func() *wire.Map { return wire.NewMap() }
+	}
+	f, err := r.on(&next, fun)
 	if err != nil {
 		return nil, err
 	}
-	next := *c
-	next.fun, next.reg = fun, r
 	defer func() {
 		if p := recover(); p != nil {
 			v, err = nil, &Panic{Value: p, Stack: debug.Stack()}

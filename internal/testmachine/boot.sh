@@ -1,13 +1,15 @@
 #!/bin/sh
 # Makes the root of a throw-away machine, in namespaces of its own, and becomes its
 # first process. $BASE is an empty directory, $BINDS lines of "from to", $INIT what to
-# become.
+# become. The files of the directories $LAYERS are laid over it: with unpacked packages
+# there, programs can be tried that are not installed.
 set -e
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs "$BASE"
 mkdir "$BASE/upper" "$BASE/work" "$BASE/root"
 mount -t overlay -o "lowerdir=/,upperdir=$BASE/upper,workdir=$BASE/work" overlay "$BASE/root"
 cd "$BASE/root"
+for layer in $LAYERS; do cp -a "$layer/." .; done
 
 mount -t proc -o nosuid,noexec,nodev proc proc
 # What is not of these namespaces is the running system's, and not to be set here.

@@ -129,7 +129,7 @@ func start(t testing.TB, o Options) (*Machine, error) {
 		init = "systemd"
 	}
 	cmd := exec.Command("unshare", append(namespaces(), "sh", "-c", boot)...)
-	cmd.Env = append(os.Environ(), "BASE="+base, "BINDS="+binds.String(), "NAME="+name, "INIT="+init, "UNIT="+unit, "PREPARE="+o.Prepare)
+	cmd.Env = append(os.Environ(), "BASE="+base, "BINDS="+binds.String(), "NAME="+name, "INIT="+init, "UNIT="+unit, "PREPARE="+o.Prepare, "LAYERS="+os.Getenv("TESTMACHINE_LAYERS"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var log tail
 	cmd.Stderr = &log

@@ -74,7 +74,7 @@ func (f templateFiles) ReadFile(ctx context.Context, env, path string) (render.F
 // templateFunctions are the functions that a template may call.
 type templateFunctions struct{ c *module.Call }
 
-func (f templateFunctions) Has(name string) bool { return f.c.Functions().Has(name) }
+func (f templateFunctions) Has(name string) bool { return f.c.Has(name) }
 func (f templateFunctions) Names() []string      { return f.c.Functions().Names() }
 func (f templateFunctions) Call(ctx context.Context, name string, args []any, kwargs *wire.Map) (any, error) {
 	return f.c.Call(ctx, name, args, kwargs)

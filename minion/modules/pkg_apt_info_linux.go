@@ -17,22 +17,25 @@ import (
 )
 
 func init() {
-	register("pkg.get_selections", pkgGetSelections)
-	register("pkg.set_selections", pkgSetSelections)
-	register("pkg.list_repo_pkgs", pkgListRepoPkgs)
-	register("pkg.list_downloaded", pkgListDownloaded)
-	register("pkg.show", pkgShow)
-	register("pkg.info_installed", pkgInfoInstalled)
-	register("pkg.services_need_restart", pkgServicesNeedRestart)
-	register("lowpkg.bin_pkg_info", lowpkgBinPkgInfo)
-	register("lowpkg.unpurge", lowpkgUnpurge)
-	register("lowpkg.list_pkgs", lowpkgListPkgs)
-	register("lowpkg.file_list", pkgFileList)
-	register("lowpkg.file_dict", pkgFileDict)
-	register("lowpkg.info", lowpkgInfo)
+	register("pkg.get_selections", pkgGetSelections, onApt)
+	register("pkg.set_selections", pkgSetSelections, onApt)
+	register("pkg.list_repo_pkgs", pkgListRepoPkgs, onApt)
+	register("pkg.list_downloaded", pkgListDownloaded, onApt)
+	register("pkg.show", pkgShow, onApt)
+	register("pkg.info_installed", pkgInfoInstalled, onApt)
+	register("pkg.services_need_restart", pkgServicesNeedRestart, onApt)
+	register("lowpkg.bin_pkg_info", lowpkgBinPkgInfo, onApt)
+	register("lowpkg.unpurge", lowpkgUnpurge, onApt)
+	register("lowpkg.list_pkgs", lowpkgListPkgs, onApt)
+	register("lowpkg.file_list", pkgFileList, onApt)
+	register("lowpkg.file_dict", pkgFileDict, onApt)
+	register("lowpkg.info", lowpkgInfo, onApt)
 }
 
 // aptOf is the manager of a Debian, for what only that has.
+// onApt says that a function is for apt and dpkg.
+var onApt = module.On("apt", func(c *module.Call) bool { return pytext.Str(grainOf(c, "os_family")) == "Debian" })
+
 func aptOf(c *module.Call) (*apt, error) {
 	m, err := packageManagerOf(c)
 	if err != nil {
@@ -75,10 +78,10 @@ func (a *apt) setSelections(ctx context.Context, names []string, state string) e
 	return err
 }
 
-func (a *apt) hold(ctx context.Context, names []string, on bool) (*wire.Map, error) {
+func (a *apt) hold(ctx context.Context, names []any, on bool) (*wire.Map, error) {
 	ret := wire.NewMap()
 	test := a.c.Opts.Bool("test")
-	for _, name := range names {
+	for _, name := range heldNames(names) {
 		r := wire.NewMap("name", name, "changes", wire.NewMap(), "result", false, "comment", "")
 		ret.Set(name, r)
 		found, err := a.selections(ctx, name)
@@ -600,30 +603,37 @@ func pkgListDownloaded(ctx context.Context, c *module.Call, a pkgListDownloadedA
 		return nil, err
 	}
 	ret := wire.NewMap()
-	top := filepath.Join("/", a.Root, "var/cache/apt")
-	err = filepath.WalkDir(c.Host.Path(top), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".deb") {
-			return nil
-		}
+	err = eachFile(c, filepath.Join("/", a.Root, "var/cache/apt"), ".deb", func(path string, size int64, at time.Time) error {
 		info, err := m.fileInfo(ctx, path)
 		if err != nil {
 			return err
 		}
-		st, err := d.Info()
-		if err != nil {
-			return nil
-		}
-		at := changeTime(st)
 		versions := ret.Map(info.Text("name"))
 		if versions == nil {
 			versions = wire.NewMap()
 			ret.Set(info.Text("name"), versions)
 		}
-		versions.Set(info.Text("version"), wire.NewMap("path", path, "size", st.Size(), "creation_date_time_t", at.Unix(),
+		versions.Set(info.Text("version"), wire.NewMap("path", path, "size", size, "creation_date_time_t", at.Unix(),
 			"creation_date_time", time.Unix(at.Unix(), 0).UTC().Format("2006-01-02T15:04:05")))
 		return nil
 	})
 	return ret, err
+}
+
+// eachFile goes through the files below a directory whose names end so, with their sizes
+// and when they came there. A directory that is not there has none.
+func eachFile(c *module.Call, top, suffix string, visit func(path string, size int64, at time.Time) error) error {
+	root := c.Host.Path(top)
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, suffix) {
+			return nil
+		}
+		st, err := d.Info()
+		if err != nil {
+			return nil
+		}
+		return visit(filepath.Join(top, strings.TrimPrefix(path, root)), st.Size(), changeTime(st))
+	})
 }
 
 // pkgServicesNeedRestart lists the services that use files which a package manager has

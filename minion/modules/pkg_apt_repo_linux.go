@@ -18,13 +18,13 @@ import (
 )
 
 func init() {
-	register("pkg.list_repos", pkgListRepos)
-	register("pkg.get_repo", pkgGetRepo)
-	register("pkg.mod_repo", pkgModRepo)
-	register("pkg.del_repo", pkgDelRepo)
-	register("pkg.expand_repo_def", pkgExpandRepoDef)
-	register("pkg.add_repo_key", pkgAddRepoKey)
-	register("pkg.del_repo_key", pkgDelRepoKey)
+	register("pkg.list_repos", pkgListRepos, onApt)
+	register("pkg.get_repo", pkgGetRepo, onApt)
+	register("pkg.mod_repo", pkgModRepo, onApt)
+	register("pkg.del_repo", pkgDelRepo, onApt)
+	register("pkg.expand_repo_def", pkgExpandRepoDef, onApt)
+	register("pkg.add_repo_key", pkgAddRepoKey, onApt)
+	register("pkg.del_repo_key", pkgDelRepoKey, onApt)
 }
 
 func texts(l []string) []any {

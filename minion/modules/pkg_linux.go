@@ -95,11 +95,14 @@ type packageManager interface {
 
 // What only some managers can do.
 type (
+	archSplitter interface {
+		splitArch(name string) (base, arch string)
+	}
 	autoremover interface {
 		autoremove(ctx context.Context, listOnly, purge bool) (any, error)
 	}
 	pkgHolder interface {
-		hold(ctx context.Context, names []string, on bool) (*wire.Map, error)
+		hold(ctx context.Context, names []any, on bool) (*wire.Map, error)
 	}
 )
 
@@ -115,13 +118,22 @@ type pkgLatestOptions struct {
 type pkgRefreshOptions struct {
 	cacheValidTime float64
 	failhard       bool
+	kwargs         *wire.Map
 }
 
 // packageManagerOf finds the manager by the family of the system, as Salt chooses its module.
 func packageManagerOf(c *module.Call) (packageManager, error) {
-	switch pytext.Str(grainOf(c, "os_family")) {
-	case "Debian":
+	switch {
+	case pytext.Str(grainOf(c, "os_family")) == "Debian":
 		return &apt{c: c}, nil
+	case hasYum(c):
+		return yumOf(c)
+	case hasZypper(c):
+		return zypperOf(c)
+	case hasPacman(c):
+		return &pacman{c}, nil
+	case hasApk(c):
+		return &apk{c}, nil
 	}
 	return nil, notHere(c)
 }
@@ -424,7 +436,7 @@ func pkgRefreshDB(ctx context.Context, c *module.Call, a pkgRefreshArgs) (any, e
 	if err != nil {
 		return nil, err
 	}
-	return m.refresh(ctx, pkgRefreshOptions{secondsOf(a.CacheValidTime), truthy(a.Failhard)})
+	return m.refresh(ctx, pkgRefreshOptions{secondsOf(a.CacheValidTime), truthy(a.Failhard), a.Kwargs})
 }
 
 // secondsOf reads a number of seconds, 0 for what is none.
@@ -447,7 +459,7 @@ type pkgHoldArgs struct {
 }
 
 // targets are the names of pkgs, sources or name. pkgs may be a map, too, as states have it.
-func (a *pkgHoldArgs) targets() ([]string, error) {
+func (a *pkgHoldArgs) targets() ([]any, error) {
 	switch {
 	case !module.Truth(a.Name) && !module.Truth(a.Pkgs) && !module.Truth(a.Sources):
 		return nil, module.Invalidf("One of name, pkgs, or sources must be specified.")
@@ -458,29 +470,34 @@ func (a *pkgHoldArgs) targets() ([]string, error) {
 	if !module.Truth(list) {
 		list = a.Sources
 	}
-	var out []string
 	switch l := list.(type) {
 	case []any:
-		for _, e := range l {
-			if m, ok := e.(*wire.Map); ok {
-				for k := range m.All() {
-					out = append(out, pytext.Str(k))
-					break
-				}
-				continue
-			}
-			out = append(out, pytext.Str(e))
-		}
+		return l, nil
 	case *wire.Map:
+		var out []any
 		for k := range l.All() {
-			out = append(out, pytext.Str(k))
+			out = append(out, k)
 		}
+		return out, nil
 	case string:
-		out = strings.Split(l, ",")
-	default:
-		out = []string{pytext.Str(a.Name)}
+		return texts(strings.Split(l, ",")), nil
 	}
-	return out, nil
+	return []any{pytext.Str(a.Name)}, nil
+}
+
+// heldNames are the names of packages, those with a version too.
+func heldNames(l []any) []string {
+	out := make([]string, len(l))
+	for i, e := range l {
+		out[i] = pytext.Str(e)
+		if m, ok := e.(*wire.Map); ok {
+			for k := range m.All() {
+				out[i] = pytext.Str(k)
+				break
+			}
+		}
+	}
+	return out
 }
 
 func (a *pkgHoldArgs) hold(ctx context.Context, c *module.Call, on bool) (*wire.Map, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/rpm"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -115,7 +116,7 @@ func pkgLatestVersion(ctx context.Context, c *module.Call, a pkgLatestArgs) (any
 	if err != nil {
 		return nil, err
 	}
-	if a.Kwargs.Has("repo") {
+	if _, ok := m.(*apt); ok && a.Kwargs.Has("repo") {
 		return nil, module.Invalidf("The 'repo' argument is invalid, use 'fromrepo' instead")
 	}
 	if len(a.Names) == 0 {
@@ -149,7 +150,7 @@ type pkgUpgradeAvailableArgs struct {
 //
 //	gosalt '*' pkg.upgrade_available vim
 func pkgUpgradeAvailable(ctx context.Context, c *module.Call, a pkgUpgradeAvailableArgs) (bool, error) {
-	v, err := pkgLatestVersion(ctx, c, pkgLatestArgs{Names: []any{a.Name}, Refresh: true})
+	v, err := pkgLatestVersion(ctx, c, pkgLatestArgs{Names: []any{a.Name}, Refresh: true, Kwargs: a.Kwargs})
 	return v != "", err
 }
 
@@ -198,15 +199,16 @@ type pkgVersionCompareArgs struct {
 	IgnoreEpoch any    `default:"False"` // Compare without their epochs.
 }
 
-// pkgResourceVersionCompare tells whether two versions compare so.
+// pkgResourceVersionCompare tells whether two versions compare so. As in Salt, it does not
+// ask the package manager how it orders them: 1.0~rc1 is newer than 1.0.
 //
 //	gosalt '*' pkg_resource.version_compare '3.5' '<=' '2.4'
-func pkgResourceVersionCompare(ctx context.Context, c *module.Call, a pkgVersionCompareArgs) (bool, error) {
-	n, err := pkgVersionCmp(ctx, c, pkgVersionCmpArgs{Pkg1: a.Ver1, Pkg2: a.Ver2, IgnoreEpoch: a.IgnoreEpoch})
-	if err != nil {
-		return false, err
+func pkgResourceVersionCompare(_ context.Context, _ *module.Call, a pkgVersionCompareArgs) (bool, error) {
+	x, y := pytext.Str(a.Ver1), pytext.Str(a.Ver2)
+	if truthy(a.IgnoreEpoch) {
+		x, y = withoutEpoch(x), withoutEpoch(y)
 	}
-	return compares(n, a.Oper), nil
+	return compares(rpm.CompareLoose(x, y), a.Oper), nil
 }
 
 // compares reads the answer of a comparison; other operators than Salt's are never so.
@@ -251,11 +253,11 @@ func pkgParseArch(_ context.Context, c *module.Call, a pkgNameArgs) (*wire.Map, 
 	if err != nil {
 		return nil, err
 	}
-	separator := "."
-	if _, ok := m.(*apt); ok {
-		separator = ":"
+	if p, ok := m.(archSplitter); ok {
+		base, arch := p.splitArch(a.Name)
+		return wire.NewMap("name", base, "arch", noneOr(arch)), nil
 	}
-	i := strings.LastIndex(a.Name, separator)
+	i := strings.LastIndex(a.Name, ":")
 	if i < 0 {
 		return wire.NewMap("name", a.Name, "arch", nil), nil
 	}

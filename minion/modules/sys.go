@@ -124,14 +124,14 @@ type sysArgspecArgs struct {
 //	gosalt '*' sys.argspec cmd.run
 //	gosalt '*' sys.argspec 'test.*'
 func sysArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	return specsOf(c.Functions(), a.Module), nil
+	return specsOf(c, c.Functions(), a.Module), nil
 }
 
 // sysStateArgspec returns the arguments of states.
 //
 //	gosalt '*' sys.state_argspec file.managed
 func sysStateArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	return specsOf(c.Kinds["states"], a.Module), nil
+	return specsOf(c, c.Kinds["states"], a.Module), nil
 }
 
 // sysStateSchema returns a JSON schema for the arguments of each state that is meant.
@@ -176,7 +176,7 @@ func stateSchema(name string, s module.Spec) *wire.Map {
 //
 //	gosalt '*' sys.returner_argspec local
 func sysReturnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	return specsOf(c.Kinds["returners"], a.Module), nil
+	return specsOf(c, c.Kinds["returners"], a.Module), nil
 }
 
 // sysRunnerArgspec returns the arguments of runners: any, since a minion knows no more
@@ -193,14 +193,14 @@ func sysRunnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*w
 	return specs, nil
 }
 
-func specsOf(r *module.Registry, pattern string) *wire.Map {
+func specsOf(c *module.Call, r *module.Registry, pattern string) *wire.Map {
 	specs := wire.NewMap()
 	if r == nil {
 		return specs
 	}
 	for _, name := range r.Names() {
-		if nameMatches(pattern, name) {
-			s := r.Lookup(name).Spec()
+		if f := r.Lookup(name).For(c); f != nil && nameMatches(pattern, name) {
+			s := f.Spec()
 			specs.Set(name, wire.NewMap(
 				"args", noneIfEmpty(s.Args), "defaults", noneIfEmpty(s.Defaults),
 				"varargs", noneIfFalse(s.Varargs), "kwargs", noneIfFalse(s.Kwargs),

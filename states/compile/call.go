@@ -45,7 +45,7 @@ func Functions(c *module.Call) render.Functions { return callFunctions{c} }
 
 type callFunctions struct{ c *module.Call }
 
-func (f callFunctions) Has(name string) bool { return f.c.Functions().Has(name) }
+func (f callFunctions) Has(name string) bool { return f.c.Has(name) }
 
 func (f callFunctions) Names() []string { return f.c.Functions().Names() }
 

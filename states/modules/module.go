@@ -143,7 +143,7 @@ func moduleCall(ctx context.Context, c *states.Call, key string, given any, kwar
 	default:
 		list = []any{v}
 	}
-	spec := c.Functions().Lookup(fun).Spec()
+	spec := c.Functions().Lookup(fun).For(c.Call).Spec()
 	required := spec.Args[:len(spec.Args)-len(spec.Defaults)]
 	var plain []any
 	kw := wire.NewMap()
@@ -217,7 +217,7 @@ var prefixed = []string{"name", "fun", "names", "state", "saltenv"}
 
 // moduleOne plans the one function of the older form.
 func moduleOne(ctx context.Context, c *states.Call, name string, kwargs *wire.Map) (*states.Plan, error) {
-	f := c.Functions().Lookup(name)
+	f := c.Functions().Lookup(name).For(c.Call)
 	if f == nil {
 		text := fmt.Sprintf("Module function %s is not available", name)
 		if near := module.Nearest(name, c.Functions().Names()); near != "" && c.Functions().Missing(name) != "" {

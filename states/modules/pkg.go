@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -150,29 +151,10 @@ func (p *pkgCall) family() string { return p.c.Grains().Text("os_family") }
 
 // has tells whether the package manager of the machine has a function.
 func (p *pkgCall) has(fun string) bool {
-	if p.c.Functions().Lookup(fun) == nil {
+	if fun == "pkg.hold" && !slices.Contains([]string{"Debian", "RedHat", "Suse"}, p.family()) {
 		return false
 	}
-	rpm := p.family() == "RedHat" || p.family() == "Suse"
-	switch fun {
-	case "pkg.verify", "pkg.list_patches":
-		return rpm
-	case "pkg.list_downloaded":
-		return rpm || p.family() == "Debian"
-	case "pkg.list_locks":
-		return p.family() == "Suse"
-	case "pkg.list_holds":
-		return p.family() == "RedHat"
-	case "pkg.get_selections", "lowpkg.unpurge":
-		return p.family() == "Debian"
-	case "pkg.hold":
-		return rpm || p.family() == "Debian"
-	case "pkg.group_diff":
-		return p.family() == "RedHat" || p.family() == "Arch"
-	case "lowpkg.bin_pkg_info":
-		return rpm || p.family() == "Debian"
-	}
-	return true
+	return p.c.Call.Has(fun)
 }
 
 // installed are the versions of the packages by name.

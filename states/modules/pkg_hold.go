@@ -125,7 +125,7 @@ func (in *installing) onlyHold(ctx context.Context, o *outcome) (*states.Plan, e
 		for _, c := range h.failed {
 			end.comment += ".\n" + c
 			end.result = false
-			if strings.HasSuffix(c, " is set to be held.") || strings.HasSuffix(c, " is set not to be held.") {
+			if strings.HasSuffix(c, " is set to be held.") || strings.HasSuffix(c, " is set not to be held.") || strings.HasSuffix(c, " is set to be unheld.") {
 				end.result = nil // the test of what is to come
 			}
 		}

@@ -418,7 +418,9 @@ func pkgUptodate(ctx context.Context, c *states.Call, a pkgUptodateArgs) (*state
 	}
 	plan := &states.Plan{Would: "System update will be performed"}
 	plan.Do(expected, func(ctx context.Context, r *states.Result) error {
-		v, err := p.call(ctx, "pkg.upgrade", p.with("refresh", refresh, "pkgs", a.Pkgs))
+		kw := p.with("refresh", refresh, "pkgs", a.Pkgs)
+		kw.Delete("saltenv") // what dnf does not know would be an option of its
+		v, err := p.call(ctx, "pkg.upgrade", kw)
 		if err != nil {
 			o, ok := pkgFailure(err, "updating packages")
 			if !ok {
@@ -656,11 +658,67 @@ type pkgPatchArgs struct {
 }
 
 // pkgPatchInstalled makes sure that the packages of an advisory are installed (dnf, zypper).
-func pkgPatchInstalled(_ context.Context, _ *states.Call, _ pkgPatchArgs) (*states.Plan, error) {
-	return decided(false, "The pkg.patch_installed state is not available on this platform"), nil
+func pkgPatchInstalled(ctx context.Context, c *states.Call, a pkgPatchArgs) (*states.Plan, error) {
+	return a.patched(ctx, c, "pkg.patch_installed")
 }
 
 // pkgPatchDownloaded makes sure that the packages of an advisory are downloaded (dnf, zypper).
-func pkgPatchDownloaded(_ context.Context, _ *states.Call, _ pkgPatchArgs) (*states.Plan, error) {
-	return decided(false, "The pkg.patch_downloaded state is not available on this platform"), nil
+func pkgPatchDownloaded(ctx context.Context, c *states.Call, a pkgPatchArgs) (*states.Plan, error) {
+	a.Downloadonly = true
+	return a.patched(ctx, c, "pkg.patch_downloaded")
+}
+
+func (a *pkgPatchArgs) patched(ctx context.Context, c *states.Call, state string) (*states.Plan, error) {
+	p := &pkgCall{c: c, name: a.Name, kwargs: a.Kwargs}
+	if !p.has("pkg.list_patches") {
+		return decided(false, "The %s state is not available on this platform", state), nil
+	}
+	ids, given := a.AdvisoryIds.([]any)
+	if given && len(ids) == 0 {
+		return decided(true, "No advisory ids provided"), nil
+	}
+	v, err := p.call(ctx, "pkg.list_installed_patches", p.kwargs)
+	if err != nil {
+		return nil, err
+	}
+	have, _ := v.(*wire.Map)
+	if !module.Truth(a.AdvisoryIds) {
+		if have.Map(a.Name).Len() > 0 {
+			return decided(true, "Advisory patch %s is already installed", a.Name), nil
+		}
+		ids = []any{a.Name}
+	}
+	var targets []string
+	for _, id := range ids {
+		if s := pytext.Str(id); have.Map(s).Len() == 0 {
+			targets = append(targets, s)
+		}
+	}
+	if len(targets) == 0 {
+		return decided(true, "All specified advisory patches are already installed"), nil
+	}
+	plan := &states.Plan{Would: "The following advisory patches would be downloaded: " + strings.Join(targets, ", ")}
+	plan.Do(nil, func(ctx context.Context, r *states.Result) error {
+		v, err := p.call(ctx, "pkg.install", p.with("name", a.Name, "advisory_ids", a.AdvisoryIds, "downloadonly", module.Truth(a.Downloadonly)))
+		if err != nil {
+			o, ok := pkgFailure(err, "downloading package(s)")
+			if !ok {
+				return err
+			}
+			o.into(r)
+			return nil
+		}
+		o := &outcome{result: true}
+		o.changes, _ = v.(*wire.Map)
+		if o.changes.Len() == 0 {
+			done := "installed"
+			if module.Truth(a.Downloadonly) {
+				done = "downloaded"
+			}
+			o.comment = "Advisory patch is not needed or related packages are already " + done
+		}
+		o.into(r)
+		return nil
+	})
+	return plan, nil
 }

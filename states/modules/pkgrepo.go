@@ -21,11 +21,11 @@ func init() {
 }
 
 type pkgrepoManagedArgs struct {
-	Name   string    // The source: with apt the whole line of sources.list.
+	Name   string    // The source: with apt the whole line of sources.list, with dnf and zypper its short name.
 	Ppa    any       `default:"None"` // Archive of Launchpad in place of the name: owner/name (Ubuntu).
 	Copr   any       `default:"None"` // Project of Copr in place of the name (Fedora).
 	Aptkey bool      `default:"True"` // Put keys into the keyring of all sources with apt-key, where that is there.
-	Kwargs *wire.Map `arg:"**"`       // file, comps, dist, architectures, comments, key_url, key_text, keyid, keyserver, disabled, enabled, refresh, clean_file, allow_insecure_key.
+	Kwargs *wire.Map `arg:"**"`       // file, comps, dist, architectures, comments, key_url, key_text, keyid, keyserver, disabled, enabled, refresh, clean_file, allow_insecure_key; humanname, baseurl, mirrorlist, gpgcheck, gpgkey and other options (dnf, zypper).
 }
 
 // pkgrepoManaged makes sure that a source of packages is configured.
@@ -35,7 +35,7 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 		kw = wire.NewMap()
 	}
 	family, system := c.Grains().Text("os_family"), c.Grains().Text("os")
-	if family != "Debian" {
+	if !c.Call.Has("pkg.get_repo") {
 		return decided(false, "Repo management not implemented on this platform"), nil
 	}
 	if kw.Has("repo") {
@@ -60,10 +60,20 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 			repo = "ppa:" + strings.TrimPrefix(pytext.Str(a.Ppa), "ppa:")
 		}
 		kw.Set("disabled", off)
-	} else if off {
+	} else if family == "Debian" && off {
 		warnings = append(warnings, "disabled and enabled have no effect on Debian, as with Salt: remove the source with pkgrepo.absent")
 	}
 	kw.Set("name", a.Name)
+	if family == "RedHat" || family == "Suse" {
+		if a.Copr != nil && family == "RedHat" {
+			repo = "copr:" + pytext.Str(a.Copr)
+		}
+		if human, ok := kw.Get("humanname"); ok {
+			kw.Delete("humanname")
+			kw.Set("name", human)
+		}
+		kw.Set("enabled", !off)
+	}
 	call := func(ctx context.Context, fun string, kwargs *wire.Map) (*wire.Map, error) {
 		v, err := c.Call.Call(ctx, fun, []any{repo}, kwargs)
 		m, _ := v.(*wire.Map)
@@ -73,16 +83,18 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 	if err != nil {
 		return decided(false, "Failed to examine repo '%s': %s", a.Name, message(err)), nil
 	}
-	want, err := call(ctx, "pkg.expand_repo_def", kw)
-	if err != nil {
-		return nil, err
+	want := kw
+	if family == "Debian" {
+		if want, err = call(ctx, "pkg.expand_repo_def", kw); err != nil {
+			return nil, err
+		}
 	}
 	there := pre.Len() > 0
 	if there {
 		pre, want = pre.Clone(), want.Clone()
 		pre.Delete("file")
 		want.Delete("file")
-		if sameRepo(want, pre, kw) {
+		if sameRepo(family, want, pre, kw) {
 			p := decided(true, "Package repo '%s' already configured", a.Name)
 			p.Warnings = warnings
 			return p, nil
@@ -114,8 +126,10 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 			}
 		}
 		mod := kw.Clone()
-		mod.Set("saltenv", c.Env)
-		mod.Set("aptkey", a.Aptkey)
+		if family == "Debian" {
+			mod.Set("saltenv", c.Env)
+			mod.Set("aptkey", a.Aptkey)
+		}
 		if _, err := call(ctx, "pkg.mod_repo", mod); err != nil {
 			return fail("configure", err)
 		}
@@ -135,13 +149,31 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 }
 
 // sameRepo tells whether a source is as it should be.
-func sameRepo(want, pre, kw *wire.Map) bool {
+func sameRepo(family string, want, pre, kw *wire.Map) bool {
+	rpm := family == "RedHat" || family == "Suse"
 	for k, v := range want.Strings() {
 		have, ok := pre.Get(k)
 		if !ok {
+			if k == "enabled" && family == "RedHat" && isTrue(v) {
+				continue // it is where nothing is said
+			}
 			return false
 		}
+		_, one := v.(bool)
+		_, other := have.(bool)
 		switch {
+		case rpm && k != "comps" && k != "comments" && k != "architectures":
+			if one || other { // 1 is True
+				if isTrue(v) != isTrue(have) {
+					return false
+				}
+			} else if pytext.Str(v) != pytext.Str(have) {
+				return false
+			}
+		case k == "comments" && family == "RedHat":
+			if !slices.Equal(repoComments(v), repoComments(have)) {
+				return false
+			}
 		case k == "comps":
 			if !sameSet(v, have) {
 				return false
@@ -166,6 +198,19 @@ func sameRepo(want, pre, kw *wire.Map) bool {
 		}
 	}
 	return true
+}
+
+// repoComments are comments without what marks them.
+func repoComments(v any) []string {
+	l, ok := v.([]any)
+	if !ok {
+		l = []any{v}
+	}
+	var out []string
+	for _, e := range l {
+		out = append(out, strings.TrimLeft(strings.TrimLeft(pytext.Str(e), "#"), " \t\r\n\v\f"))
+	}
+	return out
 }
 
 func commentWords(v any) string {
@@ -221,21 +266,30 @@ func stripURI(repo string) string {
 
 // pkgrepoAbsent makes sure that a source of packages is not configured.
 func pkgrepoAbsent(ctx context.Context, c *states.Call, a pkgrepoAbsentArgs) (*states.Plan, error) {
-	if c.Grains().Text("os_family") != "Debian" {
+	if !c.Call.Has("pkg.get_repo") {
 		return decided(false, "Repo management not implemented on this platform"), nil
 	}
-	name := a.Name
+	name, family := a.Name, c.Grains().Text("os_family")
+	if copr := a.Kwargs.Text("copr"); copr != "" && family == "RedHat" {
+		name = "copr:" + strings.TrimPrefix(copr, "copr:")
+	}
+	keyed := get(a.Kwargs, "keyid") != nil || get(a.Kwargs, "keyid_ppa") != nil
+	if keyed && !c.Call.Has("pkg.del_repo_key") {
+		return decided(false, "Repo key management is not implemented for this platform"), nil
+	}
 	if ppa := a.Kwargs.Text("ppa"); ppa != "" && slices.Contains([]string{"Ubuntu", "Mint"}, c.Grains().Text("os")) {
 		name = "ppa:" + strings.TrimPrefix(ppa, "ppa:")
 	}
-	strip := stripURI(name)
-	kw := wire.NewMap("ppa_auth", get(a.Kwargs, "ppa_auth"))
+	strip, kw := name, a.Kwargs
+	if family == "Debian" {
+		strip, kw = stripURI(name), wire.NewMap("ppa_auth", get(a.Kwargs, "ppa_auth"))
+	}
 	v, err := c.Call.Call(ctx, "pkg.get_repo", []any{strip}, kw)
 	if err != nil {
 		return decided(false, "Failed to configure repo '%s': %s", name, message(err)), nil
 	}
 	repo, _ := v.(*wire.Map)
-	if repo.Len() > 0 {
+	if repo.Len() > 0 && family == "Debian" {
 		v, err := c.Call.Call(ctx, "pkg.expand_repo_def", []any{strip}, kw)
 		want, _ := v.(*wire.Map)
 		if err != nil {
