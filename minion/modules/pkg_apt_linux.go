@@ -22,8 +22,8 @@ type apt struct{ c *module.Call }
 // aptEnv keeps the programs around dpkg from asking questions.
 var aptEnv = []string{"APT_LISTBUGS_FRONTEND=none", "APT_LISTCHANGES_FRONTEND=none", "DEBIAN_FRONTEND=noninteractive", "UCF_FORCE_CONFFOLD=1"}
 
-// lockPatience is how long another package manager is waited for.
-const lockPatience = 10 * time.Minute
+// lockPatience is how long another package manager is waited for. A variable for tests.
+var lockPatience = 10 * time.Minute
 
 // lockInterval is how often the lock is tried meanwhile.
 const lockInterval = time.Second
@@ -32,16 +32,25 @@ const lockInterval = time.Second
 var lockHolder = regexp.MustCompile(`Could not get lock (\S+?)\.? (?:- open )?(?:\([^)]*\)|It is held by process (\d+)(?: \(([^)]*)\))?)`)
 
 // run runs a program of apt or dpkg. While another one has the lock of the database it
-// waits, says for whom, and gives up in time.
+// waits, says for whom, and gives up in time. What a dpkg that was killed has left is
+// mended first.
 func (a *apt) run(ctx context.Context, p program, scoped bool) (*programExit, error) {
 	p.env = append(slices.Clone(p.env), aptEnv...)
 	if scoped && a.c.Host.Root == "" && systemd.Booted(a.c.Host.Exists) && whichProgram("systemd-run") != "" && useScope(ctx, a.c) {
 		p.args = append([]string{"systemd-run", "--quiet", "--scope"}, p.args...)
 	}
 	var began time.Time
-	said := ""
+	said, mended := "", false
 	for {
 		out, err := runTool(ctx, a.c, p)
+		if err == nil && !mended && strings.Contains(out.err, "dpkg was interrupted, you must manually run") {
+			mended = true
+			a.c.Log.Warn("dpkg was interrupted before: what it has left is configured first")
+			if _, err := runTool(ctx, a.c, program{args: []string{"dpkg", "--force-confold", "--force-confdef", "--configure", "-a"}, env: aptEnv}); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if err != nil || !strings.Contains(out.err, "Could not get lock") {
 			return out, err
 		}
