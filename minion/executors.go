@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/heap"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -240,6 +241,7 @@ func argWord(v any) (string, error) {
 // executeJob runs a function of a job by the executors that the job names. What was
 // encrypted in the pillar is not in the result.
 func (m *Minion) executeJob(ctx context.Context, c *module.Call, job *wire.Job, fun string, args []any) module.Result {
+	defer heap.Work()()
 	return m.hide(m.execute(ctx, c, job.ModuleExecutors, job.ExecutorOpts, fun, args, false))
 }
 

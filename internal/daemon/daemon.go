@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/heap"
 	"github.com/gosalt/gosalt/internal/logs"
 	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/internal/version"
@@ -115,7 +116,7 @@ func run(p Program, args []string, again *[]string) int {
 	if o.daemon && !isChild() {
 		return startChild(p, args)
 	}
-	debug.SetGCPercent(50) // memory matters more than the last bit of speed
+	heap.Save(50) // memory matters more than the last bit of speed
 	if _, err := os.Stat(o.configDir); err != nil {
 		fmt.Fprintf(os.Stderr, "WARNING: CONFIG '%s' directory does not exist.\n", o.configDir)
 	}

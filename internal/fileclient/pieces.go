@@ -56,7 +56,9 @@ func readReply(ctx context.Context, l Lane, env string, pieces []wire.FilePiece)
 }
 
 // transfer is the way of one large file: lanes fetch pieces, each the next that nobody
-// fetches yet; one goroutine hashes them in their order.
+// fetches yet. Each piece is authenticated as the answer to its request, and tells the
+// state of the file; where that does not say enough, one goroutine hashes the pieces in
+// their order.
 type transfer struct {
 	r         *Remote
 	env, path string
@@ -68,7 +70,7 @@ type transfer struct {
 	next  int64
 	piece int64
 	slots chan struct{} // pieces between being asked for and hashed
-	ready chan piece
+	ready chan piece    // nil: they are not hashed
 }
 
 type piece struct {
@@ -102,16 +104,21 @@ func (r *Remote) fetchPieces(ctx context.Context, env, path, dest string, cache 
 	if p.Length == p.Size { // read from one open file, at once
 		return w.Commit()
 	}
+	t := &transfer{r: r, env: env, path: path, w: w, size: p.Size, state: settled(p.State), next: p.Length}
+	t.adapt(firstPiece, time.Since(began))
+	if p.State != "" && settled(p.State) == p.State {
+		if err := t.run(ctx, lane, nil); err != nil {
+			return err
+		}
+		return w.Commit()
+	}
 	h, err := fileserver.NewHash(kind)
 	if err != nil {
 		return fmt.Errorf("fetch %s: the master names a hash: %w", URL(path), err)
 	}
 	h.Write(data)
-	t := &transfer{r: r, env: env, path: path, w: w, size: p.Size, state: p.State, next: p.Length,
-		slots: make(chan struct{}, window), ready: make(chan piece, window)}
-	t.adapt(firstPiece, time.Since(began))
-	// The state of all pieces is the same, so the file does not change; the hash finds
-	// what else may go wrong. The master makes it while the pieces are on their way.
+	t.slots, t.ready = make(chan struct{}, window), make(chan piece, window)
+	// The master makes its hash while the pieces are on their way.
 	type answer struct {
 		info Info
 		err  error
@@ -140,23 +147,24 @@ func (r *Remote) fetchPieces(ctx context.Context, env, path, dest string, cache 
 	return w.Commit()
 }
 
+// settled is a state without the mark of a file that was changed a moment ago.
+func settled(state string) string { return strings.TrimSuffix(state, wire.FreshState) }
+
 // adapt sets the size of a piece so that one takes about half a second.
 func (t *transfer) adapt(n int64, took time.Duration) {
 	rate := float64(n) / max(took.Seconds(), 1e-6)
 	t.piece = min(max(int64(rate/2)&^(minPiece-1), minPiece), maxPiece)
 }
 
-// run fetches the rest of the file, and hashes it.
+// run fetches the rest of the file, and hashes it unless h is nil.
 func (t *transfer) run(ctx context.Context, first Lane, h hash.Hash) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	start := t.next
-	hashed := make(chan struct{})
-	go func() {
-		defer close(hashed)
-		t.hashAll(h, start)
-	}()
-	var wg sync.WaitGroup
+	var wg, hashing sync.WaitGroup
+	if h != nil {
+		hashing.Go(func() { t.hashAll(h, start) })
+	}
 	for i := range lanes {
 		l := first
 		if i > 0 {
@@ -173,8 +181,10 @@ func (t *transfer) run(ctx context.Context, first Lane, h hash.Hash) error {
 		})
 	}
 	wg.Wait()
-	close(t.ready)
-	<-hashed
+	if h != nil {
+		close(t.ready)
+		hashing.Wait()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -184,17 +194,24 @@ func (t *transfer) run(ctx context.Context, first Lane, h hash.Hash) error {
 // lane fetches one piece after another until there is none left.
 func (t *transfer) lane(ctx context.Context, l Lane) error {
 	for {
-		select {
-		case t.slots <- struct{}{}:
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return nil
+		}
+		if t.ready != nil {
+			select {
+			case t.slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
 		}
 		t.mu.Lock()
 		at, n := t.next, min(t.piece, t.size-t.next)
 		t.next += n
 		t.mu.Unlock()
 		if n <= 0 {
-			<-t.slots
+			if t.ready != nil {
+				<-t.slots
+			}
 			return nil
 		}
 		for n > 0 {
@@ -204,7 +221,7 @@ func (t *transfer) lane(ctx context.Context, l Lane) error {
 				return fmt.Errorf("fetch %s: %w", URL(t.path), err)
 			}
 			p := parts[0]
-			if p.Size != t.size || p.State != t.state || p.Length == 0 {
+			if p.Size != t.size || settled(p.State) != t.state || p.Length == 0 {
 				return errChanged
 			}
 			if _, err := t.w.WriteAt(data, at); err != nil {
@@ -213,10 +230,12 @@ func (t *transfer) lane(ctx context.Context, l Lane) error {
 			t.mu.Lock()
 			t.adapt(p.Length, time.Since(began))
 			t.mu.Unlock()
-			select {
-			case t.ready <- piece{at, data, p.Length == n}:
-			case <-ctx.Done():
-				return nil
+			if t.ready != nil {
+				select {
+				case t.ready <- piece{at, data, p.Length == n}:
+				case <-ctx.Done():
+					return nil
+				}
 			}
 			at, n = at+p.Length, n-p.Length
 		}

@@ -94,6 +94,10 @@ func (h *hashCache) get(f *File) (string, bool) {
 // unsettled is for how long after a change a file may change again without a new time.
 const unsettled = 2 * time.Second
 
+// Settled tells whether the file's last change is so long ago that another one would show
+// in its time.
+func (f *File) Settled() bool { return time.Since(f.ModTime) > unsettled }
+
 func (h *hashCache) of(ctx context.Context, f *File) (string, error) {
 	if sum, ok := h.get(f); ok {
 		return sum, nil
@@ -108,7 +112,7 @@ func (h *hashCache) of(ctx context.Context, f *File) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("hash of %s: %w", f.Rel, err)
 		}
-		if _, id, err := c.State(); err == nil && id == f.id && id != "" && time.Since(f.ModTime) > unsettled {
+		if _, id, err := c.State(); err == nil && id == f.id && id != "" && f.Settled() {
 			h.mu.Lock()
 			if len(h.known) >= maxHashes {
 				clear(h.known)

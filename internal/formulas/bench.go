@@ -39,8 +39,11 @@ func measure(folder, expected, grainsFile, formula, scenario, sls string, n int)
 	opts.Set("file_client", "local")
 	opts.Set("local_state", true)
 	dir := filepath.Join(folder, formula)
+	if grains, err = s.grains(grains); err != nil {
+		return err
+	}
 	sc := &scene{rec: rec, name: scenario, s: s, grains: grains, opts: opts, r: &result{},
-		files: fileclient.NewDirs(map[string][]string{"base": {dir}}, cache)}
+		files: fileclient.NewDirs(map[string][]string{"base": rec.roots(dir)}, cache)}
 	rec.Scenarios, s.SLS, s.Managed = nil, nil, nil // what lies about costs the garbage collector time
 	runtime.GC()
 	ctx := context.Background()

@@ -52,10 +52,13 @@ func compare(ctx context.Context, rec *recording, dir string, grains *wire.Map, 
 	opts.Set("file_client", "local")
 	opts.Set("local_state", true)
 	base := &scene{rec: rec, grains: grains, opts: opts, verbose: verbose, r: r,
-		files: fileclient.NewDirs(map[string][]string{"base": {dir}}, cache)}
+		files: fileclient.NewDirs(map[string][]string{"base": rec.roots(dir)}, cache)}
 	for _, name := range slices.Sorted(maps.Keys(rec.Scenarios)) {
 		sc := *base
 		sc.name, sc.s = name, rec.Scenarios[name]
+		if sc.grains, err = sc.s.grains(grains); err != nil {
+			return nil, fmt.Errorf("%s: grains: %w", name, err)
+		}
 		if err := sc.run(ctx, dir); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
@@ -113,8 +116,12 @@ func (sc *scene) run(ctx context.Context, dir string) error {
 		sc.differs("pillar", sc.s.PillarFile, "no error, expected %v", sc.s.PillarErrors)
 		return nil
 	}
-	if got := plain(sc.pillar); !reflect.DeepEqual(got, sc.s.Pillar) {
-		sc.differs("pillar", sc.s.PillarFile, "%s", firstDifference(got, sc.s.Pillar))
+	var want any
+	if err := json.Unmarshal(sc.s.Pillar, &want); err != nil && len(sc.s.Pillar) > 0 {
+		return err
+	}
+	if got := plain(sc.pillar); !reflect.DeepEqual(got, want) {
+		sc.differs("pillar", sc.s.PillarFile, "%s", firstDifference(got, want))
 	}
 	for _, sls := range slices.Sorted(maps.Keys(sc.s.SLS)) {
 		want, err := sc.want(sls)
@@ -154,9 +161,10 @@ func (sc *scene) want(sls string) (*cell, error) {
 
 // compilePillar makes the pillar of its one file, as a masterless minion does.
 func (sc *scene) compilePillar(ctx context.Context, dir string) error {
-	sc.pillar = wire.NewMap()
 	if sc.s.PillarFile == "" {
-		return nil
+		var err error
+		sc.pillar, err = parseMap(sc.s.Pillar)
+		return err
 	}
 	path := filepath.Join(dir, filepath.FromSlash(sc.s.PillarFile))
 	data, err := os.ReadFile(path)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -14,13 +15,15 @@ type recording struct {
 	Formula   string               `json:"formula"`
 	Repo      string               `json:"repo"`
 	Commit    string               `json:"commit"`
+	Roots     []string             `json:"roots"` // folders in the tree that are its file roots; the tree itself where there are none
 	Scenarios map[string]*scenario `json:"scenarios"`
 }
 
 // scenario is one pillar and all SLS under it.
 type scenario struct {
 	PillarFile   string           `json:"pillar_file"`
-	Pillar       any              `json:"pillar"`
+	Pillar       json.RawMessage  `json:"pillar"` // what the pillar file becomes, or without one the pillar itself
+	Grains       json.RawMessage  `json:"grains"` // what differs from the grains of all
 	PillarErrors []string         `json:"pillar_errors"`
 	MachineCalls []machineCall    `json:"machine_calls"`
 	SLS          map[string]*cell `json:"sls"`
@@ -62,6 +65,31 @@ type managed struct {
 	Error    string `json:"error"`
 }
 
+// roots are the file roots of a tree.
+func (r *recording) roots(dir string) []string {
+	if len(r.Roots) == 0 {
+		return []string{dir}
+	}
+	out := make([]string, len(r.Roots))
+	for i, root := range r.Roots {
+		out[i] = filepath.Join(dir, filepath.FromSlash(root))
+	}
+	return out
+}
+
+// grains are those of the scenario.
+func (s *scenario) grains(all *wire.Map) (*wire.Map, error) {
+	own, err := parseMap(s.Grains)
+	if err != nil || own.Len() == 0 {
+		return all, err
+	}
+	out := all.Clone()
+	for k, v := range own.Strings() {
+		out.Set(k, v)
+	}
+	return out, nil
+}
+
 func readRecording(name string) (*recording, error) {
 	data, err := os.ReadFile(name)
 	if err != nil {
@@ -80,13 +108,24 @@ func readMap(name string) (*wire.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := pytext.ParseJSON(string(data))
+	m, err := parseMap(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	return m, nil
+}
+
+func parseMap(data []byte) (*wire.Map, error) {
+	if len(data) == 0 {
+		return wire.NewMap(), nil
+	}
+	v, err := pytext.ParseJSON(string(data))
+	if err != nil {
+		return nil, err
+	}
 	m, ok := v.(*wire.Map)
 	if !ok {
-		return nil, fmt.Errorf("%s is no object", name)
+		return nil, fmt.Errorf("no object: %.80s", data)
 	}
 	return m, nil
 }

@@ -26,11 +26,19 @@ type gtok struct {
 }
 
 // Fnmatch tells whether a text matches a pattern of Python's fnmatch, case counting.
-func Fnmatch(pattern, text string) bool { return compileGlob(pattern).match(text) }
+func Fnmatch(pattern, text string) bool {
+	if !strings.ContainsAny(pattern, globChars) {
+		return pattern == text
+	}
+	return compileGlob(pattern).match(text)
+}
+
+// globChars are those that make a pattern more than a text.
+const globChars = "*?["
 
 func compileGlob(pattern string) *glob {
 	g := &glob{text: pattern}
-	if !strings.ContainsAny(pattern, "*?[") {
+	if !strings.ContainsAny(pattern, globChars) {
 		g.plain = true
 		return g
 	}

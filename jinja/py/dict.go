@@ -51,13 +51,13 @@ type (
 func hashOf(v Value, depth int) (any, error) {
 	switch x := v.(type) {
 	case string:
-		return x, nil
+		return v, nil // not x, which would be copied
 	case nil:
 		return noneKey{}, nil
 	case Markup:
 		return string(x), nil
 	case int64:
-		return x, nil
+		return v, nil
 	case bool:
 		if x {
 			return int64(1), nil
@@ -153,15 +153,23 @@ func (d *Dict) find(h any) int {
 		return d.index.find(d.entries, h)
 	}
 	if s, ok := h.(string); ok {
-		for i := range d.entries {
-			if k, ok := d.entries[i].hash.(string); ok && k == s {
-				return i
-			}
-		}
-		return -1
+		return d.findStr(s)
 	}
 	for i := range d.entries {
 		if d.entries[i].hash == h {
+			return i
+		}
+	}
+	return -1
+}
+
+// findStr is find for a str, which needs no place of its own in memory for it.
+func (d *Dict) findStr(s string) int {
+	if d.index.slots != nil {
+		return d.index.findStr(d.entries, s)
+	}
+	for i := range d.entries {
+		if k, ok := d.entries[i].hash.(string); ok && k == s {
 			return i
 		}
 	}
@@ -182,7 +190,7 @@ func (d *Dict) Get(key Value) (Value, bool, error) {
 
 // GetStr returns the value of a key that is a str.
 func (d *Dict) GetStr(key string) (Value, bool) {
-	if i := d.find(key); i >= 0 {
+	if i := d.findStr(key); i >= 0 {
 		return d.entries[i].val, true
 	}
 	return nil, false
@@ -199,7 +207,10 @@ func (d *Dict) Set(key, val Value) error {
 }
 
 // SetStr stores a value under a str.
-func (d *Dict) SetStr(key string, val Value) { d.set(key, key, val) }
+func (d *Dict) SetStr(key string, val Value) {
+	k := Value(key) // once, for both
+	d.set(k, k, val)
+}
 
 func (d *Dict) set(h any, key, val Value) {
 	if i := d.find(h); i >= 0 {

@@ -49,22 +49,33 @@ func (x *dictIndex) add(h any, at int) {
 
 // find is the place of the entry with a hash, -1 for none.
 func (x *dictIndex) find(entries []entry, h any) int {
+	if s, ok := h.(string); ok {
+		return x.findStr(entries, s)
+	}
 	mask := uint64(len(x.slots) - 1)
-	text, isText := h.(string)
 	for i := x.start(h) & mask; ; i = (i + 1) & mask {
 		at := int(x.slots[i]) - 1
 		if at < 0 {
 			return -1
 		}
-		if at >= len(entries) {
-			continue
+		if at < len(entries) && entries[at].hash == h {
+			return at
 		}
-		if isText {
-			if k, ok := entries[at].hash.(string); ok && k == text {
+	}
+}
+
+// findStr is find for a str.
+func (x *dictIndex) findStr(entries []entry, s string) int {
+	mask := uint64(len(x.slots) - 1)
+	for i := maphash.String(indexSeed, s) & mask; ; i = (i + 1) & mask {
+		at := int(x.slots[i]) - 1
+		if at < 0 {
+			return -1
+		}
+		if at < len(entries) {
+			if k, ok := entries[at].hash.(string); ok && k == s {
 				return at
 			}
-		} else if entries[at].hash == h {
-			return at
 		}
 	}
 }

@@ -393,6 +393,9 @@ func (f *Files) piece(ctx context.Context, env string, p wire.FilePiece, n int64
 			if err != nil && err != io.EOF {
 				return none, buf[:at], fmt.Errorf("read %s: %w", file.Rel, err)
 			}
+			if state != "" && !file.Settled() {
+				state += wire.FreshState
+			}
 			return wire.FileReadPart{Length: int64(got), Size: size, State: state}, buf[:at+got], nil
 		}
 	}

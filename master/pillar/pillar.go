@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/heap"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pillar"
 	"github.com/gosalt/gosalt/internal/render"
@@ -132,6 +133,7 @@ func (s *Service) compile(ctx context.Context, req *pillar.Request) (*pillar.Res
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
+	defer heap.Work()()
 	began := time.Now()
 	res, err := s.compiler.Compile(ctx, req)
 	if err == nil {

@@ -194,11 +194,15 @@ func (r *FileRead) ToMap() *Map {
 	return NewMap("cmd", CmdFileRead, "saltenv", r.Env, "pieces", list)
 }
 
+// FreshState ends the State of a file that was changed a moment ago: it may change once
+// more without a new time of change, so who reads it in pieces has to check its hash.
+const FreshState = "~"
+
 // FileReadPart says what of a piece is in a FileReadReply.
 type FileReadPart struct {
 	Length int64  // bytes of it that follow
 	Size   int64  // of the file, when this was read; -1: there is no such file
-	State  string // changes when the file does
+	State  string // changes when the file does, but see FreshState
 }
 
 // FileReadReply is the head of the answer to CmdFileRead: of as many of the first pieces

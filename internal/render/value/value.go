@@ -90,9 +90,7 @@ func (c *fromWire) value(v any, depth int) (py.Value, error) {
 			if err != nil {
 				return nil, err
 			}
-			if s, ok := key.(string); ok {
-				d.SetStr(s, val)
-			} else if err := d.Set(key, val); err != nil {
+			if err := d.Set(key, val); err != nil {
 				return nil, err
 			}
 		}
