@@ -22,7 +22,7 @@ type oneFile struct {
 	state  string
 	asked  int
 	stats  int
-	change func(f *oneFile, n int) // n counts the pieces asked for
+	change func(f *oneFile, n int) // n counts the pieces asked for; it is 0 before a hash
 }
 
 func (f *oneFile) Gosalt(context.Context) bool                        { return true }
@@ -32,7 +32,9 @@ func (f *oneFile) Close() error                                       { return n
 func (f *oneFile) Do(context.Context, *wire.Map, bool) (any, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.stats++
+	if f.stats++; f.change != nil {
+		f.change(f, 0)
+	}
 	sum := sha256.Sum256(f.data)
 	return []any{wire.NewMap("hsum", hex.EncodeToString(sum[:]), "hash_type", "sha256"), []any{}}, nil
 }
@@ -56,7 +58,7 @@ func (f *oneFile) Bulk(_ context.Context, load *wire.Map) (*wire.Map, []byte, er
 func TestLargeFile(t *testing.T) {
 	random := make([]byte, 5<<20)
 	rand.New(rand.NewSource(1)).Read(random)
-	flip := func(f *oneFile) { f.data[0]++ }
+	flip := func(f *oneFile) { f.data[len(f.data)-1]++ }
 	for _, c := range []struct {
 		name, state string
 		change      func(f *oneFile, n int)
@@ -77,13 +79,13 @@ func TestLargeFile(t *testing.T) {
 				f.state = "2"
 			}
 		}},
-		{name: "changes each time", state: "1", changed: true, change: func(f *oneFile, n int) { f.state += "1" }},
+		{name: "changes each time", state: "1", changed: true, change: func(f *oneFile, _ int) { f.state += "1" }},
 		{name: "changes without a new time", state: "1" + wire.FreshState, stats: true, change: func(f *oneFile, n int) {
 			if n == 3 {
 				flip(f)
 			}
 		}},
-		{name: "changes each time without a new time", state: "1" + wire.FreshState, stats: true, changed: true, change: func(f *oneFile, n int) { flip(f) }},
+		{name: "changes each time without a new time", state: "1" + wire.FreshState, stats: true, changed: true, change: func(f *oneFile, _ int) { flip(f) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
