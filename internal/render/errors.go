@@ -37,9 +37,18 @@ func (e *Error) Error() string {
 	if e.Note != "" {
 		s += "\n\n" + e.Note
 	}
-	for i, p := range e.Trace {
+	for i := 0; i < len(e.Trace); i++ {
 		if i == 0 {
 			s += "\n"
+		}
+		p := e.Trace[i]
+		if i > 0 && p == e.Trace[i-1] {
+			n := 1
+			for i+1 < len(e.Trace) && e.Trace[i+1] == p {
+				i, n = i+1, n+1
+			}
+			s += fmt.Sprintf("\n… and %d times more", n)
+			continue
 		}
 		name := p.Template
 		if name == "" {
@@ -119,6 +128,9 @@ func jinjaError(err error, s *Source, files map[string]File) error {
 	}
 	if len(je.Trace) > 0 {
 		e.Trace = je.Trace
+	}
+	if py.IsA(cause, "TemplateNotFound") {
+		e.Note = fmt.Sprintf("salt://%s is not there in saltenv %s", je.Msg, s.Env)
 	}
 	return e
 }

@@ -216,8 +216,17 @@ func (f *function) Call(c *py.Call) (py.Value, error) {
 func saltError(err error) error {
 	var pe *py.Error
 	var me *module.Error
+	var re *Error
 	switch {
-	case err == nil || errors.As(err, &pe):
+	case err == nil:
+		return nil
+	case errors.As(err, &re): // of a file that the function rendered: the place in there is not one in this file
+		where := ""
+		if re.Name != "" {
+			where = "\nin " + re.Name
+		}
+		return &py.Error{Type: "SaltRenderError", Msg: re.Error() + where}
+	case errors.As(err, &pe):
 		return err
 	case errors.As(err, &me):
 		class := "CommandExecutionError"

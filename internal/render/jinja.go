@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"maps"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 
+	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltjinja"
 	"github.com/gosalt/gosalt/internal/render/value"
@@ -308,12 +310,39 @@ func (r *Renderer) jinja(ctx context.Context, s *Source, vars map[string]any, o 
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return "", fmt.Errorf("render %s: %w", s.name(), err)
 		}
-		return "", jinjaError(err, s, files)
+		err = jinjaError(err, s, files)
+		r.nearFunction(err)
+		return "", err
 	}
 	if strings.HasSuffix(s.Text, "\n") && !o.KeepTrailingNewline {
 		out += "\n"
 	}
 	return out, nil
+}
+
+// noFunction is the message for a function that is not there.
+var noFunction = regexp.MustCompile(`^Jinja variable 'salt\.utils\.templates\.AliasedLoader object' has no attribute '(\w+\.\w+)'`)
+
+// nearFunction names the function that one which is not there most likely means.
+func (r *Renderer) nearFunction(err error) {
+	e, ok := err.(*Error)
+	if !ok {
+		return
+	}
+	m := noFunction.FindStringSubmatch(e.Msg)
+	if m == nil || e.Note != "" {
+		return
+	}
+	var names []string
+	for _, n := range r.funcs.names() {
+		if s, ok := n.(string); ok {
+			names = append(names, s)
+		}
+	}
+	e.Note = "There is no function " + m[1] + "."
+	if near := module.Nearest(m[1], names); near != "" {
+		e.Note += " Did you mean " + near + "?"
+	}
 }
 
 // Eval is for tests and tools: it evaluates one expression of Salt's Jinja.

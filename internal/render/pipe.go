@@ -39,6 +39,8 @@ func (r *Renderer) renderer(name string) renderer {
 		return renderStarlark
 	case "yamlex":
 		return renderYAMLEx
+	case "stateconf":
+		return renderStateconf
 	case "text":
 		return func(context.Context, *Renderer, *Source, string, *data) error { return nil }
 	}
@@ -66,14 +68,14 @@ func (r *Renderer) renderer(name string) renderer {
 
 // Renderers lists the names that a pipe may hold.
 func (r *Renderer) Renderers() []string {
-	out := []string{"jinja", "json", "py", "starlark", "text", "yaml", "yamlex"}
+	out := []string{"jinja", "json", "py", "starlark", "stateconf", "text", "yaml", "yamlex"}
 	out = append(out, slices.Collect(maps.Keys(r.cfg.Renderers))...)
 	slices.Sort(out)
 	return out
 }
 
 // unmade are Salt's renderers that are not here.
-var unmade = []string{"aws_kms", "cheetah", "dson", "genshi", "hjson", "json5", "mako", "msgpack", "nacl", "pass", "pydsl", "pyobjects", "stateconf", "tomlmod", "toml", "wempy"}
+var unmade = []string{"aws_kms", "cheetah", "dson", "genshi", "hjson", "json5", "mako", "msgpack", "nacl", "pass", "pydsl", "pyobjects", "tomlmod", "toml", "wempy"}
 
 // oldStyle are names of pairs from before there were pipes.
 var oldStyle = map[string]string{
@@ -162,6 +164,11 @@ func yamlError(err error, s *Source, text string) error {
 	if errors.As(err, &ye) && ye.At.Line > 0 {
 		e.Column = ye.At.Column
 		e.Note = fmt.Sprintf("line %d, column %d of the rendered text:\n%s", ye.At.Line, ye.At.Column, excerpt(text, ye.At.Line))
+		if lines := pytext.SplitLines(text, false); ye.At.Line <= len(lines) {
+			if blank := lines[ye.At.Line-1]; strings.ContainsRune(blank[:len(blank)-len(strings.TrimLeft(blank, " \t"))], '\t') {
+				e.Note += "\nThere is a tab at the beginning of that line: YAML takes spaces alone."
+			}
+		}
 	}
 	return e
 }

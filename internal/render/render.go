@@ -101,6 +101,7 @@ type Renderer struct {
 	pillar func() (py.Value, error)
 	opts   func() (py.Value, error)
 	depth  int
+	conf   *stateConfig
 }
 
 // New makes a renderer.

@@ -173,3 +173,19 @@ func TestUndefinedOf(t *testing.T) {
 		}
 	}
 }
+
+// An error of a file that a function renders shows that file's line, and then the line
+// of the call.
+func TestErrorOfRenderedFile(t *testing.T) {
+	r := render.New(render.Config{Opts: wire.NewMap(), Grains: wire.NewMap(), Pillar: wire.NewMap()})
+	_, err := r.Render(t.Context(), render.Source{SLS: "outer", Env: "base", Text: "# 1\n# 2\nx: {{ salt.slsutil.renderer(string='#!jinja|yaml\\na: 1\\n\\n\\n\\n\\n\\n\\nb: {{ nope.x }}') }}\n"})
+	if err == nil {
+		t.Fatal("no error")
+	}
+	text := err.Error()
+	for _, want := range []string{"Jinja error: Jinja variable 'nope' is undefined; line 9\n", "b: {{ nope.x }}    <======================\n", "; line 3\n\n---\n# 1\n# 2\nx: {{ salt"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in %s", want, text)
+		}
+	}
+}

@@ -12,15 +12,21 @@ import (
 type Error struct {
 	Msg string // Salt's words
 	At  Place  // the zero value where no place is known
-	Err error
+	// From are the include statements that led to the SLS, the innermost first.
+	From []Place
+	Err  error
 }
 
-// Error is the message and, in a line of its own, the place.
+// Error is the message and, in lines of their own, the place and how one came there.
 func (e *Error) Error() string {
-	if e.At.File == "" {
-		return e.Msg
+	s := e.Msg
+	if e.At.File != "" {
+		s += "\n    " + e.At.String()
 	}
-	return e.Msg + "\n    " + e.At.String()
+	for _, p := range e.From {
+		s += "\n    included in " + p.String()
+	}
+	return s
 }
 
 // Unwrap gives the cause.

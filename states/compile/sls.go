@@ -159,6 +159,9 @@ func (c *Compiler) renderFile(ctx context.Context, f *file, sls, env string, mod
 	c.takeExclude(state, sls, &errs)
 	c.declare(state, sls, env, &errs)
 	at = c.At("include", "")
+	if at.SLS != sls { // of another SLS: this one was not read from YAML
+		at = Place{SLS: sls, Env: env, File: f.source}
+	}
 	for _, inc := range include {
 		if err := c.include(ctx, state, f, at, inc, sls, env, mods, matches, &errs); err != nil {
 			return nil, nil, err
@@ -238,6 +241,8 @@ func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, at Plac
 		for _, e := range more {
 			if e.At.File == "" && e.Err == nil {
 				e.At = at // of an SLS that is not there
+			} else {
+				e.From = append(e.From, at)
 			}
 		}
 		*errs = append(*errs, more...)
