@@ -61,11 +61,13 @@ type Compiler struct {
 	files  *files
 	log    *slog.Logger
 
-	avail    map[string][]string // SLS by environment
-	envs     []string
-	iorder   int64
-	building *py.Dict
-	places   map[place]Place
+	avail     map[string][]string // SLS by environment
+	envs      []string
+	iorder    int64
+	building  *py.Dict
+	places    map[place]Place
+	included  map[string]bool // "env:sls" of all that the last call of SLS rendered
+	someState bool            // in one of them was a key such as pkg.installed
 }
 
 // New makes a compiler. It asks the file server for the options that the master sets for

@@ -55,11 +55,16 @@ func (f Finding) String() string {
 }
 
 // Lint compiles each SLS by itself and tells what would go wrong. functions are the
-// state functions that there are; nil leaves them alone.
+// state functions that there are; nil leaves them alone. Files that hold no states, but
+// data of a pillar or a top file, are passed over.
 func Lint(ctx context.Context, cfg Config, env string, names []string, functions *module.Registry) ([]Finding, error) {
-	l := &linter{cfg: cfg, env: env, functions: functions, seen: map[Finding]bool{}, ids: map[string]string{}}
+	l := &linter{cfg: cfg, env: env, functions: functions, seen: map[Finding]bool{}, ids: map[string]string{}, slss: map[string]bool{}, known: map[string]string{}}
 	compiled := make([]*linted, 0, len(names))
 	for _, sls := range names {
+		if sls == "top" || strings.HasSuffix(sls, ".top") || strings.HasPrefix(sls, ".") {
+			continue // no states; or in a hidden directory, where no name leads
+		}
+		l.slss[sls] = true
 		one, err := l.compile(ctx, sls)
 		if err != nil {
 			return nil, err
@@ -67,6 +72,20 @@ func Lint(ctx context.Context, cfg Config, env string, names []string, functions
 		compiled = append(compiled, one)
 	}
 	for _, one := range compiled {
+		for _, ch := range one.chunks {
+			for _, name := range []string{textOf(ch, "__id__"), textOf(ch, "name")} {
+				for _, state := range []string{"", textOf(ch, "state")} {
+					if key := state + ":" + name; l.known[key] == "" {
+						l.known[key] = textOf(ch, "__sls__")
+					}
+				}
+			}
+		}
+	}
+	for _, one := range compiled {
+		for _, e := range one.errs {
+			l.report(one, e, "structure")
+		}
 		l.check(one)
 	}
 	slices.SortStableFunc(l.found, func(a, b Finding) int {
@@ -85,6 +104,8 @@ type linter struct {
 	found     []Finding
 	seen      map[Finding]bool
 	ids       map[string]string // the SLS of each ID of all that is linted
+	known     map[string]string // likewise of "state:id" and "state:name", and of those without the state
+	slss      map[string]bool   // the SLS that are linted
 }
 
 // linted is one SLS, compiled.
@@ -94,6 +115,7 @@ type linted struct {
 	file   *file
 	high   *py.Dict
 	chunks []*py.Dict
+	errs   Errors
 }
 
 func (l *linter) add(f Finding) {
@@ -112,17 +134,17 @@ func (l *linter) compile(ctx context.Context, sls string) (*linted, error) {
 	if one.file, err = c.find(ctx, sls, l.env); err != nil {
 		return nil, err
 	}
-	if one.file != nil {
-		l.source(one.file)
-	}
 	high, errs, err := c.SLS(ctx, NewMatches(l.env, sls))
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range errs {
-		l.report(one, e, "structure")
+	if l.isData(c, high, errs) {
+		return one, nil
 	}
-	if len(errs) > 0 {
+	if one.file != nil {
+		l.source(one.file)
+	}
+	if one.errs = errs; len(errs) > 0 {
 		return one, nil
 	}
 	for _, e := range entries(high) {
@@ -130,15 +152,65 @@ func (l *linter) compile(ctx context.Context, sls string) (*linted, error) {
 			l.ids[e.text] = textOf(body, "__sls__")
 		}
 	}
-	for _, e := range c.High(high) {
-		l.report(one, e, "structure")
-		err = e
-	}
-	if err == nil {
+	if one.errs = c.High(high); len(one.errs) == 0 {
 		one.high, one.chunks = high, c.Low(ctx, high)
 	}
 	return one, nil
 }
+
+// isData tells whether what an SLS was rendered to is no states but something else, as
+// the pillars and top files that lie beside the states of a formula: nothing in it is, or
+// may have been meant as, a state.
+func (l *linter) isData(c *Compiler, high *py.Dict, errs Errors) bool {
+	var re *render.Error
+	if c.someState || high.Len() == 0 || slices.ContainsFunc(errs, func(e *Error) bool { return errors.As(e.Err, &re) }) {
+		return false
+	}
+	for _, e := range entries(high) {
+		body, ok := e.val.(*py.Dict)
+		if !ok {
+			if internal(e.text) {
+				return false // extend and exclude are of states
+			}
+			continue
+		}
+		for _, s := range entries(body) {
+			if !internal(s.text) && l.isState(s.text, s.val) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// isState tells whether a key is a module of states, as "pkg", and its value names one of
+// the module's functions, in whatever form.
+func (l *linter) isState(mod string, v py.Value) bool {
+	if l.functions == nil {
+		return false
+	}
+	known := func(fun string) bool {
+		name := mod + "." + fun
+		return l.functions.Lookup(name) != nil || slices.Contains(l.functions.PlannedNames(), name)
+	}
+	switch x := v.(type) {
+	case *py.List:
+		return slices.ContainsFunc(x.Items, func(e py.Value) bool {
+			s, ok := py.AsString(e)
+			return ok && known(s)
+		})
+	case *py.Dict:
+		return slices.ContainsFunc(entries(x), func(e entry) bool { return known(e.text) })
+	}
+	s, ok := py.AsString(v)
+	return ok && known(s)
+}
+
+// stateKey is the form of "module.function".
+var stateKey = regexp.MustCompile(`^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$`)
+
+// extended takes the ID out of Salt's message for an extend of what is not there.
+var extended = regexp.MustCompile(`^Cannot extend ID '([^']*)'`)
 
 // report makes a finding of an error of compiling.
 func (l *linter) report(one *linted, e *Error, rule string) {
@@ -154,6 +226,13 @@ func (l *linter) report(one *linted, e *Error, rule string) {
 		f.Rule = "include"
 	case strings.HasPrefix(e.Msg, "Detected conflicting IDs"):
 		f.Rule = "duplicate-id"
+	}
+	if m := extended.FindStringSubmatch(e.Msg); m != nil {
+		f.Msg, _, _ = strings.Cut(e.Msg, "\n")
+		if sls := l.ids[m[1]]; sls != "" && sls != one.sls {
+			f.Rule, f.Warning = "include", true
+			f.Msg += fmt.Sprintf(" It is in SLS %s, which is not included.", sls)
+		}
 	}
 	var ye *saltyaml.Error
 	var je *jinja.Error
@@ -180,7 +259,7 @@ func (l *linter) report(one *linted, e *Error, rule string) {
 
 var (
 	tabbed  = regexp.MustCompile(`^ *\t`)
-	modeArg = regexp.MustCompile(`^\s*-?\s*((?:file_|dir_)?mode):\s*(0[0-9]+|0o[0-7]+|[0-9]*[89][0-9]*)\s*(?:#.*)?$`)
+	modeArg = regexp.MustCompile(`^\s*-?\s*((?:file_|dir_)?mode):\s*(0o[0-7]+|[0-9]*[89][0-9]*)\s*(?:#.*)?$`)
 )
 
 // source looks at the file as it is written.
@@ -195,14 +274,11 @@ func (l *linter) source(f *file) {
 		if m := modeArg.FindStringSubmatchIndex(line); m != nil {
 			at.Column = m[4] + 1
 			v := line[m[4]:m[5]]
-			msg := fmt.Sprintf("%s is read as the number %s: write it in quotes, '%s'", v, strings.TrimLeft(v, "0"), v)
-			switch {
-			case strings.HasPrefix(v, "0o"):
+			msg := fmt.Sprintf("%s is no mode: its digits go from 0 to 7", v)
+			if strings.HasPrefix(v, "0o") {
 				msg = fmt.Sprintf("%s is text for Salt's YAML: write '%s'", v, "0"+v[2:])
-			case strings.ContainsAny(v, "89"):
-				msg = fmt.Sprintf("%s is no mode: its digits go from 0 to 7", v)
 			}
-			l.add(Finding{Rule: "mode", Warning: !strings.ContainsAny(v, "89o"), Msg: msg, At: at})
+			l.add(Finding{Rule: "mode", Msg: msg, At: at})
 		}
 		jinjaDepth += strings.Count(line, "{%") + strings.Count(line, "{#") - strings.Count(line, "%}") - strings.Count(line, "#}")
 	}
@@ -260,7 +336,27 @@ func (l *linter) requisite(one *linted, ch *py.Dict, kind string, v py.Value, at
 			what = state + ": " + name
 		}
 		f := Finding{Rule: "requisite", Msg: fmt.Sprintf("%s of %s names %s, which there is not", kind, textOf(ch, "__id__"), what), At: at}
-		if sls := l.ids[name]; sls != "" && sls != one.sls {
+		sls := l.known[state+":"+name]
+		if sls == "" {
+			sls = l.ids[name]
+		}
+		if state == "sls" {
+			for other := range l.slss {
+				near = append(near, other)
+			}
+			slices.Sort(near)
+			if l.slss[name] {
+				f.Warning = true
+				f.Msg = fmt.Sprintf("%s of %s names %s, which is not included", kind, textOf(ch, "__id__"), what)
+				if one.c.Included(l.env, name) {
+					f.Msg = fmt.Sprintf("%s of %s names %s, which has no states here", kind, textOf(ch, "__id__"), what)
+				} else {
+					f.Rule = "include"
+				}
+			} else if n := module.Nearest(name, near); n != "" {
+				f.Msg += ": did you mean " + n + "?"
+			}
+		} else if sls != "" && sls != one.sls {
 			f.Rule, f.Warning = "include", true
 			f.Msg += fmt.Sprintf(" by itself: it is in SLS %s, which is not included", sls)
 		} else if n := module.Nearest(name, near); n != "" {
@@ -281,10 +377,12 @@ func (l *linter) function(ch *py.Dict, at Place) {
 		f := Finding{Rule: "unknown-state", Msg: "gosalt has no state " + name, At: at}
 		if slices.Contains(l.functions.PlannedNames(), name) {
 			f.Msg, f.Warning = "gosalt does not run "+name+" yet", true
+		} else if mod := textOf(ch, "state"); !slices.Contains(l.functions.Modules(), mod) && slices.Contains(saltModules, mod) {
+			f.Msg, f.Warning = fmt.Sprintf("gosalt has no state %s: %s is one of Salt's modules that it does not have", name, mod), true
 		} else if n := module.Nearest(name, l.functions.Names()); n != "" {
 			f.Msg += ": did you mean " + n + "?"
 		} else {
-			f.Warning = !slices.Contains(l.functions.Modules(), textOf(ch, "state"))
+			f.Warning = !slices.Contains(l.functions.Modules(), mod)
 		}
 		l.add(f)
 		return

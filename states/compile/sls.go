@@ -50,6 +50,7 @@ func (m *Matches) has(env string) bool {
 func (c *Compiler) SLS(ctx context.Context, matches *Matches) (*py.Dict, Errors, error) {
 	var all Errors
 	mods := map[string]bool{}
+	c.included, c.someState = mods, false
 	for _, env := range matches.Envs {
 		for _, match := range matches.SLS[env] {
 			known, err := c.isEnv(ctx, env)
@@ -92,6 +93,9 @@ func (c *Compiler) SLS(ctx context.Context, matches *Matches) (*py.Dict, Errors,
 	c.cleanExtends(c.building)
 	return c.building, all, ctx.Err()
 }
+
+// Included tells whether the last call of SLS rendered an SLS.
+func (c *Compiler) Included(env, sls string) bool { return c.included[env+":"+sls] }
 
 // renderState renders one SLS and all that it includes.
 func (c *Compiler) renderState(ctx context.Context, sls, env string, mods map[string]bool, matches *Matches) (*py.Dict, Errors, error) {
@@ -337,6 +341,7 @@ func (c *Compiler) declare(state *py.Dict, sls, env string, errs *Errors) {
 					d.SetStr("__sls__", sls)
 					d.SetStr("__env__", env)
 					d.SetStr(mod, py.NewList(fun))
+					c.someState = c.someState || stateKey.MatchString(s)
 					_ = state.Set(e.key, d) // the key is there already
 					continue
 				}
@@ -368,6 +373,7 @@ func (c *Compiler) declare(state *py.Dict, sls, env string, errs *Errors) {
 			body.SetStr(mod, l)
 			l.Items = append(l.Items, fun)
 			seen[mod] = true
+			c.someState = c.someState || stateKey.MatchString(s.text)
 		}
 		setMissing(body, sls, env)
 	}
