@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/sshrig"
+	"github.com/gosalt/gosalt/internal/testproc"
 	"github.com/gosalt/gosalt/protocol/seal"
 )
 
@@ -182,6 +184,42 @@ func TestRun(t *testing.T) {
 		cancel()
 		_, err = s.Wait()
 		wantError(t, err, KindCanceled, "the command was canceled")
+	})
+	t.Run("a group", func(t *testing.T) {
+		var out bytes.Buffer
+		s, err := c.Start(ctx, `echo "it's"; echo 'a\nb $HOME'; exit 4`, SessionOptions{Group: true, Stdout: &out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if exit, err := s.Wait(); err != nil || exit.Code != 4 || !strings.HasSuffix(out.String(), "it's\na\\nb $HOME\n") || strings.Contains(out.String(), "gosalt-") {
+			t.Errorf("%q %+v %v", out.String(), exit, err)
+		}
+		// Neither the shell nor what it started lives on, though they would not mind SIGTERM
+		// nor the end of their connection.
+		ctx, cancel := context.WithCancel(ctx)
+		s, err = c.Start(ctx, `trap "" TERM HUP; sleep 1000 & echo $! go; wait; wait; sleep 1000`, SessionOptions{Group: true, Grace: time.Millisecond, Stderr: io.Discard})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var text string
+		for buf := make([]byte, 100); !strings.Contains(text, "go\n"); {
+			n, err := s.Stdout.Read(buf)
+			if err != nil {
+				t.Fatal(text, err)
+			}
+			text += string(buf[:n])
+		}
+		cancel()
+		_, err = s.Wait()
+		wantError(t, err, KindCanceled)
+		words := strings.Fields(text)
+		pid, err := strconv.Atoi(words[len(words)-2])
+		if err != nil {
+			t.Fatal(text)
+		}
+		if !testproc.Until(time.Minute, func() bool { return !alive(pid) }) {
+			t.Error("it lives on")
+		}
 	})
 	t.Run("closed", func(t *testing.T) {
 		c := mustDial(t, hostOf(srv), options(srv))
@@ -625,6 +663,16 @@ func TestKeyDeploy(t *testing.T) {
 	if key, _, _ := DefaultKey(pki); key != salts {
 		t.Error(key)
 	}
+}
+
+// alive tells whether a process runs: one that ended and was not waited for does not.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return !strings.HasPrefix(rest, "Z")
 }
 
 func hashKnown(t *testing.T, f string) {

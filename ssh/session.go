@@ -36,6 +36,12 @@ type SessionOptions struct {
 	// Session.Stderr are there to read from, and have to be read.
 	Stdout, Stderr io.Writer
 
+	// Group makes sure that all processes of the command end when ctx does: they get SIGTERM
+	// and after Grace SIGKILL. It needs a shell of POSIX on the machine, which a switch or
+	// router may not have. Without it the server is asked to send the signal, which that of
+	// OpenSSH does not do for root, and a command without a terminal may live on.
+	Group bool
+
 	// Grace is the time between asking a canceled command to end and ending its session;
 	// zero is 2s.
 	Grace time.Duration
@@ -55,6 +61,9 @@ type Session struct {
 
 	c     *Conn
 	s     *xssh.Session
+	group *group // nil without SessionOptions.Group
+	why   *Error // that its context has ended; guarded by mu
+	mu    sync.Mutex
 	over  chan struct{} // closed when the command has ended, or was given up
 	once  sync.Once
 	exit  Exit
@@ -192,6 +201,15 @@ func (c *Conn) start(cmd string, o SessionOptions) (*Session, error) {
 	} else if s.Stdout, err = xs.StdoutPipe(); err != nil {
 		return nil, err
 	}
+	if o.Group {
+		s.group = newGroup()
+		cmd = s.group.command(cmd)
+		if o.Stdout != nil {
+			xs.Stdout = &groupWriter{s.group, o.Stdout}
+		} else {
+			s.Stdout = &groupReader{g: s.group, r: s.Stdout}
+		}
+	}
 	if o.Stderr != nil {
 		xs.Stderr = o.Stderr
 	} else if s.Stderr, err = xs.StderrPipe(); err != nil {
@@ -210,7 +228,17 @@ func (c *Conn) start(cmd string, o SessionOptions) (*Session, error) {
 			in.Close()
 		}()
 	}
-	go func() { s.finish(s.result(xs.Wait())) }()
+	go func() {
+		err := xs.Wait()
+		if s.group != nil && o.Stdout != nil {
+			if rest := s.group.rest(); len(rest) > 0 {
+				if _, werr := o.Stdout.Write(rest); err == nil {
+					err = werr
+				}
+			}
+		}
+		s.finish(s.result(err))
+	}()
 	return s, nil
 }
 
@@ -242,6 +270,13 @@ func (s *Session) result(err error) (Exit, error) {
 
 func (s *Session) finish(exit Exit, err error) {
 	s.once.Do(func() {
+		s.mu.Lock()
+		why := s.why
+		s.mu.Unlock()
+		// One that ended well in the meantime has done what it was to do.
+		if why != nil && err == nil && exit.Code != 0 {
+			err = why
+		}
 		s.exit, s.err = exit, err
 		close(s.over)
 	})
@@ -261,18 +296,31 @@ func (s *Session) watch(ctx context.Context, grace time.Duration) {
 		grace = 2 * time.Second
 	}
 	why := s.c.ctxError(ctx)
-	go s.s.Signal(xssh.SIGTERM)
+	s.mu.Lock()
+	s.why = why
+	s.mu.Unlock()
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
+	if s.group != nil {
+		go s.c.kill(s.group, "TERM")
+	} else {
+		go s.s.Signal(xssh.SIGTERM)
+	}
 	select {
 	case <-s.over:
 		return
 	case <-timer.C:
 	}
-	go func() {
-		s.s.Signal(xssh.SIGKILL)
-		s.Close()
-	}()
+	if s.group != nil {
+		// Who waits may end at once, and the connection with it: this comes first.
+		s.c.kill(s.group, "KILL")
+		go s.Close()
+	} else {
+		go func() {
+			s.s.Signal(xssh.SIGKILL)
+			s.Close()
+		}()
+	}
 	s.finish(Exit{Code: 255}, why)
 }
 
