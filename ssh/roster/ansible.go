@@ -2,7 +2,6 @@ package roster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,14 +9,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/protocol/wire"
-	"github.com/gosalt/gosalt/ssh"
-	"github.com/gosalt/gosalt/ssh/sshconfig"
 )
 
 // An inventory is Ansible's: groups of hosts, with variables.
@@ -31,6 +27,7 @@ type aGroup struct {
 	hosts    []string
 	children []string
 	vars     *wire.Map
+	files    *wire.Map // of group_vars: above the vars of all groups in the inventory
 	source   string
 }
 
@@ -46,7 +43,7 @@ func newInventory() *inventory {
 func (inv *inventory) group(name, source string) *aGroup {
 	g := inv.groups[name]
 	if g == nil {
-		g = &aGroup{vars: wire.NewMap(), source: source}
+		g = &aGroup{vars: wire.NewMap(), files: wire.NewMap(), source: source}
 		inv.groups[name] = g
 	}
 	return g
@@ -198,9 +195,11 @@ func (inv *inventory) vars(id string, groups map[string][]string) *wire.Map {
 		return int(priority(a) - priority(b))
 	})
 	out := wire.NewMap()
-	for _, n := range mine {
-		for k, v := range inv.groups[n].vars.Strings() {
-			out.Set(k, v)
+	for _, of := range []func(*aGroup) *wire.Map{func(g *aGroup) *wire.Map { return g.vars }, func(g *aGroup) *wire.Map { return g.files }} {
+		for _, n := range mine {
+			for k, v := range of(inv.groups[n]).Strings() {
+				out.Set(k, v)
+			}
 		}
 	}
 	for k, v := range inv.hosts[id].vars.Strings() {
@@ -256,12 +255,12 @@ func (r *Roster) varsFiles(inv *inventory, dir string) error {
 		}
 		return nil
 	}
-	if err := into("group_vars", "all", inv.group("all", dir).vars); err != nil {
+	if err := into("group_vars", "all", inv.group("all", dir).files); err != nil {
 		return err
 	}
 	for _, n := range sortedKeys(inv.groups) {
 		if n != "all" {
-			if err := into("group_vars", n, inv.groups[n].vars); err != nil {
+			if err := into("group_vars", n, inv.groups[n].files); err != nil {
 				return err
 			}
 		}
@@ -623,319 +622,4 @@ func (r *Roster) iniInventory(inv *inventory, path, text string) error {
 		}
 	}
 	return nil
-}
-
-// shellWords splits a line as a shell does, with # for a comment.
-func shellWords(s string) ([]string, error) {
-	var out []string
-	var w strings.Builder
-	in := false
-	var quote rune
-	escaped := false
-	for _, ch := range s {
-		switch {
-		case escaped:
-			w.WriteRune(ch)
-			escaped = false
-		case ch == '\\' && quote != '\'':
-			escaped, in = true, true
-		case quote != 0 && ch == quote:
-			quote = 0
-		case quote != 0:
-			w.WriteRune(ch)
-		case ch == '"' || ch == '\'':
-			quote, in = ch, true
-		case ch == ' ' || ch == '\t':
-			if in {
-				out = append(out, w.String())
-				w.Reset()
-				in = false
-			}
-		case ch == '#' && !in:
-			return out, nil
-		default:
-			w.WriteRune(ch)
-			in = true
-		}
-	}
-	if quote != 0 {
-		return nil, fmt.Errorf("a quote that is not closed: %s", s)
-	}
-	if in {
-		out = append(out, w.String())
-	}
-	return out, nil
-}
-
-// literal reads a value as Python's literals are written; anything else is text.
-func literal(s string) any {
-	s = strings.TrimSpace(s)
-	switch s {
-	case "True":
-		return true
-	case "False":
-		return false
-	case "None":
-		return nil
-	}
-	if s == "" {
-		return ""
-	}
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil && (s[0] != '0' || s == "0") && s[0] != '+' {
-		return n
-	}
-	if strings.ContainsAny(s, ".eE") && strings.Trim(s, "0123456789.eE+-") == "" {
-		if f, err := strconv.ParseFloat(s, 64); err == nil {
-			return f
-		}
-	}
-	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') {
-		if i := strings.IndexByte(s[1:], s[0]); i == len(s)-2 || i >= 0 && strings.HasPrefix(strings.TrimSpace(s[i+2:]), "#") {
-			return s[1 : i+1]
-		}
-	}
-	if s[0] == '[' || s[0] == '{' {
-		if v, err := saltyaml.LoadYAML(s); err == nil {
-			switch v.(type) {
-			case []any, *wire.Map:
-				return v
-			}
-		}
-	}
-	return s
-}
-
-// maxRange is how many hosts a pattern may stand for.
-const maxRange = 100_000
-
-// expandHosts reads a host as inventories have it: web[01:20].example.com, db[a:c], with a
-// port after a colon.
-func expandHosts(s string) (names []string, port int, err error) {
-	if s == "" {
-		return nil, 0, errors.New("a host without a name")
-	}
-	// A port comes after the last bracket; an address of IPv6 has none unless in brackets.
-	tail := s[strings.LastIndexByte(s, ']')+1:]
-	if strings.Count(tail, ":") == 1 {
-		i := strings.LastIndexByte(s, ':')
-		if n, err := strconv.Atoi(s[i+1:]); err == nil && n > 0 && n < 65536 {
-			s, port = s[:i], n
-		}
-	}
-	if strings.HasPrefix(s, "[") && strings.HasSuffix(s, "]") && addressOf(s).IsValid() {
-		return []string{strings.Trim(s, "[]")}, port, nil
-	}
-	names = []string{""}
-	for s != "" {
-		i := strings.IndexByte(s, '[')
-		if i < 0 {
-			i = len(s)
-		}
-		values := []string{""}
-		rest := ""
-		if i < len(s) {
-			j := strings.IndexByte(s[i:], ']')
-			if j < 0 {
-				return nil, 0, fmt.Errorf("%q has [ without ]", s)
-			}
-			if values, err = expandRangeText(s[i+1 : i+j]); err != nil {
-				return nil, 0, err
-			}
-			rest = s[i+j+1:]
-		}
-		if len(names)*len(values) > maxRange {
-			return nil, 0, fmt.Errorf("it stands for more than %d hosts", maxRange)
-		}
-		var next []string
-		for _, n := range names {
-			for _, v := range values {
-				next = append(next, n+s[:i]+v)
-			}
-		}
-		names, s = next, rest
-	}
-	return names, port, nil
-}
-
-// expandRangeText reads what is in the brackets: 01:20, 1:9:2, a:f.
-func expandRangeText(s string) ([]string, error) {
-	bad := func(why string) error { return fmt.Errorf("the range [%s] %s", s, why) }
-	parts := strings.Split(s, ":")
-	if len(parts) != 2 && len(parts) != 3 {
-		return nil, bad("is not of the form [from:to] or [from:to:step]")
-	}
-	step := 1
-	if len(parts) == 3 {
-		n, err := strconv.Atoi(parts[2])
-		if err != nil || n < 1 {
-			return nil, bad("has a step that is no number")
-		}
-		step = n
-	}
-	from, to := parts[0], parts[1]
-	if from == "" {
-		from = "0"
-	}
-	var out []string
-	if len(from) == 1 && len(to) == 1 && isLetter(from[0]) && isLetter(to[0]) {
-		if from[0] > to[0] {
-			return nil, bad("ends before it begins")
-		}
-		for c := int(from[0]); c <= int(to[0]); c += step {
-			if isLetter(byte(c)) {
-				out = append(out, string(rune(c)))
-			}
-		}
-		return out, nil
-	}
-	a, err1 := strconv.Atoi(from)
-	b, err2 := strconv.Atoi(to)
-	if err1 != nil || err2 != nil || a < 0 || b < 0 {
-		return nil, bad("has to go from a number to a number, or from a letter to a letter")
-	}
-	if a > b {
-		return nil, bad("ends before it begins")
-	}
-	width := 0
-	if len(from) > 1 && from[0] == '0' {
-		if len(from) != len(to) {
-			return nil, bad("has two ends of different length, and leading zeros")
-		}
-		width = len(from)
-	}
-	if (b-a)/step >= maxRange {
-		return nil, bad(fmt.Sprintf("has more than %d members", maxRange))
-	}
-	for n := a; n <= b; n += step {
-		out = append(out, fmt.Sprintf("%0*d", width, n))
-	}
-	return out, nil
-}
-
-func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
-
-// ansibleKeys are the variables that say how to connect, and the keys of a roster that
-// say the same; of several names of one the first that is there counts.
-var ansibleKeys = []struct {
-	key   string
-	names []string
-}{
-	{"host", []string{"ansible_host", "ansible_ssh_host"}},
-	{"port", []string{"ansible_port", "ansible_ssh_port"}},
-	{"user", []string{"ansible_user", "ansible_ssh_user"}},
-	{"passwd", []string{"ansible_password", "ansible_ssh_password", "ansible_ssh_pass"}},
-	{"priv", []string{"ansible_private_key_file", "ansible_ssh_private_key_file"}},
-	{"timeout", []string{"ansible_timeout", "ansible_ssh_timeout"}},
-	{"sudo", []string{"ansible_become", "ansible_sudo"}},
-	{"sudo_user", []string{"ansible_become_user", "ansible_sudo_user"}},
-}
-
-// ansibleHost makes an entry of a host's variables.
-func (r *Roster) ansibleHost(id, source string, vars *wire.Map) ssh.Host {
-	entry := wire.NewMap()
-	rest := vars.Clone()
-	var wrong error
-	take := func(names ...string) (any, bool) {
-		var out any
-		found := false
-		for _, n := range names {
-			if v, ok := rest.Get(n); ok {
-				rest.Delete(n)
-				if s, isText := v.(string); isText && strings.Contains(s, "{{") {
-					wrong = fmt.Errorf("%s is a template, %q, which is not worked out here", n, s)
-					if strings.Contains(n, "pass") {
-						wrong = fmt.Errorf("%s is a template, which is not worked out here", n)
-					}
-				}
-				if !found {
-					out, found = v, true
-				}
-			}
-		}
-		return out, found
-	}
-	for _, k := range ansibleKeys {
-		if v, ok := take(k.names...); ok {
-			entry.Set(k.key, v)
-		}
-	}
-	if v, ok := take("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"); ok && v != nil && v != "" {
-		// Salt takes a password for sudo as the wish for sudo.
-		if !entry.Has("sudo") {
-			entry.Set("sudo", true)
-		}
-		entry.Set("sudo_passwd", v)
-	}
-	if v, ok := take("ansible_become_method"); ok && v != "sudo" && entry.Has("sudo") {
-		wrong = fmt.Errorf("ansible_become_method is %v: there is only sudo", v)
-	}
-	if v, ok := take("ansible_connection"); ok && !slices.Contains([]any{"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"}, v) {
-		wrong = fmt.Errorf("ansible_connection is %v: it can only be reached over ssh", v)
-	}
-	var options []any
-	for _, name := range []string{"ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"} {
-		if v, ok := take(name); ok {
-			opts, err := sshArgs(fmt.Sprint(v))
-			if err != nil {
-				wrong = fmt.Errorf("%s: %w", name, err)
-			}
-			options = append(options, opts...)
-		}
-	}
-	if len(options) > 0 {
-		entry.Set("ssh_options", options)
-	}
-	if rest.Len() > 0 {
-		entry.Set("minion_opts", rest)
-	}
-	h := r.parseHost(id, entry, func(string) string { return source })
-	if wrong != nil && h.Err == nil {
-		h.Err = &ssh.Error{Host: id, Kind: ssh.KindRoster, Msg: (&Error{Source: source, Host: id, Msg: wrong.Error()}).Error()}
-	}
-	h.Attrs = vars
-	return h
-}
-
-// sshArgs reads arguments of ssh, as "-o ProxyJump=a -J b", as options.
-func sshArgs(s string) ([]any, error) {
-	words, err := shellWords(s)
-	if err != nil {
-		return nil, err
-	}
-	var out []any
-	flags := map[string]string{"J": "ProxyJump", "i": "IdentityFile", "p": "Port", "l": "User", "F": "", "c": "Ciphers", "m": "MACs", "b": "BindAddress", "W": "", "o": ""}
-	for i := 0; i < len(words); i++ {
-		w := words[i]
-		if len(w) < 2 || w[0] != '-' {
-			return nil, fmt.Errorf("%q is no argument of ssh that is known", w)
-		}
-		f, val := w[1:2], w[2:]
-		key, takes := flags[f]
-		if takes && val == "" {
-			if i++; i >= len(words) {
-				return nil, fmt.Errorf("%s needs a value", w)
-			}
-			val = words[i]
-		}
-		switch {
-		case f == "o":
-			if _, _, err := sshconfig.Split(val); err != nil {
-				return nil, err
-			}
-			out = append(out, val)
-		case takes && key != "":
-			out = append(out, key+"="+val)
-		case f == "A":
-			out = append(out, "ForwardAgent=yes")
-		case f == "4":
-			out = append(out, "AddressFamily=inet")
-		case f == "6":
-			out = append(out, "AddressFamily=inet6")
-		case strings.Trim(w[1:], "CqvxXTantkK") == "":
-			// About compression, output and X11: nothing to do here.
-		default:
-			return nil, fmt.Errorf("%q is no argument of ssh that is known", w)
-		}
-	}
-	return out, nil
 }

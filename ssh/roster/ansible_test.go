@@ -3,8 +3,12 @@ package roster
 import (
 	"context"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gosalt/gosalt/internal/render/saltyaml"
+	"github.com/gosalt/gosalt/protocol/wire"
 )
 
 func TestAnsibleINI(t *testing.T) {
@@ -44,7 +48,7 @@ ansible_ssh_common_args='-o ProxyJump=bastion -A -C'
 		`alone: host=10.0.0.9 `+opts+` opts={"fromall": 1}`,
 		`web01.example.com: host=web01.example.com port=2222 user=deploy priv=~/.ssh/web `+opts+` opts={"fromall": 1, "list": [1, "b"], "num": 6, "x": "a b", "zone": "eu # not a comment of the value"}`,
 		`web03.example.com: host=web03.example.com port=2222 user=deploy priv=~/.ssh/web `+opts+` opts={"fromall": 1, "list": [1, "b"], "num": 6, "x": "a b", "zone": "eu # not a comment of the value"}`,
-		`db-a: host=10.9.9.9 port=22 passwd=s3 cret priv=~/.ssh/web sudo=true sudo_user=app sudo_passwd=p `+opts+` opts={"fromall": 1, "list": [1, "b"], "num": 6, "zone": "eu # not a comment of the value"}`,
+		`db-a: host=10.9.9.9 port=22 passwd=s3 cret priv=~/.ssh/web sudo=true sudo_user=app sudo_passwd=p `+opts+` opts={"fromall": 1, "list": [1, "b"], "num": 7, "zone": "eu # not a comment of the value"}`,
 		`db-b: host=db-b port=22 priv=~/.ssh/web `+opts+` opts={"fromall": 1, "list": [1, "b"], "num": 6, "zone": "eu # not a comment of the value"}`,
 		`db-c: host=db-c port=22 priv=~/.ssh/web `+opts+` opts={"fromall": 1, "list": [1, "b"], "num": 6, "zone": "eu # not a comment of the value"}`)
 	wantWarnings(t, r, filepath.Join(dir, "host_vars/db-b.yml")+": it is encrypted by ansible-vault, and is passed over")
@@ -52,6 +56,38 @@ ansible_ssh_common_args='-o ProxyJump=bastion -A -C'
 	wantIDs(t, r, "db", "nodegroup", "db-a")
 	wantIDs(t, r, "ungrouped", "nodegroup", "alone")
 	wantIDs(t, r, "N@db or alone", "compound", "alone db-a")
+}
+
+// What ansible-inventory (ansible-core 2.14.18) makes of the files in testdata.
+func TestAnsibleRecorded(t *testing.T) {
+	for _, name := range []string{"hosts", "groups.yml"} {
+		path := filepath.Join("testdata/ansible", name)
+		v, err := saltyaml.LoadJSON(readBack(t, path+".recorded"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := v.(*wire.Map)
+		r := load(t, Config{Rosters: []string{"ansible"}, File: path})
+		n := 0
+		for id, vars := range want.Map("_meta").Map("hostvars").Strings() {
+			n++
+			h, _ := r.Get(id)
+			got, _ := saltyaml.JSON(h.Attrs, true, nil)
+			if w, _ := saltyaml.JSON(vars, true, nil); got != w {
+				t.Errorf("%s: %s\n got %s\nwant %s", name, id, got, w)
+			}
+		}
+		if hosts := r.Hosts(); len(hosts) < n {
+			t.Errorf("%s: %d hosts, want at least %d", name, len(hosts), n)
+		}
+		for group, g := range want.Strings() {
+			for _, id := range g.(*wire.Map).List("hosts") {
+				if !slices.Contains(r.groups[group], id.(string)) {
+					t.Errorf("%s: %s is not in %s", name, id, group)
+				}
+			}
+		}
+	}
 }
 
 func readBack(t *testing.T, f string) string {
