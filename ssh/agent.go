@@ -11,9 +11,10 @@ import (
 )
 
 // An agentConn is a connection to an agent that all connections of a Dialer share. Its
-// keys are listed once.
+// keys are listed once in a while.
 type agentConn struct {
 	socket string
+	born   time.Time
 
 	once sync.Once
 	conn net.Conn
@@ -77,9 +78,16 @@ func (d *Dialer) agent(socket string) *agentConn {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	a := d.agents[socket]
-	if a == nil {
-		a = &agentConn{socket: socket}
+	if a == nil || time.Since(a.born) > freshFor {
+		if old := a; old != nil {
+			// Logins that began with it may still want a signature.
+			time.AfterFunc(agentLinger, old.close)
+		}
+		a = &agentConn{socket: socket, born: time.Now()}
 		d.agents[socket] = a
 	}
 	return a
 }
+
+// agentLinger is how long a connection to the agent lives on when there is a newer one.
+const agentLinger = 5 * time.Minute

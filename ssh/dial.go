@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,9 +32,10 @@ type Dialer struct {
 	agentSocket                          string
 	identities, knownHosts               []string
 
-	confOnce sync.Once
-	conf     *sshconfig.Config
-	confErr  error
+	confMu  sync.Mutex
+	confAt  time.Time
+	conf    *sshconfig.Config
+	confErr error
 
 	known knownHosts
 
@@ -92,20 +94,25 @@ func (d *Dialer) defaultKnownHosts(key string) []string {
 	return []string{"/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"}
 }
 
-// config is the configuration of OpenSSH's client, read once.
+// config is the configuration of OpenSSH's client.
 func (d *Dialer) config() (*sshconfig.Config, error) {
-	d.confOnce.Do(func() {
-		files := d.o.ConfigFiles
-		if files == nil {
-			files = []string{filepath.Join(d.home, ".ssh/config"), "/etc/ssh/ssh_config"}
+	d.confMu.Lock()
+	defer d.confMu.Unlock()
+	if !d.confAt.IsZero() && time.Since(d.confAt) < freshFor {
+		return d.conf, d.confErr
+	}
+	files := d.o.ConfigFiles
+	if files == nil {
+		files = []string{filepath.Join(d.home, ".ssh/config"), "/etc/ssh/ssh_config"}
+	}
+	before := d.conf
+	d.conf, d.confErr = sshconfig.Load(files, d.home)
+	d.confAt = time.Now()
+	if d.conf != nil && (before == nil || !slices.Equal(before.Warnings, d.conf.Warnings)) {
+		for _, w := range d.conf.Warnings {
+			d.log.Warn("ssh configuration", "line", w)
 		}
-		d.conf, d.confErr = sshconfig.Load(files, d.home)
-		if d.conf != nil {
-			for _, w := range d.conf.Warnings {
-				d.log.Warn("ssh configuration", "line", w)
-			}
-		}
-	})
+	}
 	return d.conf, d.confErr
 }
 

@@ -621,6 +621,40 @@ func TestOptions(t *testing.T) {
 	wantError(t, err, KindOption, `remote port forward "x"`)
 }
 
+// A Dialer that lives on sees what was changed meanwhile.
+func TestFresh(t *testing.T) {
+	t.Parallel()
+	srv := sshrig.New(t, sshrig.Options{Stranger: true})
+	o := options(srv)
+	dir := t.TempDir()
+	o.KnownHosts = []string{filepath.Join(dir, "known_hosts")}
+	d := NewDialer(o)
+	defer d.Close()
+	h := hostOf(srv)
+	h.Priv = filepath.Join(dir, "key")
+	dial := func() error {
+		c, err := d.Dial(ctxOf(t), h)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	wantError(t, dial(), KindKeyFile)
+	sshrig.Keygen(t, h.Priv, "-t", "ed25519")
+	wantError(t, dial(), KindHostKeyUnknown)
+	line := sshrig.KnownName(srv.Host, srv.Port) + " " + srv.HostKey("ed25519") + "\n"
+	os.WriteFile(o.KnownHosts[0], []byte(line), 0o600)
+	wantError(t, dial(), KindAuth)
+	if err := os.Rename(srv.Key, h.Priv); err != nil {
+		t.Fatal(err)
+	}
+	if err := dial(); err != nil {
+		t.Error(err)
+	}
+	os.Remove(o.KnownHosts[0])
+	wantError(t, dial(), KindHostKeyUnknown)
+}
+
 func TestKeyDeploy(t *testing.T) {
 	t.Parallel()
 	srv := sshrig.New(t, sshrig.Options{})

@@ -24,6 +24,7 @@ import (
 // A keyFile is a private key that a Dialer has read: once, however many hosts use it.
 type keyFile struct {
 	path  string
+	at    stamp
 	cert  *xssh.Certificate // of path-cert.pub
 	plain xssh.Signer       // nil while it is locked, or when there is an error
 	pub   xssh.PublicKey
@@ -38,10 +39,11 @@ const maxKeyFile = 1 << 20
 
 // key reads a key file, or returns what was read before.
 func (d *Dialer) key(path string) *keyFile {
+	now := stampOf(path)
 	d.mu.Lock()
 	k := d.keys[path]
-	if k == nil {
-		k = &keyFile{path: path}
+	if k == nil || !k.at.same(now) {
+		k = &keyFile{path: path, at: now}
 		d.keys[path] = k
 	}
 	d.mu.Unlock()

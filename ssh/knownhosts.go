@@ -89,6 +89,7 @@ func hashedName(text, name string) bool {
 
 // A knownFile is a known_hosts file, read.
 type knownFile struct {
+	at      stamp
 	lines   []*knownLine
 	plain   map[string][]*knownLine // by a name that is no pattern
 	pattern []*knownLine            // the rest
@@ -98,6 +99,7 @@ type knownFile struct {
 const maxKnownHosts = 64 << 20
 
 func readKnownFile(path string) (*knownFile, error) {
+	at := stampOf(path) // before it is read: what comes in between is read once more
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -110,7 +112,9 @@ func readKnownFile(path string) (*knownFile, error) {
 	if len(b) > maxKnownHosts {
 		return nil, fmt.Errorf("%s is longer than %d bytes", path, maxKnownHosts)
 	}
-	return parseKnownHosts(path, b), nil
+	k := parseKnownHosts(path, b)
+	k.at = at
+	return k, nil
 }
 
 // parseKnownHosts reads what a file holds. Lines that are none are passed over.
@@ -175,7 +179,7 @@ func (k *knownHosts) find(files []string, name string) ([]*knownLine, error) {
 	var out []*knownLine
 	for _, path := range files {
 		f := k.files[path]
-		if f == nil {
+		if f == nil || !f.at.same(stampOf(path)) {
 			var err error
 			if f, err = readKnownFile(path); errors.Is(err, fs.ErrNotExist) {
 				f = parseKnownHosts(path, nil)
@@ -426,7 +430,6 @@ func (c *hostKeyCheck) accept(key xssh.PublicKey) *Error {
 	blob := base64.StdEncoding.EncodeToString(key.Marshal())
 	for _, l := range parseKnownHosts(path, b).find(c.name) {
 		if l.marker == "" && l.key == blob {
-			c.d.known.files[path] = parseKnownHosts(path, b)
 			return nil
 		} else if l.marker == "" {
 			return &Error{Host: c.s.name, Kind: KindHostKeyChanged, Msg: fmt.Sprintf("two host keys of %s at once: %s was just written with another one", c.name, l.place()),
@@ -447,7 +450,7 @@ func (c *hostKeyCheck) accept(key xssh.PublicKey) *Error {
 	if err := f.Sync(); err != nil {
 		return fail(err)
 	}
-	c.d.known.files[path] = parseKnownHosts(path, append(b, line...))
+	delete(c.d.known.files, path)
 	c.d.log.Info("host key accepted", "host", c.s.name, "key", key.Type()+" "+c.fingerprint, "file", path)
 	return nil
 }
