@@ -509,6 +509,9 @@ func (a *pkgHoldArgs) hold(ctx context.Context, c *module.Call, on bool) (*wire.
 	if !ok {
 		return nil, notHere(c)
 	}
+	if _, ok := m.(*zypper); ok && !module.Truth(a.Name) && !module.Truth(a.Pkgs) {
+		return nil, module.Failf("Name or packages must be specified.")
+	}
 	names, err := a.targets()
 	if err != nil {
 		return nil, err
