@@ -64,6 +64,7 @@ type sshOptions struct {
 	Anew      bool // copy the agent though it is there
 	PreFlight bool // run the script before each job, not only before the agent is copied
 	KeyDeploy string
+	Begin     time.Duration // ssh_begin_timeout
 	LogLevel  string
 	// Complain makes what went wrong the machine's result, as gosalt-ssh has it. Without,
 	// the machine did not return, and its minion may still do the job.
@@ -229,7 +230,7 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 		}
 		before = nil
 	}
-	s, err := deploy.Open(ctx, conn, h, w.agents, deploy.Options{Wipe: o.Wipe, Anew: o.Anew, Before: before, Log: w.m.log})
+	s, err := deploy.Open(ctx, conn, h, w.agents, deploy.Options{Wipe: o.Wipe, Anew: o.Anew, Before: before, Begin: o.Begin, Log: w.m.log})
 	if err != nil {
 		return err
 	}

@@ -158,6 +158,7 @@ func (m *Master) sshOptionsOf(over *wire.Map) sshOptions {
 	on := func(key string) bool { return over.Bool(key) || opts.Bool(key) }
 	o := sshOptions{MaxProcs: number("ssh_max_procs"), Wipe: on("ssh_wipe"), Anew: over.Bool("regen_thin"), PreFlight: on("ssh_run_pre_flight"),
 		Raw: over.Text("raw"), KeyDeploy: over.Text("key_deploy"), LogLevel: over.Text("log_level")}
+	o.Begin = seconds(opts, "ssh_begin_timeout")
 	o.Dial = ssh.Options{Log: m.log, AskPass: m.cfg.AskPass}
 	switch {
 	case on("ignore_host_keys"), on("no_host_keys"):

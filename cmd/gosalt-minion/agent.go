@@ -31,6 +31,7 @@ func agentMain(args []string) int {
 		if err := agent.Check(args[1]); err != nil {
 			return fail(err)
 		}
+		fmt.Println(args[1])
 		return 0
 	}
 	debug.SetGCPercent(400) // it ends soon

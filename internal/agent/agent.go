@@ -18,7 +18,7 @@ import (
 const (
 	// ArgStream and a mark: serve one job over standard input and output.
 	ArgStream = "--ssh-stream"
-	// ArgCheck and a SHA-256: say whether this file has it. A file that was cut off, or is
+	// ArgCheck and a SHA-256: print it if this file has it. A file that was cut off, or is
 	// for another processor, cannot even do that.
 	ArgCheck = "--ssh-check"
 	// ArgWipe after the mark: remove the program and all that it kept, when the job is done.

@@ -22,7 +22,9 @@ type Options struct {
 	Wipe bool // the agent and what it keeps are removed when the job is done
 	// Before is called before the agent is copied; may be nil.
 	Before func(ctx context.Context) error
-	Log    *slog.Logger
+	// Begin is how long a machine may take to begin what it is told; zero is a minute.
+	Begin time.Duration
+	Log   *slog.Logger
 }
 
 // Session is an agent that waits for its job.
@@ -30,6 +32,7 @@ type Session struct {
 	Stream *stream.Server
 
 	host   ssh.Host
+	conn   *ssh.Conn
 	sess   *ssh.Session
 	errors *said
 }
@@ -53,6 +56,9 @@ func (e *Error) Error() string {
 func Open(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Options) (*Session, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Begin <= 0 {
+		o.Begin = time.Minute
 	}
 	s, state, err := start(ctx, conn, h, agents, o)
 	if err != nil || s != nil {
@@ -82,11 +88,11 @@ func start(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Op
 	if o.Anew {
 		sums = nil
 	}
-	r, err := open(ctx, conn, h, runScript(h, mark, sums, o.Wipe), mark)
+	r, err := open(ctx, conn, h, runScript(h, mark, sums, o.Wipe), mark, false)
 	if err != nil {
 		return nil, "", err
 	}
-	rest, err := r.await(ctx, mark)
+	rest, err := r.await(ctx, mark, o.Begin)
 	if err != nil {
 		return nil, "", err
 	}
@@ -94,12 +100,13 @@ func start(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Op
 		r.sess.Close()
 		return nil, rest, nil
 	}
-	return &Session{Stream: r.stream, host: h, sess: r.sess, errors: r.errors}, "", nil
+	return &Session{Stream: r.stream, host: h, conn: conn, sess: r.sess, errors: r.errors}, "", nil
 }
 
 // run is a script that runs on the machine, as the user it is to run as.
 type run struct {
 	host   ssh.Host
+	conn   *ssh.Conn
 	sess   *ssh.Session
 	stream *stream.Server
 	errors *said
@@ -107,14 +114,18 @@ type run struct {
 }
 
 // open starts a script.
-func open(ctx context.Context, conn *ssh.Conn, h ssh.Host, script, mark string) (*run, error) {
+func open(ctx context.Context, conn *ssh.Conn, h ssh.Host, script, mark string, raw bool) (*run, error) {
 	prompt := "gosalt-" + mark + "-password:"
+	if h.TTY && !raw {
+		// The last words of who leaves a terminal at once may be lost: it waits to be closed.
+		script += "; read x"
+	}
 	sess, err := conn.Start(ctx, command(h, script, prompt), ssh.SessionOptions{TTY: h.TTY})
 	if err != nil {
 		return nil, err
 	}
 	a := &asked{prompt: prompt, password: h.Passwd.Reveal(), w: sess.Stdin, refused: func() { sess.Close() }}
-	r := &run{host: h, sess: sess, errors: &said{}, asked: a}
+	r := &run{host: h, conn: conn, sess: sess, errors: &said{}, asked: a}
 	out := sess.Stdout
 	if h.TTY {
 		out = &watched{r: sess.Stdout, text: prompt, see: a.see} // the terminal joins the two
@@ -125,14 +136,16 @@ func open(ctx context.Context, conn *ssh.Conn, h ssh.Host, script, mark string) 
 }
 
 // await waits for the line that begins the stream, or says why it does not come.
-func (r *run) await(ctx context.Context, mark string) (string, error) {
+func (r *run) await(ctx context.Context, mark string, within time.Duration) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, &Error{"timeout", fmt.Sprintf("logged in, but nothing was begun within %s", within), "does the login of this account wait for something?"})
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { abandon(r.conn, r.sess, 0) })
 	rest, noise, err := r.stream.Await(mark)
+	if !stop() && ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
 	if err == nil {
 		return rest, nil
-	}
-	if ctx.Err() != nil {
-		r.sess.Close()
-		return "", context.Cause(ctx)
 	}
 	code, werr := r.end()
 	if r.asked.wrong() {
@@ -145,7 +158,7 @@ func (r *run) await(ctx context.Context, mark string) (string, error) {
 	case strings.Contains(text, "must have a tty"):
 		return "", &Error{"sudo", "sudo: it wants a terminal", "set tty: True for the host"}
 	case strings.Contains(text, "sudo: ") || strings.Contains(text, "not in the sudoers file") || strings.Contains(text, "not allowed to execute") || strings.Contains(text, "may not run sudo"):
-		return "", &Error{"sudo", oneLine(text), "the user needs the right to run commands by sudo there"}
+		return "", &Error{"sudo", fmt.Sprintf("%s (exit code %d)", oneLine(text), code), "the user needs the right to run commands by sudo there"}
 	case code == 126 || code == 127:
 		return "", &Error{"agent", fmt.Sprintf("the agent could not be started: %s (exit code %d)", oneLine(text), code), "does the file system allow programs to run? name another directory with thin_dir"}
 	case text != "":
@@ -156,9 +169,25 @@ func (r *run) await(ctx context.Context, mark string) (string, error) {
 	return "", &Error{"agent", fmt.Sprintf("the session ended before the agent began (exit code %d)", code), "can the user run commands there?"}
 }
 
+// abandon ends a session. Where the other end does not confirm that in time, as an sshd
+// whose command goes on, it is the connection that ends.
+func abandon(conn *ssh.Conn, sess *ssh.Session, within time.Duration) {
+	sess.Close()
+	t := time.NewTimer(within)
+	defer t.Stop()
+	select {
+	case <-sess.Done():
+	case <-t.C:
+		conn.Close()
+	}
+}
+
+// patience is how long an agent may take to end.
+const patience = 5 * time.Second
+
 // end waits for the end of the session, a little, and returns its exit code.
 func (r *run) end() (int, error) {
-	t := time.AfterFunc(5*time.Second, func() { r.sess.Close() })
+	t := time.AfterFunc(patience, func() { abandon(r.conn, r.sess, 0) })
 	defer t.Stop()
 	exit, err := r.sess.Wait()
 	return exit.Code, err
@@ -178,11 +207,11 @@ func bring(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, stat
 	if err != nil {
 		return &Error{"system", err.Error(), ""}
 	}
-	gz := len(words) > 4 && words[4] == "gzip"
+	gz := len(words) > 4 && words[4] == "gzip" && !h.TTY // gzip reads from no terminal
 	began := time.Now()
 	var tried []string
 	for _, dir := range places(h, words[3]) {
-		why, err := copyTo(ctx, conn, h, ag, dir, gz)
+		why, err := copyTo(ctx, conn, h, ag, dir, gz, o.Begin)
 		if err != nil {
 			return err
 		}
@@ -190,21 +219,21 @@ func bring(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, stat
 			o.Log.Info("agent copied to the machine", "host", h.Name(), "system", goos+"/"+arch, "bytes", ag.Size, "took", time.Since(began).Round(time.Millisecond))
 			return nil
 		}
-		tried = append(tried, dir+": "+why)
+		tried = append(tried, strings.ReplaceAll(strings.Trim(dir, `"`), "${XDG_CACHE_HOME:-$HOME/.cache}", "~/.cache")+": "+why)
 	}
 	return &Error{"space", "there is no place for the agent: " + strings.Join(tried, "; "), "free some space, or name a directory with thin_dir"}
 }
 
 // copyTo copies the agent into one directory. why says what stood in the way there, ""
 // is nothing.
-func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir string, gz bool) (why string, err error) {
+func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir string, gz bool, begin time.Duration) (why string, err error) {
 	mark := newMark()
-	r, err := open(ctx, conn, h, copyScript(mark, dir, ag.SHA256, gz), mark)
+	r, err := open(ctx, conn, h, copyScript(mark, dir, ag.SHA256, gz, ag.Size), mark, false)
 	if err != nil {
 		return "", err
 	}
 	defer r.sess.Close()
-	rest, err := r.await(ctx, mark)
+	rest, err := r.await(ctx, mark, begin)
 	if err != nil {
 		return "", err
 	}
@@ -217,7 +246,9 @@ func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir stri
 	}
 	_, sent := io.Copy(r.sess.Stdin, content)
 	content.Close()
-	sent = errors.Join(sent, r.sess.Stdin.Close())
+	if !h.TTY {
+		sent = errors.Join(sent, r.sess.Stdin.Close())
+	}
 	rest, _, err = r.stream.Await(mark)
 	switch {
 	case ctx.Err() != nil:
@@ -226,6 +257,9 @@ func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir stri
 		return "", nil
 	case err == nil:
 		if text := lastLines(r.errors.String()); text != "" {
+			if strings.Contains(text, noSpace) {
+				text = noSpace
+			}
 			return oneLine(text), nil
 		}
 		return "what arrived is not what was sent", nil
@@ -235,16 +269,18 @@ func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir stri
 	return "", fmt.Errorf("copy the agent to the machine: the connection ended before all was there")
 }
 
+const noSpace = "No space left on device"
+
 // Serve answers what the agent asks, until it ends. The error tells how it ended, where
 // that was not well.
 func (s *Session) Serve(ctx context.Context, h stream.Handler) error {
-	stop := context.AfterFunc(ctx, func() { s.sess.Close() })
+	stop := context.AfterFunc(ctx, func() { abandon(s.conn, s.sess, patience) })
 	defer stop()
 	err := s.Stream.Serve(ctx, h)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	t := time.AfterFunc(10*time.Second, func() { s.sess.Close() })
+	t := time.AfterFunc(patience, func() { abandon(s.conn, s.sess, 0) })
 	defer t.Stop()
 	exit, werr := s.sess.Wait()
 	code := exit.Code
@@ -335,13 +371,13 @@ func Raw(ctx context.Context, conn *ssh.Conn, h ssh.Host, cmd string) (stdout, s
 		return conn.Run(ctx, cmd, nil)
 	}
 	mark := newMark()
-	r, err := open(ctx, conn, h, "echo "+mark+" raw; "+cmd, mark)
+	r, err := open(ctx, conn, h, "echo "+mark+" raw; "+cmd, mark, true)
 	if err != nil {
 		return nil, nil, 0, err
 	}
-	stop := context.AfterFunc(ctx, func() { r.sess.Close() })
+	stop := context.AfterFunc(ctx, func() { abandon(conn, r.sess, patience) })
 	defer stop()
-	if _, err := r.await(ctx, mark); err != nil {
+	if _, err := r.await(ctx, mark, time.Minute); err != nil {
 		return nil, nil, 0, err
 	}
 	r.sess.Stdin.Close()

@@ -91,6 +91,8 @@ func runScript(h ssh.Host, mark string, sums []string, wipe bool) string {
 	if len(sums) == 0 {
 		sums = []string{"none"}
 	}
+	// A bash with a low SHLVL takes commands of the agent's for a login, and reads ~/.bashrc.
+	b.WriteString("SHLVL=2; export SHLVL; ")
 	fmt.Fprintf(&b, `try() { for h in %s; do if [ -x "$1/$h" ] && [ -O "$1" ]; then exec "$1/$h" %s; fi; done; }; `, strings.Join(sums, " "), args)
 	if h.ThinDir != "" {
 		fmt.Fprintf(&b, "try %s; ", inShell(h.ThinDir))
@@ -101,9 +103,12 @@ func runScript(h ssh.Host, mark string, sums []string, wipe bool) string {
 }
 
 // copyScript takes the agent from its standard input, into a directory of the user's own
-// where programs may run. The file gets its name when it has proved to be whole.
-func copyScript(mark, dir, sum string, gz bool) string {
-	take := "cat"
+// where programs may run. The file gets its name when it has proved to be whole, by
+// saying its own sum: a shell takes an empty file for a script that does well.
+//
+// Its input has no end where it is a terminal's, so that size bytes are taken.
+func copyScript(mark, dir, sum string, gz bool, size int64) string {
+	take := fmt.Sprintf("head -c %d", size)
 	if gz {
 		take = "gzip -dc"
 	}
@@ -114,7 +119,7 @@ func copyScript(mark, dir, sum string, gz bool) string {
 		`if echo "exit 0" > "$p" 2>/dev/null; then :; else echo "%[1]s skip no space left"; exit 0; fi; chmod 700 "$p"; `+
 		`if "$p" 2>/dev/null; then :; else echo "%[1]s skip programs may not run there"; exit 0; fi; `+
 		`rm -f "$p"; echo "%[1]s ready"; %[4]s > "$p"; chmod 700 "$p"; `+
-		`if "$p" %[5]s %[3]s; then mv -f "$p" "$d/%[3]s" && echo "%[1]s done"; else echo "%[1]s failed"; fi`,
+		`if [ "$("$p" %[5]s %[3]s)" = %[3]s ]; then mv -f "$p" "$d/%[3]s" && echo "%[1]s done"; else echo "%[1]s failed"; fi`,
 		mark, dir, sum, take, agent.ArgCheck)
 }
 
