@@ -60,7 +60,8 @@ type compiler struct {
 	extends      int  // extends statements so far
 	knownExtends bool // one of them always runs
 	ids          int
-	loops        int // loops of the current function around the statement
+	loops        int  // loops of the current function around the statement
+	escape       bool // output is escaped
 }
 
 // block is where a statement stands: its scope and what that scope is.

@@ -1,6 +1,7 @@
 package jinja
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/jinja/py"
@@ -214,10 +215,22 @@ func (c *compiler) getitem(x *syntax.Getitem, b block) expr {
 
 func (c *compiler) concat(x *syntax.Concat, b block) expr {
 	parts := c.exprs(x.Nodes, b)
+	escape := c.escape
 	return func(f *frame) (py.Value, error) {
 		vs, err := evalAll(f, parts)
 		if err != nil {
 			return nil, err
+		}
+		if escape && slices.ContainsFunc(vs, isSafe) {
+			var all py.Markup
+			for _, v := range vs {
+				s, err := py.Escape(f.st.thread, v)
+				if err != nil {
+					return nil, err
+				}
+				all += s
+			}
+			return all, f.st.thread.Alloc(len(all))
 		}
 		var sb strings.Builder
 		for _, v := range vs {
@@ -232,6 +245,15 @@ func (c *compiler) concat(x *syntax.Concat, b block) expr {
 		}
 		return sb.String(), nil
 	}
+}
+
+// isSafe tells whether a value is HTML that needs no escaping.
+func isSafe(v py.Value) bool {
+	switch v.(type) {
+	case py.Markup, py.HTML:
+		return true
+	}
+	return false
 }
 
 func (c *compiler) compare(x *syntax.Compare, b block) expr {

@@ -109,13 +109,7 @@ func (c *compiler) stmt(n syntax.Node, b block) stmt {
 		inner.visitAll(x.Body)
 		return c.scoped(inner, x.Body)
 	case *syntax.Autoescape:
-		value, body := c.expr(x.Value, b), c.body(x.Body, b)
-		return func(f *frame) (control, error) {
-			if _, err := value(f); err != nil {
-				return proceed, f.at(err, line)
-			}
-			return body(f)
-		}
+		return c.autoescape(x, b)
 	case *syntax.Block:
 		return c.blockStmt(x, b)
 	case *syntax.Extends:
@@ -157,6 +151,49 @@ func (f *frame) print(v py.Value) error {
 	return f.out.write(s)
 }
 
+// autoescape compiles a body whose output is escaped or not. Which of the two holds for
+// the text of a statement; what macros return depends on where they are called.
+func (c *compiler) autoescape(x *syntax.Autoescape, b block) stmt {
+	compiled := func(on bool) stmt {
+		defer func(before bool) { c.escape = before }(c.escape)
+		c.escape = on
+		return c.body(x.Body, b)
+	}
+	value := c.expr(x.Value, b)
+	var bodies [2]stmt
+	if k, ok := x.Value.(*syntax.Const); ok {
+		on := k.Value == true
+		body := compiled(on)
+		bodies = [2]stmt{body, body}
+	} else {
+		bodies = [2]stmt{compiled(false), compiled(true)}
+	}
+	return func(f *frame) (control, error) {
+		v, err := value(f)
+		on := false
+		if err == nil {
+			on, err = py.Truth(f.st.thread, v)
+		}
+		if err != nil {
+			return proceed, f.at(err, x.Line())
+		}
+		defer func(before bool) { f.st.thread.Escape = before }(f.st.thread.Escape)
+		f.st.thread.Escape = on
+		if on {
+			return bodies[1](f)
+		}
+		return bodies[0](f)
+	}
+}
+
+// captured is text that a body printed, as a value: safe where it was escaped.
+func (c *compiler) captured() func(text string) py.Value {
+	if c.escape {
+		return func(text string) py.Value { return py.Markup(text) }
+	}
+	return func(text string) py.Value { return text }
+}
+
 func (c *compiler) output(x *syntax.Output, b block) stmt {
 	if b.checkOutput && c.knownExtends {
 		return nil
@@ -178,7 +215,7 @@ func (c *compiler) output(x *syntax.Output, b block) stmt {
 		}
 		parts = append(parts, part{e: c.expr(n, b), line: n.Line()})
 	}
-	finalize := c.env.Finalize
+	finalize, escape := c.env.Finalize, c.escape
 	check := b.checkOutput
 	return func(f *frame) (control, error) {
 		if check && f.root().parent != nil {
@@ -195,6 +232,9 @@ func (c *compiler) output(x *syntax.Output, b block) stmt {
 			v, err := p.e(f)
 			if err == nil && finalize != nil {
 				v, err = finalize(f.st.thread, v)
+			}
+			if err == nil && escape {
+				v, err = asValue(py.Escape(f.st.thread, v))
 			}
 			if err == nil {
 				err = f.print(v)
@@ -275,7 +315,7 @@ func (c *compiler) assignBlock(x *syntax.AssignBlock, b block) stmt {
 		inner.visit(x.Filter)
 	}
 	enter, body := c.enter(inner.scope), c.body(x.Body, inner)
-	slot := b.fn.slot(ident{-1, "text" + itoa(c.nextID())})
+	slot, captured := b.fn.slot(ident{-1, "text" + itoa(c.nextID())}), c.captured()
 	var value expr = func(f *frame) (py.Value, error) { return f.slots[slot], nil }
 	if x.Filter != nil {
 		value = c.filterChain(x.Filter, inner, value)
@@ -289,7 +329,7 @@ func (c *compiler) assignBlock(x *syntax.AssignBlock, b block) stmt {
 		if err != nil || ctl != proceed {
 			return ctl, err
 		}
-		f.slots[slot] = text
+		f.slots[slot] = captured(text)
 		v, err := value(f)
 		if err == nil {
 			err = set(f, v)
@@ -318,7 +358,7 @@ func (c *compiler) filterBlock(x *syntax.FilterBlock, b block) stmt {
 	inner.visitAll(x.Body)
 	inner.visit(x.Filter)
 	enter, body := c.enter(inner.scope), c.body(x.Body, inner)
-	slot := b.fn.slot(ident{-1, "text" + itoa(c.nextID())})
+	slot, captured := b.fn.slot(ident{-1, "text" + itoa(c.nextID())}), c.captured()
 	value := c.filterChain(x.Filter, inner, func(f *frame) (py.Value, error) { return f.slots[slot], nil })
 	leave := c.leave(inner.scope)
 	return func(f *frame) (control, error) {
@@ -327,7 +367,7 @@ func (c *compiler) filterBlock(x *syntax.FilterBlock, b block) stmt {
 		if err != nil || ctl != proceed {
 			return ctl, err
 		}
-		f.slots[slot] = text
+		f.slots[slot] = captured(text)
 		v, err := value(f)
 		if err == nil {
 			err = f.print(v)

@@ -89,10 +89,10 @@ var builtinFilters = sync.OnceValue(func() map[string]py.Callable {
 	add("unique", "do_unique", "@env, value, case_sensitive=False, attribute=None", filterUnique)
 	add("upper", "do_upper", "s", strMethod("upper"))
 	add("urlencode", "do_urlencode", "value", filterUrlencode)
-	add("urlize", "do_urlize", "@eval_ctx, value, trim_url_limit=None, nofollow=False, target=None, rel=None, extra_schemes=None", filterUrlize)
+	add("urlize", "do_urlize", "@eval_ctx, value, trim_url_limit=None, nofollow=False, target=None, rel=None, extra_schemes=None", markedHTML(filterUrlize))
 	add("wordcount", "do_wordcount", "s", filterWordcount)
 	add("wordwrap", "do_wordwrap", "@env, s, width=79, break_long_words=True, wrapstring=None, break_on_hyphens=True", filterWordwrap)
-	add("xmlattr", "do_xmlattr", "@eval_ctx, d, autospace=True", filterXmlattr)
+	add("xmlattr", "do_xmlattr", "@eval_ctx, d, autospace=True", markedHTML(filterXmlattr))
 	return m
 })
 
@@ -102,6 +102,17 @@ func asValue[T any](v T, err error) (py.Value, error) {
 		return nil, err
 	}
 	return v, nil
+}
+
+// markedHTML marks what a filter makes as HTML where autoescape is on.
+func markedHTML(filter func(c *py.Call) (py.Value, error)) func(c *py.Call) (py.Value, error) {
+	return func(c *py.Call) (py.Value, error) {
+		v, err := filter(c)
+		if s, ok := v.(string); ok && c.T.Escape {
+			return py.Markup(s), err
+		}
+		return v, err
+	}
 }
 
 // softStr is str(v), and Markup as it is.

@@ -275,7 +275,32 @@ func filterJoin(c *py.Call) (py.Value, error) {
 		return nil, err
 	}
 	var b strings.Builder
-	first := true
+	first, text := true, py.Str
+	safe := c.T.Escape && isSafe(c.Args[1])
+	if c.T.Escape {
+		items, err := py.Collect(c.T, c.Args[0])
+		if err != nil {
+			return nil, err
+		}
+		for i, v := range items {
+			if get != nil {
+				if items[i], err = get(v); err != nil {
+					return nil, err
+				}
+			}
+			safe = safe || isSafe(items[i])
+		}
+		c.Args[0], get = py.NewList(items...), nil
+	}
+	if safe { // some of it is HTML, so the rest has to become it
+		text = func(t *py.Thread, v py.Value) (string, error) {
+			s, err := py.Escape(t, v)
+			return string(s), err
+		}
+		if sep, err = text(c.T, c.Args[1]); err != nil {
+			return nil, err
+		}
+	}
 	err = py.Each(c.T, c.Args[0], func(v py.Value) error {
 		if get != nil {
 			var err error
@@ -283,7 +308,7 @@ func filterJoin(c *py.Call) (py.Value, error) {
 				return err
 			}
 		}
-		s, err := py.Str(c.T, v)
+		s, err := text(c.T, v)
 		if err != nil {
 			return err
 		}
@@ -296,6 +321,9 @@ func filterJoin(c *py.Call) (py.Value, error) {
 	})
 	if err != nil {
 		return nil, err
+	}
+	if safe {
+		return py.Markup(b.String()), nil
 	}
 	return b.String(), nil
 }

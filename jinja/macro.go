@@ -162,6 +162,9 @@ func (m *Macro) Call(c *py.Call) (py.Value, error) {
 	if _, err := p.body(f); err != nil {
 		return nil, leaving(err, p.doing)
 	}
+	if st.thread.Escape {
+		return py.Markup(f.out.b.String()), nil
+	}
 	return f.out.b.String(), nil
 }
 

@@ -44,6 +44,10 @@ type Thread struct {
 	// nil means plain attributes.
 	GetAttr func(t *Thread, obj Value, name string) (Value, error)
 	GetItem func(t *Thread, obj, key Value) (Value, error)
+
+	// Escape says that what runs now has autoescape on, so that filters which make HTML
+	// mark it as such.
+	Escape bool
 }
 
 // NewThread starts a run under ctx and the limits.

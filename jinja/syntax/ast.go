@@ -261,7 +261,7 @@ type (
 		Pos
 		Body []Node
 	}
-	// Autoescape is read, and has no effect on the output.
+	// Autoescape says whether the output of its body is escaped for HTML.
 	Autoescape struct {
 		Pos
 		Value Node
