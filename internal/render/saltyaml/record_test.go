@@ -34,6 +34,8 @@ var differs = map[string]string{
 	// A key of bytes is text in a wire.Map, so one of the same text conflicts.
 	"!!binary aGk=: 1":       "{'hi': 1}",
 	"!!binary YQ==: 1\na: 2": "line 2, column 1: found conflicting ID 'a' (while constructing a mapping that began in line 1, column 1)",
+	// The wire has no tuples.
+	"a: !!pairs [x: 1, x: 2]": "{'a': [['x', 1], ['x', 2]]}",
 	// Salt hands out PyYAML's own nodes here.
 	"a: !!python/unicode [x]": "line 1, column 4: expected a scalar node, but found sequence",
 }
