@@ -17,6 +17,7 @@ var parts = []struct {
 	{"ping", "a job to one minion, from the command line", (*bench).ping},
 	{"call", "gosalt-call --local", (*bench).call},
 	{"states", "state.apply without a master", (*bench).states},
+	{"formula", "the largest formula to low data", (*bench).formula},
 	{"idle", "memory of an idle master and minion", (*bench).idle},
 	{"live", "--live with 1 MB/s of output from 20 minions", (*bench).live},
 	{"beside", "the same small swarm on our master and on Salt's", (*bench).beside},

@@ -63,4 +63,10 @@ and errors: 865 of 868 cells are equal on Debian 12. Eight of them with the grai
 in both depend on where the pillar file is, which differed; six of consul ask ` + "`" + `test.provider` + "`" + ` for the service manager of the machine.
 prometheus and postgres draw random numbers, write the time, or ask functions of the machine: 191 of their 228 cells
 do not, or came out equal; in the others no difference was found that has another cause, but not each was looked at.
+
+A second round, with more grains (Rocky Linux, openSUSE, FreeBSD and others beside Debian): dhcpd, iptables, libvirt, lvm, openldap,
+postfix, redis, samba, syslog-ng, systemd and tomcat, 783 of 783 cells equal; node 200 of 240, the rest under macOS, where Salt
+stumbles over its own message for broken YAML. Whole trees: REMnux (388 of 393 SLS), SIFT (320 of 328), Servo (78 of 78), SUSE's SAP
+deployments (204 of 204), Qusal (684 of 688), the Python foundation's (180 of 185); what differs asks the network, the mine
+or a Python script. Of MetalK8s, 68 of 230: the others need its renderers and modules in Python.
 `
