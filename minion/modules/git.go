@@ -270,10 +270,8 @@ func (g *gitCommand) succeeds(ctx context.Context, c *module.Call) (bool, error)
 
 // gitPath makes a path absolute: it is below the home of the user.
 func gitPath(c *module.Call, path any, user string) string {
-	return filepath.Join(expandUserOr(c, user), pytext.Str(path))
+	return filepath.Join(homeOf(c, user), pytext.Str(path))
 }
-
-func expandUserOr(c *module.Call, user string) string { return expandUser(c, "~"+user) }
 
 // gitDir is gitPath for what may be absolute already.
 func gitDir(c *module.Call, path any, user string) string {

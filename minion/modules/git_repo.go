@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -139,7 +140,7 @@ func gitCheckout(ctx context.Context, c *module.Call, a gitCheckoutArgs) (string
 	}
 	if a.Rev != nil {
 		args = append(args, pytext.Str(a.Rev))
-	} else if !contains(args, "-b") && !contains(args, "-B") {
+	} else if !slices.Contains(args, "-b") && !slices.Contains(args, "-B") {
 		return "", module.Invalidf("'rev' argument is required unless -b or -B in opts")
 	}
 	if a.Force {
@@ -292,7 +293,7 @@ func gitFetch(ctx context.Context, c *module.Call, a gitFetchArgs) (*wire.Map, e
 	if err != nil {
 		return nil, err
 	}
-	if opts, err := gitWords(a.Opts); err == nil && (contains(opts, "-f") || contains(opts, "--force")) {
+	if opts, err := gitWords(a.Opts); err == nil && (slices.Contains(opts, "-f") || slices.Contains(opts, "--force")) {
 		if args, err = a.command("fetch", []string{"-f", "--force"}); err != nil {
 			return nil, err
 		}
@@ -462,7 +463,7 @@ func gitRebase(ctx context.Context, c *module.Call, a gitRebaseArgs) (string, er
 	if err != nil {
 		return "", err
 	}
-	if contains(args, "-i") || contains(args, "--interactive") {
+	if slices.Contains(args, "-i") || slices.Contains(args, "--interactive") {
 		return "", module.Invalidf("Interactive rebases are not supported")
 	}
 	return (&gitCommand{args: args, cwd: gitDir(c, a.Cwd, a.User), who: a.gitUser}).output(ctx, c)
@@ -552,7 +553,7 @@ func gitSymbolicRef(ctx context.Context, c *module.Call, a gitSymbolicRefArgs) (
 	if err != nil {
 		return "", err
 	}
-	if a.Value != nil && (contains(args, "-d") || contains(args, "--delete")) {
+	if a.Value != nil && (slices.Contains(args, "-d") || slices.Contains(args, "--delete")) {
 		return "", module.Invalidf("Value cannot be set for symbolic ref if -d/--delete is included in opts")
 	}
 	args = append(args, a.Ref)
@@ -585,7 +586,7 @@ func gitTag(ctx context.Context, c *module.Call, a gitTagArgs) (string, error) {
 			return "", module.Invalidf(`Tag messages must be passed in the "message" argument`)
 		}
 	}
-	deletes := contains(args, "-d") || contains(args, "--delete")
+	deletes := slices.Contains(args, "-d") || slices.Contains(args, "--delete")
 	if a.Message != nil && !deletes {
 		args = append(args, "-m", pytext.Str(a.Message))
 	}
