@@ -10,13 +10,8 @@ import (
 // so, and not that he mistyped.
 func planned(r *states.Registry) {
 	for _, p := range []struct{ mod, funs string }{
-		{"at", "absent mod_watch present watch"},
-		{"iptables", "append chain_absent chain_present delete flush insert set_policy"},
-		{"kmod", "absent present"},
 		{"nftables", "append chain_absent chain_present delete flush insert set_policy table_absent table_present"},
-		{"pip", "installed removed uptodate"},
 		{"salt", "wait_for_event"},
-		{"virtualenv", "manage managed"},
 	} {
 		for _, fun := range strings.Fields(p.funs) {
 			r.Planned("", p.mod+"."+fun)
