@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ import (
 //	needs: [dnf]            # programs without which the scenario is passed over
 //	minion: {grains: {}}    # further options of both minions
 //	any: true               # the answers do not depend on which Debian this is
+//	tree: tree              # a directory beside the file: states/ and pillar/ of the machine
 //	ignore: [/var/log]      # files that may differ afterwards
 //	mask: {RE: TEXT}        # what differs from run to run in answers
 //	steps:
@@ -37,11 +39,13 @@ import (
 //	- state: {fun: service.running, name: x}       # one state, as state.low has it
 //	  test: true
 //	- sls: "a:\n  service.running: []\n"          # state.apply of an SLS file
+//	- highstate: true                              # state.apply of the tree's top file
 //	- call: [service.status, x]                    # an execution function
 //	  kw: {sig: y}
 //	- live: true                                   # with a step: only beside Salt, as it tells of the system around
 //	- differs: why                                 # with a step: gosalt's answer is its own, in gosalt:
 //	  gosalt: "…"
+//	- apart: {TAG: why}                            # with a step: results of single states that are gosalt's own
 func TestMachines(t *testing.T) {
 	t.Parallel()
 	testmachine.Need(t)
@@ -61,12 +65,15 @@ type machineStep struct {
 	Run     string         `yaml:"run"`
 	State   map[string]any `yaml:"state"`
 	SLS     string         `yaml:"sls"`
+	High    bool           `yaml:"highstate"`
 	Call    []any          `yaml:"call"`
 	KW      map[string]any `yaml:"kw"`
 	Test    bool           `yaml:"test"`
 	Live    bool           `yaml:"live"`
 	Differs string         `yaml:"differs"`
 	Gosalt  any            `yaml:"gosalt"`
+	// Apart are tags of states whose results are gosalt's own, with the reason.
+	Apart map[string]string `yaml:"apart"`
 }
 
 type machineScenario struct {
@@ -74,13 +81,14 @@ type machineScenario struct {
 	Needs   []string          `yaml:"needs"`
 	Minion  map[string]any    `yaml:"minion"`
 	Any     bool              `yaml:"any"`
+	Tree    string            `yaml:"tree"`
 	Ignore  []string          `yaml:"ignore"`
 	Mask    map[string]string `yaml:"mask"`
 	Steps   []machineStep     `yaml:"steps"`
 }
 
 func (s *machineStep) label() string {
-	b, _ := json.Marshal(map[string]any{"state": s.State, "sls": s.SLS, "call": s.Call, "kw": s.KW, "test": s.Test})
+	b, _ := json.Marshal(map[string]any{"state": s.State, "sls": s.SLS, "highstate": s.High, "call": s.Call, "kw": s.KW, "test": s.Test})
 	return string(b)
 }
 
@@ -120,7 +128,10 @@ func runMachine(t *testing.T, file string) {
 			t.Skipf("%s is not installed here", prog)
 		}
 	}
-	ours.prepare(sc.Minion)
+	if sc.Tree != "" {
+		sc.Tree = filepath.Join(filepath.Dir(file), sc.Tree)
+	}
+	ours.prepare(sc)
 	var theirs *saltSide
 	if salt != nil {
 		theirs = startSalt(t, salt, sc)
@@ -162,6 +173,9 @@ func runMachine(t *testing.T, file string) {
 		if step.Differs != "" {
 			want, _ = json.Marshal(step.Gosalt)
 		}
+		if len(step.Apart) > 0 {
+			got, want = without(t, got, step.Apart), without(t, want, step.Apart)
+		}
 		if g, w := pretty(t, got, sc.Mask), pretty(t, want, sc.Mask); g != w {
 			diff, _ := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: difflib.SplitLines(w), B: difflib.SplitLines(g), FromFile: "Salt", ToFile: "gosalt", Context: 100})
 			t.Errorf("step %d: %s\n%s", i, step.label(), diff)
@@ -186,6 +200,18 @@ func runMachine(t *testing.T, file string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// without are the results of a run but those of some tags.
+func without(t *testing.T, raw json.RawMessage, tags map[string]string) json.RawMessage {
+	var all map[string]any
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatalf("%v: %s", err, raw)
+	}
+	for tag := range tags {
+		delete(all, tag)
+	}
+	return json.RawMessage(mustJSON(all))
 }
 
 // debian is the system's name and version: "debian 12".
@@ -230,7 +256,8 @@ type machineSide struct {
 	m *testmachine.Machine
 }
 
-func (s *machineSide) prepare(options map[string]any) {
+func (s *machineSide) prepare(sc machineScenario) {
+	options, tree := sc.Minion, sc.Tree
 	conf := "id: machine\nfile_client: local\n"
 	if len(options) > 0 {
 		b, err := yaml.Marshal(options)
@@ -241,6 +268,22 @@ func (s *machineSide) prepare(options map[string]any) {
 	}
 	s.m.Write("/etc/salt/minion", conf)
 	s.m.Write("/srv/salt/empty.sls", "{}\n")
+	for _, dir := range [][2]string{{"states", "/srv/salt"}, {"pillar", "/srv/pillar"}} {
+		if tree == "" {
+			break
+		}
+		from := filepath.Join(tree, dir[0])
+		if err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(path)
+			s.m.Write(filepath.Join(dir[1], strings.TrimPrefix(path, from)), string(b))
+			return err
+		}); err != nil {
+			s.t.Fatal(err)
+		}
+	}
 }
 
 func (s *machineSide) shell(script string) {
@@ -258,6 +301,8 @@ func (s *machineSide) ask(step machineStep) json.RawMessage {
 	case step.SLS != "":
 		s.m.Write("/srv/salt/step.sls", step.SLS)
 		args = append(args, "state.apply", "step", test)
+	case step.High:
+		args = append(args, "state.apply", test)
 	default:
 		for i, a := range step.Call {
 			if text, ok := a.(string); ok {
@@ -382,6 +427,10 @@ for line in sys.stdin:
             if 'low' in step:
                 v = states[step['test']].call(step['low'])
             else:
+                if step['fun'] == 'state.apply':  # each run begins with the grains that there are
+                    fresh = salt.config.minion_config('/etc/salt/minion')
+                    fresh['file_client'] = 'local'
+                    m = salt.minion.SMinion(fresh)
                 v = m.functions[step['fun']](*step['args'], **step['kw'])
         except Exception as e:
             traceback.print_exc()
@@ -400,7 +449,7 @@ func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide 
 	}
 	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: bind})
 	s := &saltSide{machineSide: machineSide{t: t, m: m}}
-	s.prepare(sc.Minion)
+	s.prepare(sc)
 	m.Write("/opt/driver.py", saltDriver)
 	cmd := m.Command("/usr/bin/python3", "-W", "ignore", "/opt/driver.py")
 	cmd.Env = append(cmd.Env, "PYTHONPATH=/opt/salt:/opt/shim", "PYTHONDONTWRITEBYTECODE=1")
@@ -450,6 +499,8 @@ func (s *saltSide) ask(step machineStep) json.RawMessage {
 	case step.SLS != "":
 		s.m.Write("/srv/salt/step.sls", step.SLS)
 		ask["fun"], ask["args"] = "state.apply", []any{"step"}
+	case step.High:
+		ask["fun"] = "state.apply"
 	default:
 		ask["fun"], ask["args"], ask["kw"] = step.Call[0], step.Call[1:], map[string]any{}
 		if step.KW != nil {

@@ -78,7 +78,9 @@ if [ "$INIT" = systemd ]; then
 		mv "/run/systemd-mask-$u" "/run/systemd/system/$u"
 	done
 	echo up
-	exec env -i container=testmachine PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+	# The clock and the kernel are the running system's: a service, such as timedated when
+	# the time zone changes, must not turn them.
+	exec setpriv --bounding-set -sys_module,-sys_time -- env -i container=testmachine PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
 		/lib/systemd/systemd --system --unit="$UNIT" --log-target=console --log-level=warning --show-status=no
 fi
 echo up

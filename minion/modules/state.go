@@ -255,15 +255,23 @@ func (r *stateRun) high(ctx context.Context, comp *compile.Compiler, matches *co
 		r.c.SetRetcode(exitCompile)
 		return nil, errs.Texts(), nil
 	}
-	excludeIDs(high, exclude)
+	if err := excludeIDs(high, exclude); err != nil {
+		return nil, nil, err
+	}
 	return high, nil, nil
 }
 
-// excludeIDs adds what exclude= names to the exclude statements.
-func excludeIDs(high *py.Dict, exclude any) {
-	names := splitInput(exclude)
-	if len(names) == 0 {
-		return
+// excludeIDs adds what exclude= names to the exclude statements: SLS files, or a list of
+// these and of {sls: ...} and {id: ...}.
+func excludeIDs(high *py.Dict, exclude any) error {
+	given, isList := exclude.([]any)
+	if !isList {
+		for _, n := range splitInput(exclude) {
+			given = append(given, n)
+		}
+	}
+	if len(given) == 0 {
+		return nil
 	}
 	var items []py.Value
 	if have, ok := high.GetStr("__exclude__"); ok {
@@ -271,10 +279,15 @@ func excludeIDs(high *py.Dict, exclude any) {
 			items = slices.Clone(l.Items)
 		}
 	}
-	for _, n := range names {
-		items = append(items, n)
+	for _, v := range given {
+		item, err := value.FromWire(v, true)
+		if err != nil {
+			return err
+		}
+		items = append(items, item)
 	}
 	high.SetStr("__exclude__", py.NewList(items...))
+	return nil
 }
 
 // low makes the chunks of high data. A second value that is not nil is the answer.

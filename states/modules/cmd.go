@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
@@ -285,6 +286,9 @@ func reinterpret(r *states.Result) {
 	} else {
 		if i := strings.LastIndexByte(strings.TrimRight(out, " \t\r\n"), '\n'); i >= 0 {
 			before, line = out[:i], out[i+1:]
+		} else { // Salt takes the last character off a single line
+			_, n := utf8.DecodeLastRuneInString(out)
+			before = out[:len(out)-n]
 		}
 		words, err := host.Words(line)
 		if err == nil {

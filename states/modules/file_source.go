@@ -254,6 +254,9 @@ func (m *managed) bring(ctx context.Context, s *sourceFile) error {
 	if err != nil {
 		return err
 	}
+	if sum != s.hash && !m.c.Host.Exists(m.a.Name) { // Salt words it so for a new file
+		return &unmanaged{module.Failf("Specified %s checksum for %s (%s) does not match actual checksum (%s)", s.hashType, m.a.Name, s.hash, sum)}
+	}
 	if sum != s.hash {
 		return &unmanaged{module.Failf("Specified %s checksum for %s (%s) does not match actual checksum (%s). If the 'source_hash' value refers to a remote file with multiple possible matches, then it may be necessary to set 'source_hash_name'.",
 			s.hashType, s.url, s.hash, sum)}

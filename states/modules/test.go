@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -232,8 +233,11 @@ func testModWatch(_ context.Context, c *states.Call, a testWatchArgs) (*states.P
 		}
 	}
 	changes, ok := a.Changes.(*wire.Map)
-	if !ok {
+	switch {
+	case a.Changes == nil:
 		changes = wire.NewMap("Requisites with changes", changed)
+	case !ok: // those of a configurable_test_state that watches
+		return nil, errors.New("An exception occurred in this state: 'Changes' should be a dictionary.")
 	}
 	comment := "Watch statement fired."
 	if a.Comment != nil {

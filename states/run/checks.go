@@ -22,13 +22,13 @@ type verdict struct {
 }
 
 // conditions looks at onlyif, unless and creates. It returns the result of a state
-// that is not run because of them, or nil.
+// that is not run because of them, or nil. Its comment is a list; see lines.
 func (r *Runner) conditions(ctx context.Context, c *states.Call) (*wire.Map, error) {
 	low := c.Low
 	if !low.Has("onlyif") && !low.Has("unless") && !low.Has("creates") || r.reg.Hooks(low.Text("state")).Checks {
 		return nil, nil
 	}
-	var comments []string
+	var comments []any
 	skip, noWatch := false, false
 	opts := commandOptions(c)
 	for _, check := range []struct {
@@ -49,12 +49,26 @@ func (r *Runner) conditions(ctx context.Context, c *states.Call) (*wire.Map, err
 	if !skip {
 		return nil, nil
 	}
-	res := wire.NewMap("result", true, "name", get(low, "name"), "changes", wire.NewMap(), "comment", strings.Join(comments, "\n"))
+	res := wire.NewMap("result", true, "name", get(low, "name"), "changes", wire.NewMap(), "comment", comments)
 	name(res, low)
 	if noWatch {
 		res.Set("skip_watch", true)
 	}
 	return res, nil
+}
+
+// lines makes the text of a comment that is a list of lines, and returns it as it was for
+// the retries, which Salt lets quote the list.
+func lines(res *wire.Map) (before string) {
+	before = pytext.Str(get(res, "comment"))
+	if l, ok := get(res, "comment").([]any); ok {
+		text := make([]string, len(l))
+		for i, v := range l {
+			text[i] = pytext.Str(v)
+		}
+		res.Set("comment", strings.Join(text, "\n"))
+	}
+	return before
 }
 
 // global looks at global_state_conditions of the configuration: targets by state. It
@@ -268,6 +282,7 @@ func (r *Runner) checkCmd(ctx context.Context, c *states.Call, res *wire.Map) er
 		opts.Set("shell", shell)
 	}
 	name(res, c.Low)
+	res.Set("result", false) // what stays, with Salt, where there are no commands
 	for _, entry := range list(get(c.Low, "check_cmd")) {
 		cmd, ok := entry.(string)
 		if !ok {

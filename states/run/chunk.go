@@ -69,6 +69,7 @@ func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*
 	} else {
 		res = r.carryOut(ctx, c)
 	}
+	comment := lines(res)
 	if pre {
 		low.Set("__prereq__", false)
 		return res
@@ -84,7 +85,7 @@ func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*
 	}
 	again := retryOf(get(low, "retry"))
 	if r.opt.Test {
-		res.Set("comment", res.Text("comment")+"  "+again.promise())
+		res.Set("comment", comment+"  "+again.promise())
 		return res
 	}
 	if result, ok := get(res, "result").(bool); ok && result == again.until || again.attempts <= try || ctx.Err() != nil {
@@ -98,7 +99,7 @@ func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*
 	}
 	next := r.attempt(ctx, low, running, chunks, found, try+1)
 	next.Set("comment", fmt.Sprintf("Attempt %d: Returned a result of \"%s\", with the following comment: \"%s\"\n%s",
-		try, pytext.Str(get(res, "result")), pytext.Str(get(res, "comment")), next.Text("comment")))
+		try, pytext.Str(get(res, "result")), comment, next.Text("comment")))
 	next.Set("duration", number(next, "duration")+number(res, "duration")+float64(wait.Milliseconds()))
 	if try == 1 {
 		next.Set("start_time", res.Text("start_time"))
@@ -173,6 +174,7 @@ func (r *Runner) parallel(ctx context.Context, c *states.Call, running *wire.Map
 		defer close(p.done)
 		start := r.opt.Now()
 		p.result = r.carryOut(ctx, &own)
+		lines(p.result)
 		p.result.Set("start_time", clock(start))
 		if own.Low.Has("retry") {
 			r.retryParallel(ctx, &own, p)
@@ -196,6 +198,7 @@ func (r *Runner) retryParallel(ctx context.Context, c *states.Call, p *proc) {
 		}
 		r.opt.Sleep(ctx, again.wait())
 		next := r.carryOut(ctx, c)
+		lines(next)
 		comment := ""
 		if text := next.Text("comment"); text != "" {
 			comment = fmt.Sprintf(`Attempt %d: Returned a result of "%s", with the following comment: "%s"`, try, pytext.Str(get(next, "result")), text)

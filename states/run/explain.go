@@ -159,7 +159,9 @@ func (r *Runner) explainResult(low, res *wire.Map) {
 	case hasChanges(res):
 		what = "changed " + changedKeys(res)
 	}
-	if comment := pytext.Str(get(res, "comment")); comment != "" {
+	said := res.Clone()
+	lines(said)
+	if comment := pytext.Str(get(said, "comment")); comment != "" {
 		what += ": " + strings.ReplaceAll(strings.TrimSpace(comment), "\n", "\n  ")
 	}
 	r.note(low, "%s.%s: %s", low.Text("state"), low.Text("fun"), what)

@@ -24,7 +24,19 @@ func (r *Runner) listen(ctx context.Context, chunks []*wire.Map, running *wire.M
 			listeners = append(listeners, listener{c.Text("state"), c.Text("__id__"), entries(c, "listen")})
 		}
 		for _, e := range entries(c, "listen_in") {
-			if m, ok := e.(*wire.Map); ok {
+			m, _ := e.(*wire.Map)
+			if id, ok := e.(string); ok { // Salt ends with an exception
+				for _, named := range chunks {
+					if named.Text("__id__") == id || named.Text("name") == id {
+						m = wire.NewMap(named.Text("state"), named.Text("__id__"))
+						break
+					}
+				}
+				if m == nil {
+					listeners = append(listeners, listener{"id", id, []any{wire.NewMap(c.Text("state"), c.Text("__id__"))}})
+				}
+			}
+			if m != nil {
 				for state, id := range m.Strings() {
 					listeners = append(listeners, listener{state, pytext.Str(id), []any{wire.NewMap(c.Text("state"), c.Text("__id__"))}})
 				}
@@ -59,7 +71,8 @@ func (r *Runner) listen(ctx context.Context, chunks []*wire.Map, running *wire.M
 				to = nil
 				for _, c := range chunks {
 					if c.Text("__id__") == id || c.Text("name") == id {
-						to = wire.NewMap(c.Text("state"), c.Text("__id__"))
+						to = wire.NewMap(c.Text("state"), c.Text("__id__")) // the first that has it
+						break
 					}
 				}
 			}

@@ -32,7 +32,9 @@ var (
 	allKinds = append(slices.Clone(kinds), "prerequired")
 )
 
-// lookups are those whose missing states are an error, in the order in which they are named.
+// lookups are those whose states run before, and are an error where they are missing, in
+// the order in which they are named. Salt has no onfail_all among them, and ends the run
+// with an exception where nothing else is there to run; then it counts here.
 var (
 	lookups    = []string{"require", "require_any", "watch", "watch_any", "prereq", "onfail", "onfail_any", "onchanges", "onchanges_any"}
 	allLookups = append(slices.Clone(lookups), "prerequired")
@@ -372,6 +374,9 @@ func (r *Runner) wanted(low *wire.Map, prerequired bool) (todo []*wire.Map, comm
 	all := lookups
 	if prerequired {
 		all = allLookups
+	}
+	if !slices.ContainsFunc(all, low.Has) {
+		all = []string{"onfail_all"}
 	}
 	var b strings.Builder
 	for _, kind := range all {

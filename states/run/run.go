@@ -52,6 +52,8 @@ type Runner struct {
 	active  map[string]bool // tags whose requisites are being looked at
 	pre     *wire.Map       // results of chunks that were run for prereq
 	num     int64           // __run_num__ of the next result
+	looks   int             // how often a chunk's turn was looked at
+	nested  map[string]int  // how often a tag is in what is being looked at now
 	procs   map[string]*proc
 	told    map[string]bool // results that Done knows
 	stopped bool            // by failhard
@@ -79,7 +81,7 @@ func New(reg *states.Registry, call *module.Call, opt Options) *Runner {
 	if opt.Sleep == nil {
 		opt.Sleep = sleep
 	}
-	r := &Runner{reg: reg, call: call, opt: opt, log: call.Log, started: map[string]bool{}, active: map[string]bool{}, pre: wire.NewMap(), procs: map[string]*proc{}, told: map[string]bool{}}
+	r := &Runner{reg: reg, call: call, opt: opt, log: call.Log, started: map[string]bool{}, active: map[string]bool{}, nested: map[string]int{}, pre: wire.NewMap(), procs: map[string]*proc{}, told: map[string]bool{}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -199,6 +201,17 @@ func (r *Runner) chunk(ctx context.Context, low, running *wire.Map, chunks []*wi
 	low = r.aggregate(ctx, low, running, chunks)
 	r.init(ctx, low, running, chunks)
 	tag := states.Tag(low)
+	if depth == 0 {
+		// States that wait for each other by prereq and onchanges, say, are no cycle that
+		// Salt finds: it goes on until Python's stack is full.
+		r.looks++
+		r.nested[tag]++
+		defer func() { r.nested[tag]-- }()
+		if r.nested[tag] > 20 || r.looks > 2000+20*len(chunks) {
+			r.recursive(low, running)
+			return
+		}
+	}
 	if !truth(low, "prerequired") {
 		r.active[tag] = true
 	}

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo {{ grains["os_family"] }} "$@"; touch /srv/scripted
