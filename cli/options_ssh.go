@@ -21,13 +21,12 @@ type SSHOptions struct {
 	scanTimeout                                      float64
 	maxProcs                                         int
 	wipe, randThinDir, regenThin, preFlight          bool
-	priv, privPasswd, user, passwd, keyDeployFile    string
+	priv, privPasswd, user, passwd                   string
 	ignoreHostKeys, noHostKeys, acceptNew            bool
 	askPass, keyDeploy, identitiesOnly, sudo, update bool
 	sshOptions, forwards                             []string
 	refresh                                          bool
 	ignored, ignored2, ignored3, ignored4, jid       string
-	transportLog                                     string
 }
 
 // ParseSSH reads gosalt-ssh's command line. An error is for IO.Fail.

@@ -8,7 +8,9 @@ import (
 )
 
 // ErrNotHTTPS is that a user or a password is given for an address of another kind.
-var ErrNotHTTPS = errors.New("Basic Auth only supported for HTTPS") //nolint:staticcheck // Salt's words
+//
+//lint:ignore ST1005 these are the words of Salt
+var ErrNotHTTPS = errors.New("Basic Auth only supported for HTTPS")
 
 // Login puts a user into an address. A password goes another way, so that neither the
 // process list nor the repository's configuration shows it: the address stays as it is.

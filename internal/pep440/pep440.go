@@ -29,7 +29,8 @@ var form = regexp.MustCompile(`(?i)^\s*v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b
 func Parse(s string) (Version, error) {
 	m := form.FindStringSubmatch(s)
 	if m == nil || len(s) > 500 {
-		return Version{}, fmt.Errorf("Invalid version: '%s'", s) //nolint:staticcheck // Python's words
+		//lint:ignore ST1005 these are the words of Python
+		return Version{}, fmt.Errorf("Invalid version: '%s'", s)
 	}
 	v := Version{epoch: number(m[1])}
 	for _, p := range strings.Split(m[2], ".") {
@@ -292,7 +293,8 @@ func ParseRequirement(line string) (Requirement, error) {
 }
 
 func invalid(line string) error {
-	return fmt.Errorf("Invalid requirement: '%s'", line) //nolint:staticcheck // pip's words
+	//lint:ignore ST1005 these are the words of pip
+	return fmt.Errorf("Invalid requirement: '%s'", line)
 }
 
 var runs = regexp.MustCompile(`[-_.]+`)

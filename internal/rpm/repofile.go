@@ -45,7 +45,8 @@ func ParseRepoFile(name, text string, strict bool) (*RepoFile, error) {
 	}
 	p.finish()
 	if len(p.bad) > 0 {
-		return nil, fmt.Errorf("Source contains parsing errors: %s%s", pytext.Repr(name), strings.Join(p.bad, "")) // configparser's words
+		//lint:ignore ST1005 these are the words of configparser
+		return nil, fmt.Errorf("Source contains parsing errors: %s%s", pytext.Repr(name), strings.Join(p.bad, ""))
 	}
 	p.comments(lines)
 	return p.f, nil
@@ -91,6 +92,7 @@ func (p *repoParser) line(n int, line string) error {
 		p.finish()
 		p.name = value[1:end]
 		if p.strict && p.sections[p.name] {
+			//lint:ignore ST1005 these are the words of configparser
 			return fmt.Errorf("While reading from %s [line %2d]: section %s already exists", pytext.Repr(p.file), n, pytext.Repr(p.name))
 		}
 		p.sections[p.name] = true
@@ -116,6 +118,7 @@ func (p *repoParser) line(n int, line string) error {
 		return nil
 	}
 	if id := p.name + "\x00" + key; p.strict && p.options[id] {
+		//lint:ignore ST1005 these are the words of configparser
 		return fmt.Errorf("While reading from %s [line %2d]: option %s in section %s already exists", pytext.Repr(p.file), n, pytext.Repr(key), pytext.Repr(p.name))
 	} else {
 		p.options[id] = true

@@ -182,6 +182,7 @@ func restartUnit(ctx context.Context, c *module.Call, unit string, a minionResta
 	if a.ScheduleRetry {
 		delay := pytext.Str(a.RetryDelay)
 		if strings.Trim(delay, "0123456789") != "" || delay == "" {
+			//lint:ignore ST1005 these are the words of Salt
 			return fail("Adding scheduled retry failed", fmt.Errorf("Invalid retry_delay value: %s. Must be a number of seconds.", delay))
 		}
 		out, err := runProgram(ctx, c, "systemd-run", "--on-active="+delay, "/bin/sh", "-c",

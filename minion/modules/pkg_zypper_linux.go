@@ -358,7 +358,6 @@ type zypperInstall struct {
 	q              *pkgInstallArgs
 	root           string
 	ignore, naked  bool // ignore_repo_failure, no_recommends
-	kind           string
 	targets        []string
 	attr, includes []string
 }
