@@ -254,8 +254,12 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	if err != nil {
 		return err
 	}
+	how, err := m.sshOptionsOf(nil)
+	if err != nil {
+		return err
+	}
 	if len(hosts) > 0 {
-		m.ssh.start(m.ctx, live, job, hosts, m.sshOptionsOf(nil))
+		m.ssh.start(m.ctx, live, job, hosts, how)
 	}
 	if w != nil {
 		defer w.close()
@@ -271,7 +275,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		h, ok := spare[id]
 		if ok {
 			delete(spare, id) // once
-			m.ssh.start(m.ctx, live, job, []ssh.Host{h}, m.sshOptionsOf(nil))
+			m.ssh.start(m.ctx, live, job, []ssh.Host{h}, how)
 		}
 		return ok
 	}

@@ -61,9 +61,9 @@ type sshOptions struct {
 	MaxProcs  int
 	Raw       string // a command for the login shell, in the place of a function
 	Wipe      bool
-	Anew      bool // copy the agent though it is there
-	PreFlight bool // run the script before each job, not only before the agent is copied
-	KeyDeploy string
+	Anew      bool          // copy the agent though it is there
+	PreFlight bool          // run the script before each job, not only before the agent is copied
+	KeyDeploy string        // the private key whose public one is put there, where a machine names no other
 	Begin     time.Duration // ssh_begin_timeout
 	LogLevel  string
 	// Complain makes what went wrong the machine's result, as gosalt-ssh has it. Without,
@@ -216,7 +216,15 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 	}
 	defer release()
 	if o.KeyDeploy != "" {
-		if _, err := ssh.KeyDeploy(ctx, conn, o.KeyDeploy); err != nil {
+		key := o.KeyDeploy
+		if h.Priv != "" && h.Priv != ssh.AgentForwarding {
+			key = h.Priv
+		}
+		pub, err := ssh.PublicKey(key)
+		if err != nil {
+			return fmt.Errorf("--key-deploy: %w", err)
+		}
+		if _, err := ssh.KeyDeploy(ctx, conn, pub); err != nil {
 			return err
 		}
 	}

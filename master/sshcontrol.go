@@ -145,7 +145,7 @@ func (m *Master) rosterKnown(ctx context.Context) ([]roster.Minion, error) {
 }
 
 // sshOptionsOf reads how a request wants machines to be reached.
-func (m *Master) sshOptionsOf(over *wire.Map) sshOptions {
+func (m *Master) sshOptionsOf(over *wire.Map) (sshOptions, error) {
 	opts := m.opts()
 	number := func(key string) int {
 		for _, from := range []*wire.Map{over, opts} {
@@ -157,7 +157,7 @@ func (m *Master) sshOptionsOf(over *wire.Map) sshOptions {
 	}
 	on := func(key string) bool { return over.Bool(key) || opts.Bool(key) }
 	o := sshOptions{MaxProcs: number("ssh_max_procs"), Wipe: on("ssh_wipe"), Anew: over.Bool("regen_thin"), PreFlight: on("ssh_run_pre_flight"),
-		Raw: over.Text("raw"), KeyDeploy: over.Text("key_deploy"), LogLevel: over.Text("log_level")}
+		Raw: over.Text("raw"), LogLevel: over.Text("log_level")}
 	o.Begin = seconds(opts, "ssh_begin_timeout")
 	o.Dial = ssh.Options{Log: m.log, AskPass: m.cfg.AskPass}
 	switch {
@@ -169,10 +169,36 @@ func (m *Master) sshOptionsOf(over *wire.Map) sshOptions {
 	if f := opts.Text("ssh_known_hosts_file"); f != "" {
 		o.Dial.KnownHosts = []string{f}
 	}
-	if key := m.ownSSHKey(); key != "" {
-		o.Dial.Identities = append(o.Dial.Identities, key)
+	if on("ssh_key_deploy") {
+		key, made, err := ssh.DefaultKey(m.cfg.PKIDir)
+		if err != nil {
+			return o, err
+		}
+		if made {
+			m.log.Info("a key for SSH was made", "path", key)
+		}
+		o.KeyDeploy = key
 	}
-	return o
+	if key := m.ownSSHKey(); key != "" {
+		o.Dial.Identities = append([]string{key}, userKeys()...)
+	}
+	return o, nil
+}
+
+// userKeys are the user's own keys, by the names that OpenSSH gives them.
+func userKeys() []string {
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil
+	}
+	var out []string
+	for _, kind := range []string{"ed25519", "ecdsa", "rsa"} {
+		path := filepath.Join(home, ".ssh", "id_"+kind)
+		if _, err := os.Stat(path); err == nil {
+			out = append(out, path)
+		}
+	}
+	return out
 }
 
 // ownSSHKey is the key pair of this master, Salt's or gosalt's, where there is one: it is
@@ -196,17 +222,24 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	if over == nil {
 		over = wire.NewMap()
 	}
-	r, err := roster.Load(ctx, m.rosterConfig(over))
-	if err != nil && len(r.Hosts()) == 0 {
+	c := m.rosterConfig(over)
+	r, err := roster.Load(ctx, c)
+	if err != nil && len(r.Hosts()) == 0 && m.hasRoster(c) {
 		return &wire.Error{Kind: wire.Malformed, Op: "roster", Msg: err.Error()}
 	}
-	if err != nil {
+	if err != nil && m.hasRoster(c) {
 		m.log.Error("a roster cannot be read", "error", err)
 	}
 	tgt, _ := req.Get("tgt")
 	hosts, err := r.Match(ctx, tgt, req.Text("tgt_type"))
 	if err != nil {
 		return &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+	}
+	adHoc := false
+	if text, ok := tgt.(string); ok && len(hosts) == 0 && req.Text("tgt_type") == "glob" {
+		if h, ok := r.AdHoc(ctx, text); ok {
+			hosts, adHoc = []ssh.Host{h}, true
+		}
 	}
 	hosts = slices.DeleteFunc(hosts, func(h ssh.Host) bool {
 		_, err := wire.ParseMinionID(h.ID)
@@ -215,7 +248,10 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 		}
 		return err != nil
 	})
-	o := m.sshOptionsOf(over)
+	o, err := m.sshOptionsOf(over)
+	if err != nil {
+		return err
+	}
 	o.Complain = true
 	switch over.Text("list") {
 	case "hosts":
@@ -245,7 +281,23 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	if err := send(wire.NewMap("kind", control.KindJob, "jid", string(live.JID), "minions", texts(ids), "missing", []any{})); err != nil {
 		return err
 	}
-	return m.follow(ctx, live, w, m.followOptions(req), send)
+	if err := m.follow(ctx, live, w, m.followOptions(req), send); err != nil {
+		return err
+	}
+	if adHoc && (over.Bool("ssh_update_roster") || m.opts().Bool("ssh_update_roster")) {
+		if ret, err := m.storedReturn(live.JID, ids[0]); err == nil && ret.Int("retcode") != exitSSH {
+			return roster.Append(rosterFile(c), hosts[0], who.user)
+		}
+	}
+	return nil
+}
+
+// rosterFile is the file of the roster flat.
+func rosterFile(c roster.Config) string {
+	if c.File != "" {
+		return c.File
+	}
+	return filepath.Join(c.ConfigDir, "roster")
 }
 
 // fallback says which machines of a job's target are to be reached over SSH, by
@@ -328,10 +380,6 @@ func (m *Master) hasRoster(c roster.Config) bool {
 	if len(c.Rosters) > 0 && !slices.Equal(c.Rosters, []string{"flat"}) {
 		return true
 	}
-	name := c.File
-	if name == "" {
-		name = filepath.Join(c.ConfigDir, "roster")
-	}
-	_, err := os.Stat(name)
+	_, err := os.Stat(rosterFile(c))
 	return !errors.Is(err, fs.ErrNotExist)
 }

@@ -124,7 +124,7 @@ func open(ctx context.Context, conn *ssh.Conn, h ssh.Host, script, mark string, 
 	if err != nil {
 		return nil, err
 	}
-	a := &asked{prompt: prompt, password: h.Passwd.Reveal(), w: sess.Stdin, refused: func() { sess.Close() }}
+	a := &asked{prompt: prompt, password: h.SudoPassword().Reveal(), w: sess.Stdin, refused: func() { sess.Close() }}
 	r := &run{host: h, conn: conn, sess: sess, errors: &said{}, asked: a}
 	out := sess.Stdout
 	if h.TTY {

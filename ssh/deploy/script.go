@@ -27,7 +27,7 @@ func command(h ssh.Host, script, prompt string) string {
 	b.WriteString("exec ")
 	if h.Sudo || h.SudoUser != "" {
 		b.WriteString("sudo -H ")
-		if h.Passwd.Reveal() == "" {
+		if h.SudoPassword().Reveal() == "" {
 			b.WriteString("-n ")
 		} else {
 			b.WriteString("-S -p " + Quote(prompt) + " ")
