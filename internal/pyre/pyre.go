@@ -16,8 +16,9 @@ import (
 	"github.com/dlclark/regexp2"
 )
 
-// Timeout ends a match of the backtracking engine.
-const Timeout = time.Second
+// Timeout ends a match of the backtracking engine. It is far above what any sound
+// expression takes, as it counts what a busy machine does meanwhile, too.
+const Timeout = 10 * time.Second
 
 // MaxLength is the length of the longest expression taken.
 const MaxLength = 64 << 10

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -195,22 +196,39 @@ func KnownName(host string, port int) string {
 	return fmt.Sprintf("[%s]:%d", host, port)
 }
 
+// startBound starts a process that the kernel ends with this one: a test that is killed
+// leaves none behind. The kernel goes by the thread that started it, which therefore has
+// to live as long as the process.
+func startBound(cmd *exec.Cmd) (ended chan struct{}, err error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	ended = make(chan struct{})
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer close(ended)
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			cmd.Wait()
+		}
+	}()
+	return ended, <-started
+}
+
 // startDaemon runs sshd and waits until it listens on all addresses.
 func (s *Server) startDaemon() {
 	t := s.t
 	t.Helper()
 	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(s.Dir, "sshd_config"))
 	cmd.Stderr = s.log
-	// A test that is killed leaves no server behind.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	ended, err := startBound(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		cmd.Wait()
-		close(ended)
-	}()
 	s.stop = sync.OnceFunc(func() {
 		s.endSessions(cmd.Process.Pid)
 		cmd.Process.Kill()
@@ -315,13 +333,13 @@ func Agent(t testing.TB, keys ...string) string {
 	}
 	socket := filepath.Join(dir, "agent")
 	cmd := exec.Command("ssh-agent", "-D", "-a", socket)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	ended, err := startBound(cmd)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cmd.Process.Kill()
-		cmd.Wait()
+		<-ended
 		os.RemoveAll(dir)
 	})
 	for range 3000 {
