@@ -237,6 +237,7 @@ func testModWatch(_ context.Context, c *states.Call, a testWatchArgs) (*states.P
 	case a.Changes == nil:
 		changes = wire.NewMap("Requisites with changes", changed)
 	case !ok: // those of a configurable_test_state that watches
+		//lint:ignore ST1005 these are the words of Salt
 		return nil, errors.New("An exception occurred in this state: 'Changes' should be a dictionary.")
 	}
 	comment := "Watch statement fired."
