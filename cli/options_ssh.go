@@ -92,7 +92,7 @@ func newSSH(io IO) *SSHOptions {
 		optparse.Text(&o.rosterFile, "roster_file", "--roster-file").
 			Help("File of the roster. Default: the file roster beside the configuration."),
 		optparse.Flag(&o.refresh, "refresh_cache", "--refresh", "--refresh-cache").
-			Help("Read grains and pillar anew, so that targets by grains go by what machines are like now."),
+			Help("Taken for Salt's sake: targets by grains go by what machines told with their last job."),
 		optparse.Int(&o.maxProcs, "ssh_max_procs", "--max-procs").Metavar("N").
 			Help("So many machines at a time. Default: 25."),
 		optparse.Text(&o.ignored, "extra_filerefs", "--extra-filerefs").

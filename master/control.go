@@ -98,14 +98,19 @@ func (m *Master) controlConn(ctx context.Context, nc net.Conn) {
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return
 		}
-		var e *wire.Error
-		if !errors.As(err, &e) {
-			e = &wire.Error{Kind: wire.Internal, Op: req.Text("op"), Msg: err.Error()}
-		}
-		send(wire.NewMap("kind", control.KindError, "error", e.ToMap()))
+		send(errorFrame(req, err))
 		return
 	}
 	send(wire.NewMap("kind", control.KindEnd))
+}
+
+// errorFrame is the last frame of an answer that failed.
+func errorFrame(req *wire.Map, err error) *wire.Map {
+	var e *wire.Error
+	if !errors.As(err, &e) {
+		e = &wire.Error{Kind: wire.Internal, Op: req.Text("op"), Msg: err.Error()}
+	}
+	return wire.NewMap("kind", control.KindError, "error", e.ToMap())
 }
 
 // callerOf says who is connected, as the kernel tells.

@@ -39,13 +39,9 @@ func (m *Master) Converse(ctx context.Context, nc net.Conn) {
 		c.Recv() // the command line says nothing more; when it leaves, its job ends
 		cancel()
 	}()
-	who := caller{uid: os.Geteuid(), name: "root", user: userOf(), full: true}
+	who := caller{uid: os.Geteuid(), name: userOf(), user: userOf(), full: true}
 	if err := m.controlRequest(ctx, who, req, c.Send); err != nil {
-		var e *wire.Error
-		if !errors.As(err, &e) {
-			e = &wire.Error{Kind: wire.Internal, Op: req.Text("op"), Msg: err.Error()}
-		}
-		c.Send(wire.NewMap("kind", control.KindError, "error", e.ToMap()))
+		c.Send(errorFrame(req, err))
 		return
 	}
 	c.Send(wire.NewMap("kind", control.KindEnd))
