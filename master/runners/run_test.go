@@ -42,7 +42,7 @@ func TestWrongCalls(t *testing.T) {
 		{"not in Salt 3006 either", "manage.lane_stats", nil, "'manage.lane_stats' is not available.", false, 0, "'manage.lane_stats' is not available."},
 		{"a slip", "jobs.list_jbs", nil, "'jobs.list_jbs' is not available. Did you mean 'jobs.list_jobs'?", false, 0, "'jobs.list_jbs' is not available. Did you mean 'jobs.list_jobs'?"},
 		{"to come", "reactor.list", nil, "'reactor.list' is not available in gosalt yet.", false, 0, "'reactor.list' is not available in gosalt yet."},
-		{"to come, with a way to do without", "manage.safe_accept", args("web1"), "'manage.safe_accept' is not available in gosalt yet. It needs SSH, which gosalt does not speak yet. Compare gosalt-key -f", false, 0, "'manage.safe_accept' is not"},
+		{"to come, with a way to do without", "manage.safe_accept", args("web1"), "'manage.safe_accept' is not available in gosalt yet. gosalt does not compare keys over SSH by itself. Compare gosalt-key -f", false, 0, "'manage.safe_accept' is not"},
 		{"beginning of names", "jobs.list", nil, "jobs.list_job jobs.list_jobs jobs.list_jobs_filter", false, 0, "'jobs.list' is not available."},
 		{"module alone", "doc", nil, "doc.execution doc.runner", false, 0, "'doc' is not available."},
 		{"unknown keyword", "jobs.lookup_jid", args(jidPing, kw("bogus", 1)), "jobs.lookup_jid", true, 0, "The following keyword arguments are not valid: bogus=1"},

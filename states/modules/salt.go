@@ -25,7 +25,7 @@ func init() {
 // saltTarget is whom a step of an orchestration means, and how it is asked.
 type saltTarget struct {
 	Tgt         any    // Which minions.
-	SSH         bool   `arg:"ssh" default:"False"` // Over SSH, which gosalt does not speak yet.
+	SSH         bool   `arg:"ssh" default:"False"` // Over SSH, which orchestrations do not do yet.
 	TgtType     string `default:"glob"`            // How tgt is to be read: glob, list, grain, compound, nodegroup and so on.
 	Ret         string `default:""`                // A returner for the results, besides the master.
 	RetConfig   any    `default:"None"`            // Configuration of that returner.
