@@ -100,8 +100,8 @@ func (s *server) accept(ctx context.Context) error {
 		}
 		c := newConn(s.env, nc, s.role)
 		if err := s.take(ctx, c); err != nil {
-			nc.Close()
 			s.env.stats.refused.Add(1)
+			nc.Close() // last: whoever sees its end sees it counted
 			s.notices.say("connection refused", "port", s.ln.Addr().String(), "addr", c.addr.String(), "err", err)
 		}
 	}
