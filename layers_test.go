@@ -27,7 +27,7 @@ var layers = map[string]struct {
 	"internal/formulas": {[]string{"internal", "protocol", "jinja", "states", "minion/modules"}, "compiles formulas as a minion does"},
 	"states":            {[]string{"states", "internal", "protocol", "jinja"}, "states run on a machine, whoever asked; they are compiled in the templates' data"},
 	"jinja":             {nil, "complete in itself, importable by others"},
-	"master":            {[]string{"master", "states", "internal", "protocol", "ssh"}, "master and minion meet on the wire only"},
+	"master":            {[]string{"master", "states", "internal", "protocol", "ssh", "inventory"}, "master and minion meet on the wire only"},
 	"master/keys":       {[]string{"internal", "protocol"}, "subsystems of the master do not know one another"},
 	"master/jobs":       {[]string{"master/jobs", "internal", "protocol"}, "likewise"},
 	"master/audit":      {[]string{"internal", "protocol"}, "likewise"},
@@ -39,8 +39,9 @@ var layers = map[string]struct {
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
 	"minion/modules":    {[]string{"internal", "protocol", "jinja", "states", "minion/grains", "minion/schedule", "cli/output"}, "functions get what they may touch in their Call; of grains and schedule they know the forms; state.* compiles states; out.* shows data as the command line does"},
 	"minion/schedule":   {[]string{"internal", "protocol"}, "knows the clock, and not what a minion does"},
+	"inventory":         {[]string{"inventory", "internal", "protocol"}, "finds machines for whoever asks: knows neither master nor SSH; its providers know nothing but their APIs"},
 	"ssh":               {[]string{"ssh", "internal", "protocol"}, "reaches machines for whoever asks: knows neither master nor minion"},
-	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol", "ssh", "minion/modules", "minion/grains"}, "wires the control side, where a runner (salt.cmd) may run a minion's function on the master's machine, and templates of pillars call them"},
+	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol", "ssh", "inventory", "minion/modules", "minion/grains"}, "wires the control side, where a runner (salt.cmd) may run a minion's function on the master's machine, and templates of pillars call them"},
 	"cmd/gosalt-minion": {[]string{"cli", "minion", "internal", "protocol"}, "wires the machine side"},
 }
 

@@ -1,0 +1,42 @@
+package inventory
+
+import (
+	"context"
+	"io"
+
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// A Spec says what machine to make, as a profile has it. Fields that a provider has no use
+// for are errors, not ignored.
+type Spec struct {
+	Name     string            // its label, and the tag Name where tags are all there is
+	Image    string            // AMI, volume or file, image name
+	Size     string            // instance type, flavor; libvirt: "2x1024" is CPUs and MiB
+	Network  string            // subnet, network, bridge
+	Key      string            // name of a key pair, or a public key's text
+	UserData []byte            // for cloud-init
+	Tags     map[string]string // also marks it as made by us: "gosalt:vm" = profile
+	Extra    *wire.Map         // the provider's own: security_groups, disk, …
+}
+
+// Machines is a Provider that can also make and end machines. All wait until the API says
+// that it is so, report progress, and end early with ctx. A machine that Create began and
+// could not finish is in the Machine returned beside the error, to be destroyed.
+type Machines interface {
+	Provider
+	Create(ctx context.Context, s Spec, progress func(string)) (Machine, error)
+	Start(ctx context.Context, id string, progress func(string)) error
+	Stop(ctx context.Context, id string, progress func(string)) error
+	// Destroy ends a machine and all that Create made for it. One that is gone is no error.
+	Destroy(ctx context.Context, id string, progress func(string)) error
+}
+
+// An Executor is a Provider whose machines run commands through its API, without SSH.
+type Executor interface {
+	Provider
+	// Exec runs a command on a machine with the three streams and returns its exit code;
+	// an error is that it could not be run, or that the connection was lost. When ctx ends
+	// the command is ended, too, as far as the API can.
+	Exec(ctx context.Context, m Machine, argv []string, stdin io.Reader, stdout, stderr io.Writer) (int, error)
+}
