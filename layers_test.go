@@ -32,6 +32,7 @@ var layers = map[string]struct {
 	"master/jobs":       {[]string{"master/jobs", "internal", "protocol"}, "likewise"},
 	"master/audit":      {[]string{"internal", "protocol"}, "likewise"},
 	"master/eauth":      {[]string{"internal", "protocol"}, "likewise"},
+	"master/join":       {[]string{"internal", "protocol"}, "likewise"},
 	"master/events":     {[]string{"internal", "protocol"}, "likewise"},
 	"master/files":      {[]string{"master/files", "internal", "protocol"}, "likewise"},
 	"master/pillar":     {[]string{"internal", "protocol"}, "likewise"},
