@@ -12,8 +12,10 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/gosalt/gosalt/internal/imds"
 	"github.com/gosalt/gosalt/internal/testproc"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -61,6 +63,8 @@ func run(m *testing.M) int {
 //	await [-stdout RE] [!] PROGRAM ...   run until it succeeds (or fails), and its output matches
 //	exits CODE PROGRAM ...               run, and expect this exit code
 //	capture VAR RE                       sets a variable to what the last output has in RE's parentheses
+//	metadata INSTANCE                    EC2's metadata service of an instance, for gosalt-minion join --aws; its
+//	                                     documents are signed by the certificate in $WORK/aws.pem
 //	[!] log NAME RE                      wait until its log matches, or check that it does not
 //
 // Commands of the control side find the configuration of "master" by themselves. A
@@ -76,6 +80,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "end": cmdEnd, "crash": cmdCrash, "pause": cmdPause, "resume": cmdResume, "exited": cmdExited,
 			"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog, "capture": cmdCapture,
+			"metadata": cmdMetadata,
 		},
 	})
 }
@@ -253,6 +258,22 @@ func cmdAccept(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// awsSigner signs in the place of AWS.
+var awsSigner = sync.OnceValues(imds.NewSigner)
+
+func cmdMetadata(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: metadata INSTANCE")
+	}
+	s, err := awsSigner()
+	ts.Check(err)
+	srv, err := s.Serve(imds.New(args[0]))
+	ts.Check(err)
+	ts.Defer(srv.Close)
+	ts.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", srv.URL)
+	ts.Check(os.WriteFile(ts.MkAbs("aws.pem"), s.PEM(), 0o644))
+}
+
 func cmdLog(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: [!] log NAME REGEXP")
@@ -291,7 +312,7 @@ func program(ts *testscript.TestScript, args []string) (stdout, stderr string, c
 	cmd := exec.Command(name, args[1:]...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Env = os.Environ()
-	for _, k := range []string{"PATH", "SALT_CONFIG_DIR", "HOME", "USER", "WORK", "GOSALT_STRICT", "GOSALT_CLOCK_SHIFT"} {
+	for _, k := range []string{"PATH", "SALT_CONFIG_DIR", "HOME", "USER", "WORK", "GOSALT_STRICT", "GOSALT_CLOCK_SHIFT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"} {
 		if v := ts.Getenv(k); v != "" {
 			cmd.Env = append(cmd.Env, k+"="+v)
 		}

@@ -19,6 +19,8 @@ import (
 // KeyEnv is what gosalt-key works on.
 type KeyEnv struct {
 	Store KeyStore
+	// Tokens are the master's join tokens; nil where they cannot be had.
+	Tokens JoinTokens
 	// Conf is the master's configuration by Salt's option names; nil has Salt's
 	// defaults. It is read for pki_dir, hash_type, keysize, rotate_aes_key,
 	// preserve_minions, master_sign_key_name, master_pubkey_signature,
@@ -76,6 +78,9 @@ func (k *keyCommand) run(ctx context.Context) (Outcome, error) {
 			return "*"
 		}
 		return pattern
+	}
+	if outcome, err, done := k.tokens(); done {
+		return outcome, err
 	}
 	switch {
 	case o.GenKeys != "":

@@ -11,6 +11,7 @@ import (
 type KeyOptions struct {
 	CommonOptions
 	AuthOptions
+	TokenOptions
 	Out OutputOptions
 
 	User            string // -u
@@ -80,7 +81,7 @@ func (o *KeyOptions) surplus(io IO, rest []string) error {
 }
 
 func newKey(io IO) *KeyOptions {
-	o := &KeyOptions{RotateAESKey: true, GenKeysDir: ".", KeySize: 2048}
+	o := &KeyOptions{RotateAESKey: true, GenKeysDir: ".", KeySize: 2048, TokenOptions: TokenOptions{Uses: 1}}
 	o.CommonOptions.declare(io, "%prog [options]",
 		"%prog manages the keys by which the master knows its minions.")
 	p := o.parser
@@ -148,6 +149,7 @@ func newKey(io IO) *KeyOptions {
 		optparse.Flag(&o.AutoCreate, "auto_create", "--auto-create").
 			Help("Make a pair of signing keys if there is none."),
 	)
+	o.TokenOptions.declare(p)
 	o.declareLogging(false, "key_logfile", "/var/log/salt/key")
 	return o
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/master/join"
 	"github.com/gosalt/gosalt/master/keys"
 	masterpillar "github.com/gosalt/gosalt/master/pillar"
 	"github.com/gosalt/gosalt/master/runners"
@@ -61,6 +62,9 @@ type Config struct {
 	Portless bool
 	// AskPass asks who sits at the terminal for a password of SSH; nil where nobody does.
 	AskPass func(ctx context.Context, p ssh.Prompt) (seal.Secret, error)
+	// Machines finds a machine of a cloud in the inventory, for autosign_cloud; nil where there
+	// is none.
+	Machines join.Lookup
 	// Ready is called when the master answers on its ports and its control socket; may be nil.
 	Ready func()
 }
@@ -88,6 +92,8 @@ type Master struct {
 	replays     *replayGuard
 	limits      limits
 	refusedLog  *limiter[netip.Addr]
+	joinAudit   *limiter[netip.Addr] // refusals that anybody can cause
+	joining     joining
 	requests    transport.Requests
 	pub         transport.Publisher
 	publishPort int
@@ -121,7 +127,7 @@ type Master struct {
 // New opens everything that a master needs: keys, stores, ports. What was opened is
 // closed again when a later step fails. Run must follow.
 func New(cfg Config) (m *Master, err error) {
-	m = &Master{cfg: cfg, log: cfg.Log, bus: events.New(), limits: newLimits(cfg.Master), refusedLog: newLimiter[netip.Addr](1, 5),
+	m = &Master{cfg: cfg, log: cfg.Log, bus: events.New(), limits: newLimits(cfg.Master), refusedLog: newLimiter[netip.Addr](1, 5), joinAudit: newLimiter[netip.Addr](0.1, 5),
 		lookAtKeys: make(chan struct{}, 1), lost: make(chan jobs.Presence, 1024),
 		queued: queuedJobs{came: map[wire.MinionID]bool{}, wake: make(chan struct{}, 1)}, started: time.Now()}
 	half := m // m is nil again where an error is returned
@@ -196,6 +202,9 @@ func New(cfg Config) (m *Master, err error) {
 	}
 	if cfg.Portless {
 		return m, nil
+	}
+	if err = m.openJoin(); err != nil {
+		return nil, err
 	}
 	open := cfg.Open
 	if open == nil {
@@ -410,6 +419,11 @@ func (m *Master) purge(ctx context.Context) {
 	}
 	if err := m.eauth.Purge(); err != nil {
 		m.log.Error("tokens that have expired cannot be removed", "error", err)
+	}
+	if m.joining.tokens != nil {
+		if err := m.joining.tokens.Purge(); err != nil {
+			m.log.Error("join tokens that have expired cannot be removed", "error", err)
+		}
 	}
 	m.purgeForSalt(ctx, before)
 	done, err := m.store.Purge(ctx, before, int64(m.cfg.KeepJobsSize))

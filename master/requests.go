@@ -23,8 +23,10 @@ import (
 //
 // Orders of Salt's own programs are a table of their own: see saltclients.go.
 var clearCommands = map[string]clearCommand{
-	wire.CmdAuth: {(*Master).handleAuth},      // anyone; sign in, see auth.go
-	"ping":       {(*Master).handleClearPing}, // anyone; the load is sent back
+	wire.CmdAuth:  {(*Master).handleAuth},      // anyone; sign in, see auth.go
+	"ping":        {(*Master).handleClearPing}, // anyone; the load is sent back
+	wire.CmdHello: {(*Master).handleHello},     // anyone; who this master is
+	wire.CmdJoin:  {(*Master).handleJoin},      // who proves to hold a join token, or to be a machine of a cloud, see join.go
 }
 
 var minionCommands = map[string]minionCommand{

@@ -25,6 +25,9 @@ func main() {
 	if len(args) > 1 && (args[0] == agent.ArgStream || args[0] == agent.ArgCheck) {
 		os.Exit(agentMain(args))
 	}
+	if len(args) > 0 && args[0] == "join" {
+		os.Exit(joinMain(name, args[1:]))
+	}
 	os.Exit(minionMain(name, args))
 }
 

@@ -65,6 +65,7 @@ func keyMain(name string, args []string) int {
 	}
 	ks.Store = store
 	env.Store = ks
+	env.Tokens = &joinTokens{cfg: cfg, sudoUser: io.Getenv("SUDO_USER")}
 	code := cli.RunKey(ctx, io, o, env)
 	if ks.changed {
 		ks.tell(io.Getenv("SUDO_USER"))

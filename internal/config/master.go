@@ -164,6 +164,15 @@ type Master struct {
 	// AutosignTimeout is how long a file in pki_dir/minions_autosign counts, in minutes.
 	AutosignTimeout time.Duration `yaml:"autosign_timeout" unit:"min"` // 120
 
+	// AutosignCloud accepts new minions that show the identity their cloud has given them:
+	// a map with aws, whose keys are accounts, regions, max_age, inventory, minion_id,
+	// check_address and certificates. See docs/enrolment.md. gosalt's own.
+	AutosignCloud *wire.Map `yaml:"autosign_cloud"` // none
+
+	// JoinMasters are the addresses, with a port where it is not 4506, under which minions
+	// find this master: they go into join tokens. gosalt's own.
+	JoinMasters []string `yaml:"join_masters" opt:"text"` // the address of interface, or this machine's name
+
 	// MaxMinions is how many minions may be connected; zero is no limit.
 	MaxMinions int `yaml:"max_minions"` // 0
 

@@ -63,6 +63,7 @@ func generate() (map[string]string, error) {
 		}
 		add(prog+".md", "Options of "+prog, text)
 	}
+	add("gosalt-minion-join.md", "Options of gosalt-minion join", cli.JoinReference())
 	conf, err := configdoc.Markdown()
 	if err != nil {
 		return nil, err

@@ -15,6 +15,11 @@ type Request struct {
 	Pub    string     // its public key, PEM
 	Grains *wire.Map  // autosign_grains as it sent them, or nil
 	Addr   netip.Addr // where it comes from, for the limits; the zero value in memory
+
+	// Claim, where set, says that something else than the options speaks for a new key: a
+	// join token. It is called once the key is going to be accepted, before anything is
+	// written; its error is returned, and nothing has changed.
+	Claim func() error
 }
 
 // Result is the decision about a Request, already carried out.
@@ -83,6 +88,11 @@ func (s *Store) decide(id wire.MinionID, r Request) (Decision, error) {
 			return Decision{}, err
 		}
 	}
+	if r.Claim != nil && d.Answer == Accept && len(d.Effects) > 0 {
+		if err := r.Claim(); err != nil {
+			return Decision{}, err
+		}
+	}
 	for _, e := range d.Effects {
 		if err := s.apply(e, id, r); err != nil {
 			return Decision{}, err
@@ -104,7 +114,9 @@ func (s *Store) gatherNew(f *Facts, id wire.MinionID, sum [32]byte, r Request) (
 		f.Full, err = s.full(Rejected, r.Addr)
 		return "", err
 	}
-	if f.AutoSign, ticket, err = s.autosign(id, r.Grains); err != nil {
+	if r.Claim != nil {
+		f.AutoSign = true
+	} else if f.AutoSign, ticket, err = s.autosign(id, r.Grains); err != nil {
 		return "", err
 	}
 	if f.Pending == None && !f.AutoSign {
