@@ -1,6 +1,10 @@
 package inventory
 
-import "strings"
+import (
+	"context"
+	"errors"
+	"strings"
+)
 
 // A Reason is why a call failed, in classes that call for different things to do.
 type Reason string
@@ -64,3 +68,20 @@ func (e *Error) Error() string {
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Interrupted makes e the error of a call that ended because ctx did: too late, or nobody
+// waits any more. It is nil while ctx goes on.
+func Interrupted(ctx context.Context, e Error) *Error {
+	switch err := ctx.Err(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.DeadlineExceeded):
+		e.Reason, e.Err = NoAnswer, err
+		if e.Msg == "" {
+			e.Msg = "it took too long"
+		}
+	default:
+		e.Reason, e.Err = Canceled, err
+	}
+	return &e
+}

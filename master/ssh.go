@@ -224,8 +224,10 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 		if err != nil {
 			return fmt.Errorf("--key-deploy: %w", err)
 		}
-		if _, err := ssh.KeyDeploy(ctx, conn, pub); err != nil {
-			return err
+		if c, ok := conn.(*ssh.Conn); ok { // others have no logins
+			if _, err := ssh.KeyDeploy(ctx, c, pub); err != nil {
+				return err
+			}
 		}
 	}
 	if o.Raw != "" {
@@ -291,7 +293,7 @@ func agentOpts(h ssh.Host) *wire.Map {
 }
 
 // raw has the login shell run a command: the result is what it printed.
-func (w *sshWay) raw(ctx context.Context, conn *ssh.Conn, live *liveJob, job *wire.Job, id wire.MinionID, h ssh.Host, o sshOptions) error {
+func (w *sshWay) raw(ctx context.Context, conn ssh.Runner, live *liveJob, job *wire.Job, id wire.MinionID, h ssh.Host, o sshOptions) error {
 	out, errs, code, err := deploy.Raw(ctx, conn, h, o.Raw)
 	if err != nil {
 		return err
@@ -303,7 +305,7 @@ func (w *sshWay) raw(ctx context.Context, conn *ssh.Conn, live *liveJob, job *wi
 }
 
 // preFlight runs the script ssh_pre_flight of a machine there.
-func (w *sshWay) preFlight(ctx context.Context, conn *ssh.Conn, h ssh.Host) error {
+func (w *sshWay) preFlight(ctx context.Context, conn ssh.Runner, h ssh.Host) error {
 	if h.PreFlight == "" {
 		return nil
 	}
@@ -347,7 +349,11 @@ func (w *sshWay) dialer(o ssh.Options) *ssh.Dialer {
 }
 
 // connect opens a connection, or takes one that is open.
-func (w *sshWay) connect(ctx context.Context, h ssh.Host, o sshOptions) (*ssh.Conn, func(), error) {
+func (w *sshWay) connect(ctx context.Context, h ssh.Host, o sshOptions) (ssh.Runner, func(), error) {
+	if h.Exec != nil {
+		t := ssh.Through(h)
+		return t, func() { t.Close() }, nil
+	}
 	d := w.dialer(o.Dial)
 	if w.idle == 0 {
 		conn, err := d.Dial(ctx, h)

@@ -37,6 +37,7 @@ const (
 	KindSession        Kind = "session refused"
 	KindLimit          Kind = "too much output"
 	KindCanceled       Kind = "canceled"
+	KindExec           Kind = "not run" // by a Host.Exec
 	KindOther          Kind = "failed"
 )
 
@@ -52,7 +53,7 @@ type Error struct {
 // Error is one line: what happened, and what to do.
 func (e *Error) Error() string {
 	s := e.Msg
-	if e.Kind != KindRoster {
+	if e.Kind != KindRoster && e.Kind != KindExec {
 		s = "ssh: " + s
 	}
 	if e.Hint != "" {

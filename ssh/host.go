@@ -48,6 +48,10 @@ type Host struct {
 	IdentitiesOnly     bool     // only the key named, though an agent has more
 	RemotePortForwards []string // as ssh -R has them: [bind:]port:host:hostport
 
+	// Exec runs commands there in the place of SSH, which then is not used at all: what is
+	// above about logins has no meaning. Use Through in the place of Dial.
+	Exec Exec
+
 	Attrs  *wire.Map // what an inventory knows besides
 	Source string    // where this was said, as "/etc/salt/roster:12"
 	Err    error     // what is wrong with the entry; Dial returns it

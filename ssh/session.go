@@ -59,9 +59,11 @@ type Session struct {
 	Stdout io.Reader      // nil with SessionOptions.Stdout
 	Stderr io.Reader      // nil with SessionOptions.Stderr
 
-	c     *Conn
-	s     *xssh.Session
-	group *group // nil without SessionOptions.Group
+	c     *Conn         // nil when an Exec runs it, as s
+	s     *xssh.Session // likewise
+	group *group        // nil without SessionOptions.Group
+	leave func()        // ends what an Exec runs
+	kill  func(signal string) error
 	why   *Error // that its context has ended; guarded by mu
 	mu    sync.Mutex
 	over  chan struct{} // closed when the command has ended, or was given up
@@ -327,7 +329,11 @@ func (s *Session) watch(ctx context.Context, grace time.Duration) {
 // Signal sends a signal by its name, as "TERM". Servers may ignore it: that of OpenSSH
 // does for sessions of root.
 func (s *Session) Signal(name string) error {
-	return s.s.Signal(xssh.Signal(strings.TrimPrefix(strings.ToUpper(name), "SIG")))
+	name = strings.TrimPrefix(strings.ToUpper(name), "SIG")
+	if s.kill != nil {
+		return s.kill(name)
+	}
+	return s.s.Signal(xssh.Signal(name))
 }
 
 // Done is closed when the command has ended.
@@ -342,7 +348,13 @@ func (s *Session) Wait() (Exit, error) {
 
 // Close closes the session; a command that still runs loses its standard files.
 func (s *Session) Close() error {
-	s.close.Do(func() { s.s.Close() })
+	s.close.Do(func() {
+		if s.leave != nil {
+			s.leave()
+			return
+		}
+		s.s.Close()
+	})
 	return nil
 }
 
@@ -352,18 +364,22 @@ const RunLimit = 16 << 20
 // Run runs a command and returns what it wrote and its exit code. Beyond RunLimit of
 // output there is an error of KindLimit with the first part.
 func (c *Conn) Run(ctx context.Context, cmd string, stdin io.Reader) (stdout, stderr []byte, code int, err error) {
+	return runOn(ctx, c, c.s.name, cmd, stdin)
+}
+
+func runOn(ctx context.Context, r Runner, host, cmd string, stdin io.Reader) (stdout, stderr []byte, code int, err error) {
 	out, errs := &boundedBuffer{limit: RunLimit}, &boundedBuffer{limit: RunLimit}
 	if stdin == nil {
 		stdin = bytes.NewReader(nil)
 	}
-	s, err := c.Start(ctx, cmd, SessionOptions{Stdin: stdin, Stdout: out, Stderr: errs})
+	s, err := r.Start(ctx, cmd, SessionOptions{Stdin: stdin, Stdout: out, Stderr: errs})
 	if err != nil {
 		return nil, nil, 255, err
 	}
 	defer s.Close()
 	exit, err := s.Wait()
 	if err == nil && (out.over || errs.over) {
-		err = &Error{Host: c.s.name, Kind: KindLimit, Msg: fmt.Sprintf("the command wrote more than %d bytes", RunLimit)}
+		err = &Error{Host: host, Kind: KindLimit, Msg: fmt.Sprintf("the command wrote more than %d bytes", RunLimit)}
 	}
 	return out.bytes(), errs.bytes(), exit.Code, err
 }

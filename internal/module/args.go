@@ -3,6 +3,7 @@ package module
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -35,13 +36,60 @@ type param struct {
 	split    string
 }
 
-func readParams(name string, t reflect.Type) *params {
+// readParams reads the signature from a struct. order is that of Positional.
+func readParams(name string, t reflect.Type, order []string) *params {
 	p := &params{fun: name[strings.IndexByte(name, '.')+1:], typ: t, byName: map[string]int{}}
 	if t.Kind() != reflect.Struct {
 		panic(fmt.Sprintf("module: %s takes %s: its arguments must be a struct", name, t))
 	}
 	p.read(name, t, nil)
+	if order != nil {
+		p.reorder(name, order)
+	}
+	last := param{required: true}
+	for _, a := range p.list {
+		if a.kwOnly {
+			continue
+		}
+		if a.required && !last.required {
+			panic(fmt.Sprintf("module: %s: %s is required, and stands after arguments that are not", name, a.name))
+		}
+		last = a
+	}
 	return p
+}
+
+// reorder brings the named arguments to the front; the others are given by name.
+func (p *params) reorder(name string, order []string) {
+	front := make([]param, len(order))
+	var rest []param
+	for _, a := range p.all {
+		is := func(s string) bool { n, _, _ := strings.Cut(s, "="); return n == a.name }
+		switch i := slices.IndexFunc(order, is); {
+		case i >= 0:
+			a.kwOnly = false
+			if _, def, ok := strings.Cut(order[i], "="); ok {
+				a.text = def
+			}
+			front[i] = a
+		default:
+			a.kwOnly = !a.variadic
+			rest = append(rest, a)
+		}
+	}
+	p.all, p.list, p.byName = append(front, rest...), nil, map[string]int{}
+	for i, a := range p.all {
+		if a.name == "" {
+			panic(fmt.Sprintf("module: %s has no argument named %s", name, order[i]))
+		}
+		if !a.variadic {
+			if _, err := a.defaultValue(); err != nil {
+				panic(fmt.Sprintf("module: %s: default of %s: %v", name, a.name, err))
+			}
+			p.byName[a.name] = len(p.list)
+			p.list = append(p.list, a)
+		}
+	}
 }
 
 func (p *params) read(name string, t reflect.Type, at []int) {
@@ -76,9 +124,6 @@ func (p *params) read(name string, t reflect.Type, at []int) {
 		}
 		if _, err := a.defaultValue(); err != nil {
 			panic(fmt.Sprintf("module: %s: default of %s: %v", name, argName, err))
-		}
-		if n := len(p.list); a.required && !a.kwOnly && n > 0 && !p.list[n-1].required {
-			panic(fmt.Sprintf("module: %s: %s is required, and stands after arguments that are not", name, argName))
 		}
 		p.byName[argName] = len(p.list)
 		p.list = append(p.list, a)
@@ -305,6 +350,24 @@ type Spec struct {
 	KwOnly   []string // those of Args that are given by name only
 }
 
+// Map is the signature in the form of sys.argspec; None stands for what there is not.
+func (s Spec) Map() *wire.Map {
+	m := wire.NewMap("args", nil, "defaults", nil, "varargs", nil, "kwargs", nil)
+	if len(s.Args) > 0 {
+		m.Set("args", s.Args)
+	}
+	if len(s.Defaults) > 0 {
+		m.Set("defaults", s.Defaults)
+	}
+	if s.Varargs {
+		m.Set("varargs", true)
+	}
+	if s.Kwargs {
+		m.Set("kwargs", true)
+	}
+	return m
+}
+
 // Spec returns the signature; read only.
 func (f *Function) Spec() Spec {
 	f.specOnce.Do(func() { f.spec = f.makeSpec() })
@@ -342,7 +405,7 @@ func (f *Function) makeSpec() Spec {
 // that name would. Its error says what does not fit.
 func Bind[A any](name string, kwargs *wire.Map) (A, error) {
 	var a A
-	v, err := readParams(name, reflect.TypeFor[A]()).bind(nil, kwargs)
+	v, err := readParams(name, reflect.TypeFor[A](), nil).bind(nil, kwargs)
 	if err != nil {
 		return a, err
 	}

@@ -236,7 +236,7 @@ func TestBadSignature(t *testing.T) {
 					t.Error("no panic")
 				}
 			}()
-			readParams("demo.f", reflect.TypeOf(v))
+			readParams("demo.f", reflect.TypeOf(v), nil)
 		})
 	}
 }

@@ -50,6 +50,7 @@ type Function struct {
 	here     func(*Call) bool // nil for all machines
 	variants []*Function      // on some machines the name stands for one of these
 	only     bool             // there is nothing but the variants
+	order    []string         // the arguments that are given by position; nil for that of the struct
 
 	impl     reflect.Value // the Go function: its name finds its documentation
 	args     reflect.Type
@@ -69,6 +70,14 @@ func Outputter(name string) Option { return func(f *Function) { f.Outputter = na
 // Written tells which Go function was written for this name, where what is registered
 // only wraps it: its comment is the documentation.
 func Written(fn any) Option { return func(f *Function) { f.impl = reflect.ValueOf(fn) } }
+
+// Positional names the arguments that may be given by position, in their order; all
+// others are given by name. "template=jinja" is one with another default than the tag's.
+// It is for functions whose struct shares its fields with functions that Salt gives
+// another order.
+func Positional(names string) Option {
+	return func(f *Function) { f.order = strings.Fields(names) }
+}
 
 // On makes the function the one of its name on some machines only: what Salt's virtual
 // modules are. label names those machines, here tells whether a call is on one of them.
@@ -138,7 +147,7 @@ func (r *Registry) add(f *Function) {
 	case ok:
 		panic("module: " + f.Name + " is registered twice")
 	case f.here != nil: // until one for all machines comes
-		f = &Function{Name: f.Name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call, variants: []*Function{f}, only: true}
+		f = &Function{Name: f.Name, Outputter: f.Outputter, impl: f.impl, args: f.args, call: f.call, order: f.order, variants: []*Function{f}, only: true}
 	}
 	if strings.Count(f.Name, ".") != 1 {
 		panic("module: " + f.Name + " is not of the form module.function")
@@ -158,7 +167,7 @@ func (r *Registry) Alias(name, target string) {
 
 // named is a copy of the function under another name.
 func (f *Function) named(name string) *Function {
-	n := &Function{Name: name, Outputter: f.Outputter, label: f.label, here: f.here, only: f.only, impl: f.impl, args: f.args, call: f.call}
+	n := &Function{Name: name, Outputter: f.Outputter, label: f.label, here: f.here, only: f.only, impl: f.impl, args: f.args, call: f.call, order: f.order}
 	for _, v := range f.variants {
 		n.variants = append(n.variants, v.named(name))
 	}
@@ -255,7 +264,7 @@ func (r *Registry) missing(name string) string {
 // signature reads the argument struct at first use: a process that runs one
 // function need not look at the others.
 func (f *Function) signature() *params {
-	f.once.Do(func() { f.params = readParams(f.Name, f.args) })
+	f.once.Do(func() { f.params = readParams(f.Name, f.args, f.order) })
 	return f.params
 }
 

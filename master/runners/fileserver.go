@@ -150,8 +150,8 @@ func fileserverSymlinkList(ctx context.Context, _ *module.Call, a fileserverList
 }
 
 type fileserverUpdateArgs struct {
-	Backend any    `default:"None"` // Only these backends: a list, or a text with commas.
-	Remotes string `default:""`     // Of backends with remotes, only those whose address contains this.
+	Backend any    `default:"None"`                  // Only these backends: a list, or a text with commas.
+	Remotes string `default:"None" arg:"remotes,kw"` // Of backends with remotes, only those whose address contains this.
 }
 
 // fileserverUpdate brings the file server up to date: repositories are fetched now,
@@ -224,7 +224,7 @@ func doneOr(word string, done, failed []string, nothing string) any {
 
 type fileserverLockArgs struct {
 	Backend any    `default:"None"` // Only these backends: a list, or a text with commas.
-	Remote  string `default:""`     // Only remotes whose address contains this.
+	Remote  string `default:"None"` // Only remotes whose address contains this.
 }
 
 // fileserverLock keeps remotes of the file server from being updated.

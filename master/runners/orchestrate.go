@@ -105,12 +105,14 @@ func stateOrchestrateHigh(ctx context.Context, _ *module.Call, a orchestrateHigh
 }
 
 type orchestrateShowArgs struct {
-	Mods    any       // SLS of the master's file server, or a list.
-	Saltenv string    `default:"base"`  // Environment of the files.
-	Test    any       `default:"None"`  // As for state.orchestrate.
-	Queue   any       `default:"False"` // Of no effect.
-	Pillar  any       `default:"None"`  // Values that are seen as the pillar: a map.
-	Kwargs  *wire.Map `arg:"**"`        // Not looked at.
+	Mods      any       // SLS of the master's file server, or a list.
+	Saltenv   string    `default:"base"`  // Environment of the files.
+	Test      any       `default:"None"`  // As for state.orchestrate.
+	Queue     any       `default:"False"` // Of no effect.
+	Pillar    any       `default:"None"`  // Values that are seen as the pillar: a map.
+	Pillarenv any       `default:"None"`  // Environment of the pillar.
+	PillarEnc any       `default:"None"`  // How values of pillar= are encrypted: gpg or age.
+	Kwargs    *wire.Map `arg:"**"`        // Not looked at.
 }
 
 // stateOrchestrateShowSLS shows the high data of an SLS as state.orchestrate would run it.
@@ -120,6 +122,8 @@ func stateOrchestrateShowSLS(ctx context.Context, _ *module.Call, a orchestrateS
 	kw := wire.NewMap("saltenv", a.Saltenv)
 	given(kw, "test", a.Test)
 	given(kw, "pillar", a.Pillar)
+	given(kw, "pillarenv", a.Pillarenv)
+	given(kw, "pillar_enc", a.PillarEnc)
 	master := callOf(ctx).r.master
 	res := master.Execute(ctx, "state.show_sls", []any{a.Mods}, kw)
 	if res.Err != nil {

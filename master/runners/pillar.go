@@ -107,7 +107,7 @@ func pillarShowPillar(ctx context.Context, _ *module.Call, a showPillarArgs) (an
 }
 
 type showTopArgs struct {
-	Minion  string `default:""`     // The minion's id; where none is given, the first that has grains.
+	Minion  string `default:"None"` // The minion's id; where none is given, the first that has grains.
 	Saltenv string `default:"base"` // Environment of states, which pillarenv_from_saltenv looks at.
 }
 
@@ -252,8 +252,8 @@ func pillarExplain(ctx context.Context, _ *module.Call, a pillarExplainArgs) (an
 }
 
 type gitPillarUpdateArgs struct {
-	Branch string `default:""` // Only remotes with this branch.
-	Repo   string `default:""` // Only remotes with this address or name.
+	Branch string `default:"None"` // Only remotes with this branch.
+	Repo   string `default:"None"` // Only remotes with this address or name.
 }
 
 // gitPillarUpdate fetches the remotes of ext_pillar git now. Of each it tells True where

@@ -163,7 +163,7 @@ type archiveListArgs struct {
 	Name            string // The archive: a path or an address.
 	ArchiveFormat   string `default:"None"`  // tar or zip, where the name does not tell.
 	Options         string `default:"None"`  // Options of tar for the compression, as --zstd.
-	StripComponents int64  `default:"0"`     // Directories to leave away from the beginning of each path.
+	StripComponents int64  `default:"None"`  // Directories to leave away from the beginning of each path.
 	Clean           bool   `default:"False"` // Remove the copy in the cache afterwards.
 	Verbose         bool   `default:"False"` // Directories, files and links apart.
 	Saltenv         string `default:"base"`  // Environment of the file server.
@@ -609,17 +609,18 @@ func trimmed(names []string, trim any) []string {
 }
 
 type archiveEncryptedArgs struct {
-	Name    string    // The archive: a path or an address.
-	Clean   bool      `default:"False"` // Not looked at.
-	Saltenv string    `default:"base"`  // Environment of the file server.
-	Kwargs  *wire.Map `arg:"**"`        // Not looked at.
+	Name       string // The archive: a path or an address.
+	Clean      bool   `default:"False"` // Not looked at.
+	Saltenv    string `default:"base"`  // Environment of the file server.
+	SourceHash any    `default:"None"`  // Hash of the archive: a copy in the cache that has it is not fetched anew.
+	UseEtag    bool   `default:"False"` // Ask http servers whether it has changed by its ETag.
 }
 
 // archiveIsEncrypted tells whether a zip file needs a password.
 //
 //	gosalt '*' archive.is_encrypted /path/to/myfile.zip
 func archiveIsEncrypted(ctx context.Context, c *module.Call, a archiveEncryptedArgs) (bool, error) {
-	v, err := c.Call(ctx, "cp.cache_file", []any{a.Name, a.Saltenv}, nil)
+	v, err := c.Call(ctx, "cp.cache_file", []any{a.Name, a.Saltenv}, wire.NewMap("source_hash", a.SourceHash, "use_etag", a.UseEtag))
 	if err != nil {
 		return false, err
 	}

@@ -15,8 +15,8 @@ func init() {
 	register("archive.tar", archiveTar)
 	register("archive.gzip", archiveGzip)
 	register("archive.gunzip", archiveGunzip)
-	register("archive.cmd_zip", archiveCmdZip)
-	alias("archive.zip", "archive.cmd_zip")
+	register("archive.cmd_zip", archiveCmdZip, module.Positional("zip_file sources template cwd runas"))
+	register("archive.zip", archiveCmdZip)
 	register("archive.cmd_unzip", archiveCmdUnzip)
 }
 
@@ -126,9 +126,10 @@ func archiveGunzip(ctx context.Context, c *module.Call, a archiveGunzipArgs) ([]
 type archiveZipArgs struct {
 	ZipFile  string // The archive to make or to add to.
 	Sources  any    // What goes in: a list, or with commas.
-	Template string `default:"None"` // Not looked at.
-	Cwd      string `default:"None"` // Directory that paths are relative to.
-	Runas    string `default:"None"` // User who runs it.
+	Template string `default:"None"`  // Not looked at.
+	Cwd      string `default:"None"`  // Directory that paths are relative to.
+	Runas    string `default:"None"`  // User who runs it.
+	Zip64    bool   `default:"False"` // Of no effect: zip files grow beyond 4 GB by themselves.
 }
 
 // archiveCmdZip makes a zip file with the program zip, and returns what it printed.

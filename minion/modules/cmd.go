@@ -8,13 +8,13 @@ import (
 )
 
 func init() {
-	register("cmd.run", cmdRun)
-	register("cmd.run_all", cmdRunAll)
-	register("cmd.run_stdout", cmdRunStdout)
-	register("cmd.run_stderr", cmdRunStderr)
-	register("cmd.retcode", cmdRetcode)
-	register("cmd.shell", cmdShell)
-	register("cmd.run_bg", cmdRunBg)
+	register("cmd.run", cmdRun, module.Positional(orderRun))
+	register("cmd.run_all", cmdRunAll, module.Positional(orderRunAll))
+	register("cmd.run_stdout", cmdRunStdout, module.Positional(orderRunStdout))
+	register("cmd.run_stderr", cmdRunStderr, module.Positional(orderRunStdout))
+	register("cmd.retcode", cmdRetcode, module.Positional(orderRetcode))
+	register("cmd.shell", cmdShell, module.Positional(orderShell))
+	register("cmd.run_bg", cmdRunBg, module.Positional(orderRunBg))
 	planned("PowerShell is for Windows: cmd.run with shell=pwsh, or cmd.exec_code pwsh, runs it where it is installed.", "cmd.powershell", "cmd.powershell_all")
 }
 

@@ -18,7 +18,7 @@ import (
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-func init() { register("cmd.run_chroot", cmdRunChroot) }
+func init() { register("cmd.run_chroot", cmdRunChroot, module.Positional(orderRunChroot)) }
 
 type cmdRunChrootArgs struct {
 	Root string // Directory that the command takes for /.

@@ -18,10 +18,10 @@ import (
 )
 
 func init() {
-	register("cmd.script", cmdScript)
-	register("cmd.script_retcode", cmdScriptRetcode)
-	register("cmd.exec_code", cmdExecCode)
-	register("cmd.exec_code_all", cmdExecCodeAll)
+	register("cmd.script", cmdScript, module.Positional(orderScript))
+	register("cmd.script_retcode", cmdScriptRetcode, module.Positional(orderScriptRetcode))
+	register("cmd.exec_code", cmdExecCode, module.Positional("lang code cwd args"))
+	register("cmd.exec_code_all", cmdExecCodeAll, module.Positional("lang code cwd args"))
 }
 
 type cmdScriptArgs struct {

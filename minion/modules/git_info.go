@@ -443,8 +443,8 @@ type gitWorktreeAddArgs struct {
 	Cwd          any    // Directory of the repository.
 	WorktreePath string // Where the working copy is made.
 	Ref          any    `default:"None"`  // What is checked out: HEAD.
-	ResetBranch  bool   `default:"False"` // Take the branch even where there is one of that name.
-	Force        bool   `default:"False"` // Even where another working copy has the branch.
+	ResetBranch  bool   `default:"None"`  // Take the branch even where there is one of that name.
+	Force        bool   `default:"None"`  // Even where another working copy has the branch.
 	Detach       bool   `default:"False"` // Without a branch.
 	gitOptions
 	gitUser

@@ -159,14 +159,14 @@ type gitCloneArgs struct {
 	URL  string `arg:"url" default:"None"` // Address of the repository.
 	Name any    `default:"None"`           // Directory below cwd, where cwd is not the clone itself.
 	gitOptions
-	User          string `default:"None"`                   // Who runs git.
-	Password      string `default:"None"`                   // Password of user, on Windows.
-	Identity      any    `default:"None"`                   // Private key for SSH: a path, an address of the file server, or a list.
-	HTTPSUser     string `arg:"https_user" default:"None"`  // User for an https:// address.
-	HTTPSPass     string `arg:"https_pass" default:"None"`  // Its password. git is told of it by its environment, and does not keep it.
-	IgnoreRetcode bool   `default:"False"`                  // A failure is not logged.
-	Saltenv       string `default:"base"`                   // Environment of the file server.
-	Encoding      string `arg:"output_encoding" default:""` // Encoding of what git prints.
+	User          string `default:"None"`                       // Who runs git.
+	Password      string `default:"None"`                       // Password of user, on Windows.
+	Identity      any    `default:"None"`                       // Private key for SSH: a path, an address of the file server, or a list.
+	HTTPSUser     string `arg:"https_user" default:"None"`      // User for an https:// address.
+	HTTPSPass     string `arg:"https_pass" default:"None"`      // Its password. git is told of it by its environment, and does not keep it.
+	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
+	Saltenv       string `default:"base"`                       // Environment of the file server.
+	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
 }
 
 // gitClone clones a repository.
@@ -205,11 +205,11 @@ type gitCommitArgs struct {
 	Cwd     any    // Directory of the working copy.
 	Message string // What is said of the commit.
 	gitOptions
-	User          string `default:"None"`                   // Who runs git.
-	Password      string `default:"None"`                   // Password of user, on Windows.
-	Filename      any    `default:"None"`                   // Only this file.
-	IgnoreRetcode bool   `default:"False"`                  // A failure is not logged.
-	Encoding      string `arg:"output_encoding" default:""` // Encoding of what git prints.
+	User          string `default:"None"`                       // Who runs git.
+	Password      string `default:"None"`                       // Password of user, on Windows.
+	Filename      any    `default:"None"`                       // Only this file.
+	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
+	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
 }
 
 // gitCommit commits what is in the index.
@@ -248,12 +248,12 @@ func gitDiscardLocalChanges(ctx context.Context, c *module.Call, a gitDiscardArg
 // gitNet is what the functions have in common that speak to another repository.
 type gitNet struct {
 	gitOptions
-	User          string `default:"None"`                   // Who runs git.
-	Password      string `default:"None"`                   // Password of user, on Windows.
-	Identity      any    `default:"None"`                   // Private key for SSH: a path, an address of the file server, or a list.
-	IgnoreRetcode bool   `default:"False"`                  // A failure is not logged.
-	Saltenv       string `default:"base"`                   // Environment of the file server.
-	Encoding      string `arg:"output_encoding" default:""` // Encoding of what git prints.
+	User          string `default:"None"`                       // Who runs git.
+	Password      string `default:"None"`                       // Password of user, on Windows.
+	Identity      any    `default:"None"`                       // Private key for SSH: a path, an address of the file server, or a list.
+	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
+	Saltenv       string `default:"base"`                       // Environment of the file server.
+	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
 	gitPassword
 }
 
@@ -387,11 +387,11 @@ type gitMergeArgs struct {
 	Cwd any // Directory of the working copy.
 	Rev any `default:"None"` // What is merged: the upstream branch.
 	gitOptions
-	User          string `default:"None"`                   // Who runs git.
-	Password      string `default:"None"`                   // Password of user, on Windows.
-	Identity      any    `default:"None"`                   // Private key for SSH, where Git LFS fetches.
-	IgnoreRetcode bool   `default:"False"`                  // A failure is not logged.
-	Encoding      string `arg:"output_encoding" default:""` // Encoding of what git prints.
+	User          string `default:"None"`                       // Who runs git.
+	Password      string `default:"None"`                       // Password of user, on Windows.
+	Identity      any    `default:"None"`                       // Private key for SSH, where Git LFS fetches.
+	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
+	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
 }
 
 // gitMerge merges a revision into what is checked out.
@@ -472,11 +472,11 @@ func gitRebase(ctx context.Context, c *module.Call, a gitRebaseArgs) (string, er
 type gitResetArgs struct {
 	Cwd any // Directory of the working copy.
 	gitOptions
-	User          string `default:"None"`                   // Who runs git.
-	Password      string `default:"None"`                   // Password of user, on Windows.
-	Identity      any    `default:"None"`                   // Private key for SSH, where Git LFS fetches.
-	IgnoreRetcode bool   `default:"False"`                  // A failure is not logged.
-	Encoding      string `arg:"output_encoding" default:""` // Encoding of what git prints.
+	User          string `default:"None"`                       // Who runs git.
+	Password      string `default:"None"`                       // Password of user, on Windows.
+	Identity      any    `default:"None"`                       // Private key for SSH, where Git LFS fetches.
+	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
+	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
 }
 
 // gitReset resets what is checked out.

@@ -15,8 +15,8 @@ import (
 )
 
 func init() {
-	register("http.query", httpQuery)
-	register("http.wait_for_successful_query", httpWait)
+	register("http.query", httpQuery, module.Positional("url"))
+	register("http.wait_for_successful_query", httpWait, module.Positional("url wait_for"))
 	register("http.update_ca_bundle", httpUpdateCABundle)
 }
 

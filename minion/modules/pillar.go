@@ -39,9 +39,9 @@ type pillarGetArgs struct {
 	Merge   bool   `default:"False"`     // Lay the value over the default, where both are maps or both lists.
 	// With merge, append to lists within maps, rather than replace them; not given, the option pillar_merge_lists decides.
 	MergeNestedLists any    `default:"None"`
-	Delimiter        string `default:":"` // What stands between nested keys.
-	Pillarenv        string `default:""`  // Have the pillar compiled anew, of this environment alone.
-	Saltenv          string `default:""`  // Have the pillar compiled anew, with this environment of states for pillarenv_from_saltenv.
+	Delimiter        string `default:":"`    // What stands between nested keys.
+	Pillarenv        string `default:"None"` // Have the pillar compiled anew, of this environment alone.
+	Saltenv          string `default:"None"` // Have the pillar compiled anew, with this environment of states for pillarenv_from_saltenv.
 }
 
 // pillarGet returns a value of the pillar that the minion has in memory, "" where there

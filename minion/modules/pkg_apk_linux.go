@@ -175,7 +175,7 @@ func (a *apk) remove(ctx context.Context, action string, q *pkgRemoveArgs) (*wir
 		return wire.NewMap(), nil
 	}
 	args := []string{"del"}
-	if action == "purge" {
+	if action == "purge" || module.Truth(mapValue(q.Kwargs, "purge")) {
 		args = append(args, "--purge")
 	}
 	ret, errors, err := changedBy(ctx, a, func() (*programExit, error) { return a.run(ctx, false, append(args, names...)...) })

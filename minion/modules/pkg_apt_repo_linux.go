@@ -19,12 +19,12 @@ import (
 
 func init() {
 	register("pkg.list_repos", pkgListRepos, onApt)
-	register("pkg.get_repo", pkgGetRepo, onApt)
-	register("pkg.mod_repo", pkgModRepo, onApt)
-	register("pkg.del_repo", pkgDelRepo, onApt)
+	register("pkg.get_repo", pkgGetRepo, onApt, module.Positional("repo"))
+	register("pkg.mod_repo", pkgModRepo, onApt, module.Positional("repo saltenv aptkey"))
+	register("pkg.del_repo", pkgDelRepo, onApt, module.Positional("repo"))
 	register("pkg.expand_repo_def", pkgExpandRepoDef, onApt)
 	register("pkg.add_repo_key", pkgAddRepoKey, onApt)
-	register("pkg.del_repo_key", pkgDelRepoKey, onApt)
+	register("pkg.del_repo_key", pkgDelRepoKey, onApt, module.Positional("name aptkey keydir"))
 }
 
 func texts(l []string) []any {

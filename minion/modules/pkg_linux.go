@@ -16,10 +16,10 @@ import (
 )
 
 func init() {
-	register("pkg.install", pkgInstall)
-	register("pkg.remove", pkgRemove)
-	register("pkg.purge", pkgPurge)
-	register("pkg.upgrade", pkgUpgrade)
+	register("pkg.install", pkgInstall, module.Positional("name refresh fromrepo skip_verify debconf pkgs sources reinstall downloadonly ignore_epoch"))
+	register("pkg.remove", pkgRemove, module.Positional("name pkgs"))
+	register("pkg.purge", pkgPurge, module.Positional("name pkgs"))
+	register("pkg.upgrade", pkgUpgrade, module.Positional("refresh dist_upgrade"))
 	register("pkg.autoremove", pkgAutoremove)
 	register("pkg.refresh_db", pkgRefreshDB)
 	register("pkg.hold", pkgHold)

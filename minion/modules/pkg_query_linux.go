@@ -19,7 +19,7 @@ func init() {
 	register("pkg.latest_version", pkgLatestVersion)
 	alias("pkg.available_version", "pkg.latest_version")
 	register("pkg.upgrade_available", pkgUpgradeAvailable)
-	register("pkg.list_upgrades", pkgListUpgrades)
+	register("pkg.list_upgrades", pkgListUpgrades, module.Positional("refresh dist_upgrade"))
 	register("pkg.version_cmp", pkgVersionCmp)
 	register("pkg.normalize_name", pkgNormalizeName)
 	register("pkg.parse_arch", pkgParseArch)

@@ -18,10 +18,10 @@ func init() {
 	register("saltutil.kill_job", saltutilKillJob)
 	register("saltutil.term_all_jobs", saltutilTermAllJobs)
 	register("saltutil.kill_all_jobs", saltutilKillAllJobs)
-	register("saltutil.refresh_grains", saltutilRefreshGrains)
+	register("saltutil.refresh_grains", saltutilRefreshGrains, module.Positional(""))
 	register("saltutil.refresh_pillar", saltutilRefreshPillar)
 	alias("saltutil.pillar_refresh", "saltutil.refresh_pillar")
-	register("saltutil.refresh_modules", saltutilRefreshModules)
+	register("saltutil.refresh_modules", saltutilRefreshModules, module.Positional(""))
 	register("saltutil.refresh_beacons", saltutilRefreshBeacons)
 	register("saltutil.refresh_matchers", saltutilRefreshMatchers)
 }

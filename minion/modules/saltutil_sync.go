@@ -28,7 +28,13 @@ var syncForms = []struct{ fun, form string }{
 func init() {
 	register("saltutil.sync_modules", saltutilSyncModules)
 	for _, f := range syncForms {
-		if f.fun != "modules" {
+		switch f.fun {
+		case "modules":
+		case "grains":
+			register("saltutil.sync_grains", saltutilSyncGrains)
+		case "sdb":
+			register("saltutil.sync_sdb", saltutilSyncModules, module.Positional("saltenv extmod_whitelist extmod_blacklist"))
+		default:
 			alias("saltutil.sync_"+f.fun, "saltutil.sync_modules")
 		}
 	}
@@ -70,15 +76,22 @@ func saltutilSyncModules(ctx context.Context, c *module.Call, a syncArgs) ([]str
 	return syncForm(ctx, c, "modules", a)
 }
 
+// saltutilSyncGrains copies modules of salt://_grains as saltutil.sync_modules does.
+//
+//	gosalt '*' saltutil.sync_grains
+func saltutilSyncGrains(ctx context.Context, c *module.Call, a syncAllArgs) ([]string, error) {
+	return syncForm(ctx, c, "grains", a.syncArgs)
+}
+
 // saltutilSyncPillar copies modules of salt://_pillar as saltutil.sync_modules does; only
 // a minion without a master has a use for them.
 //
 //	gosalt-call --local saltutil.sync_pillar
-func saltutilSyncPillar(ctx context.Context, c *module.Call, a syncArgs) ([]string, error) {
+func saltutilSyncPillar(ctx context.Context, c *module.Call, a syncAllArgs) ([]string, error) {
 	if c.Opts.Text("file_client") != "local" && c.Master != nil {
 		return nil, module.Failf("Pillar modules can only be synced to masterless minions")
 	}
-	return syncForm(ctx, c, "pillar", a)
+	return syncForm(ctx, c, "pillar", a.syncArgs)
 }
 
 // saltutilSyncAll copies modules of all kinds from the file server, as

@@ -425,8 +425,8 @@ func editKeys(c *module.Call, file, key, line string) error {
 
 type sshSetAuthKeyFromFileArgs struct {
 	sshKeyFileArgs
-	Options []string  `default:"None"` // Options in place of those in the file.
-	Kwargs  *wire.Map `arg:"**"`       // Not looked at.
+	Options []string  `default:"None" arg:"options,kw"` // Options in place of those in the file.
+	Kwargs  *wire.Map `arg:"**"`                        // Not looked at.
 }
 
 // sshSetAuthKeyFromFile lets all keys of a file log in as a user. It returns new, replace,

@@ -14,17 +14,17 @@ import (
 
 func init() {
 	show := module.Outputter("highstate")
-	register("state.apply", stateApply, show)
-	register("state.sls", stateSLS, show)
-	register("state.highstate", stateHighstate, show)
-	register("state.top", stateTop, show)
-	register("state.test", stateTest, show)
-	register("state.sls_id", stateSLSID, show)
-	register("state.single", stateSingle, show)
-	register("state.low", stateLow, show)
-	register("state.high", stateHigh, show)
-	register("state.template", stateTemplate, show)
-	register("state.template_str", stateTemplateStr, show)
+	register("state.apply", stateApply, show, module.Positional("mods"))
+	register("state.sls", stateSLS, show, module.Positional("mods test exclude queue sync_mods state_events"))
+	register("state.highstate", stateHighstate, show, module.Positional("test queue state_events"))
+	register("state.top", stateTop, show, module.Positional("topfn test queue"))
+	register("state.test", stateTest, show, module.Positional("mods"))
+	register("state.sls_id", stateSLSID, show, module.Positional("id_ mods test queue state_events"))
+	register("state.single", stateSingle, show, module.Positional("fun name test queue"))
+	register("state.low", stateLow, show, module.Positional("data queue"))
+	register("state.high", stateHigh, show, module.Positional("data test queue"))
+	register("state.template", stateTemplate, show, module.Positional("tem queue"))
+	register("state.template_str", stateTemplateStr, show, module.Positional("tem queue"))
 	register("state.running", stateRunning)
 }
 

@@ -15,10 +15,10 @@ import (
 )
 
 func init() {
-	register("state.request", stateRequest, module.Outputter("highstate"))
+	register("state.request", stateRequest, module.Outputter("highstate"), module.Positional("mods"))
 	register("state.check_request", stateCheckRequest)
 	register("state.clear_request", stateClearRequest)
-	register("state.run_request", stateRunRequest, module.Outputter("highstate"))
+	register("state.run_request", stateRunRequest, module.Outputter("highstate"), module.Positional("name"))
 	register("state.disable", stateDisable)
 	register("state.enable", stateEnable)
 	register("state.list_disabled", stateListDisabled)

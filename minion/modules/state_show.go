@@ -15,15 +15,15 @@ import (
 )
 
 func init() {
-	register("state.show_sls", stateShowSLS)
-	register("state.show_low_sls", stateShowLowSLS)
-	register("state.show_highstate", stateShowHighstate)
-	register("state.show_lowstate", stateShowLowstate)
-	register("state.show_top", stateShowTop)
-	register("state.show_states", stateShowStates)
-	register("state.show_state_usage", stateShowStateUsage)
-	register("state.sls_exists", stateSLSExists)
-	register("state.id_exists", stateIDExists)
+	register("state.show_sls", stateShowSLS, module.Positional("mods test queue"))
+	register("state.show_low_sls", stateShowLowSLS, module.Positional("mods test queue"))
+	register("state.show_highstate", stateShowHighstate, module.Positional("queue"))
+	register("state.show_lowstate", stateShowLowstate, module.Positional("queue"))
+	register("state.show_top", stateShowTop, module.Positional("queue"))
+	register("state.show_states", stateShowStates, module.Positional("queue"))
+	register("state.show_state_usage", stateShowStateUsage, module.Positional("queue"))
+	register("state.sls_exists", stateSLSExists, module.Positional("mods test queue"))
+	register("state.id_exists", stateIDExists, module.Positional("ids mods test queue"))
 }
 
 // The exit codes of functions that compile states.

@@ -179,18 +179,11 @@ func sysReturnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (
 	return specsOf(c, c.Kinds["returners"], a.Module), nil
 }
 
-// sysRunnerArgspec returns the arguments of runners: any, since a minion knows no more
-// of runners than their names.
+// sysRunnerArgspec returns the arguments of runners, as sys.argspec does of functions.
 //
 //	gosalt '*' sys.runner_argspec jobs
 func sysRunnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	specs := wire.NewMap()
-	for _, name := range runnerNames() {
-		if nameMatches(a.Module, name) {
-			specs.Set(name, wire.NewMap("args", nil, "defaults", nil, "varargs", true, "kwargs", true))
-		}
-	}
-	return specs, nil
+	return runnerSpecs(a.Module)
 }
 
 func specsOf(c *module.Call, r *module.Registry, pattern string) *wire.Map {
@@ -200,28 +193,10 @@ func specsOf(c *module.Call, r *module.Registry, pattern string) *wire.Map {
 	}
 	for _, name := range r.Names() {
 		if f := r.Lookup(name).For(c); f != nil && nameMatches(pattern, name) {
-			s := f.Spec()
-			specs.Set(name, wire.NewMap(
-				"args", noneIfEmpty(s.Args), "defaults", noneIfEmpty(s.Defaults),
-				"varargs", noneIfFalse(s.Varargs), "kwargs", noneIfFalse(s.Kwargs),
-			))
+			specs.Set(name, f.Spec().Map())
 		}
 	}
 	return specs
-}
-
-func noneIfEmpty[T any](l []T) any {
-	if len(l) == 0 {
-		return nil
-	}
-	return l
-}
-
-func noneIfFalse(b bool) any {
-	if !b {
-		return nil
-	}
-	return true
 }
 
 // nameMatches takes a glob or a function where there is "*" or "." in the pattern,

@@ -5,16 +5,42 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render"
+	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// runnerText are the names of the runners, one a line: they are in the master's program,
-// and a test holds the list to it.
+// runnerText are the runners, one a line, each with its arguments as JSON: they are in
+// the master's program, and a test holds the list to it.
 //
 //go:embed runners.txt
 var runnerText string
 
-func runnerNames() []string { return strings.Fields(runnerText) }
+func runnerNames() (names []string) {
+	for line := range strings.Lines(runnerText) {
+		name, _, _ := strings.Cut(line, "\t")
+		names = append(names, name)
+	}
+	return names
+}
+
+// runnerSpecs are the arguments of the runners that a pattern names.
+func runnerSpecs(pattern string) (*wire.Map, error) {
+	specs := wire.NewMap()
+	for line := range strings.Lines(runnerText) {
+		name, text, _ := strings.Cut(line, "\t")
+		if !nameMatches(pattern, name) {
+			continue
+		}
+		spec, err := pytext.ParseJSON(text)
+		if err != nil {
+			return nil, module.Failf("runners.txt: %s: %w", name, err)
+		}
+		specs.Set(name, spec)
+	}
+	return specs, nil
+}
 
 // rendererDocs say what the renderers do.
 var rendererDocs = map[string]string{

@@ -95,16 +95,17 @@ func (a *Agents) sums() []string {
 	return out
 }
 
-// content is the program, or the program compressed.
-func (ag *Agent) content(gz bool) (io.ReadCloser, error) {
+// content is the program, or the program compressed, and how many bytes that are.
+func (ag *Agent) content(gz bool) (io.ReadCloser, int64, error) {
 	if !gz {
-		return os.Open(ag.Path)
+		f, err := os.Open(ag.Path)
+		return f, ag.Size, err
 	}
 	ag.packOnce.Do(func() { ag.packed, ag.packErr = pack(ag.Path) })
 	if ag.packErr != nil {
-		return nil, ag.packErr
+		return nil, 0, ag.packErr
 	}
-	return io.NopCloser(bytes.NewReader(ag.packed)), nil
+	return io.NopCloser(bytes.NewReader(ag.packed)), int64(len(ag.packed)), nil
 }
 
 func pack(path string) ([]byte, error) {

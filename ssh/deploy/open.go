@@ -32,7 +32,7 @@ type Session struct {
 	Stream *stream.Server
 
 	host   ssh.Host
-	conn   *ssh.Conn
+	conn   ssh.Runner
 	sess   *ssh.Session
 	errors *said
 }
@@ -53,7 +53,7 @@ func (e *Error) Error() string {
 }
 
 // Open starts the agent on a machine, and brings it there first where it is not yet.
-func Open(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Options) (*Session, error) {
+func Open(ctx context.Context, conn ssh.Runner, h ssh.Host, agents *Agents, o Options) (*Session, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -82,7 +82,7 @@ func Open(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Opt
 
 // start runs the agent. Where it is not there, s is nil and state says what the machine
 // is: "need Linux x86_64 1000 gzip".
-func start(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Options) (s *Session, state string, err error) {
+func start(ctx context.Context, conn ssh.Runner, h ssh.Host, agents *Agents, o Options) (s *Session, state string, err error) {
 	mark := newMark()
 	sums := agents.sums()
 	if o.Anew {
@@ -106,7 +106,7 @@ func start(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, o Op
 // run is a script that runs on the machine, as the user it is to run as.
 type run struct {
 	host   ssh.Host
-	conn   *ssh.Conn
+	conn   ssh.Runner
 	sess   *ssh.Session
 	stream *stream.Server
 	errors *said
@@ -114,7 +114,7 @@ type run struct {
 }
 
 // open starts a script.
-func open(ctx context.Context, conn *ssh.Conn, h ssh.Host, script, mark string, raw bool) (*run, error) {
+func open(ctx context.Context, conn ssh.Runner, h ssh.Host, script, mark string, raw bool) (*run, error) {
 	prompt := "gosalt-" + mark + "-password:"
 	if h.TTY && !raw {
 		// The last words of who leaves a terminal at once may be lost: it waits to be closed.
@@ -171,7 +171,7 @@ func (r *run) await(ctx context.Context, mark string, within time.Duration) (str
 
 // abandon ends a session. Where the other end does not confirm that in time, as an sshd
 // whose command goes on, it is the connection that ends.
-func abandon(conn *ssh.Conn, sess *ssh.Session, within time.Duration) {
+func abandon(conn ssh.Runner, sess *ssh.Session, within time.Duration) {
 	sess.Close()
 	t := time.NewTimer(within)
 	defer t.Stop()
@@ -194,7 +194,7 @@ func (r *run) end() (int, error) {
 }
 
 // bring copies the agent to the machine.
-func bring(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, state string, o Options) error {
+func bring(ctx context.Context, conn ssh.Runner, h ssh.Host, agents *Agents, state string, o Options) error {
 	words := strings.Fields(state) // need Linux x86_64 1000 gzip
 	if len(words) < 4 {
 		return &Error{"system", fmt.Sprintf("the machine does not say what it is: %q", oneLine(state)), "it can be reached with raw commands only (-r)"}
@@ -226,9 +226,14 @@ func bring(ctx context.Context, conn *ssh.Conn, h ssh.Host, agents *Agents, stat
 
 // copyTo copies the agent into one directory. why says what stood in the way there, ""
 // is nothing.
-func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir string, gz bool, begin time.Duration) (why string, err error) {
+func copyTo(ctx context.Context, conn ssh.Runner, h ssh.Host, ag *Agent, dir string, gz bool, begin time.Duration) (why string, err error) {
+	content, size, err := ag.content(gz)
+	if err != nil {
+		return "", err
+	}
+	defer content.Close()
 	mark := newMark()
-	r, err := open(ctx, conn, h, copyScript(mark, dir, ag.SHA256, gz, ag.Size), mark, false)
+	r, err := open(ctx, conn, h, copyScript(mark, dir, ag.SHA256, gz, size), mark, false)
 	if err != nil {
 		return "", err
 	}
@@ -240,12 +245,7 @@ func copyTo(ctx context.Context, conn *ssh.Conn, h ssh.Host, ag *Agent, dir stri
 	if why, skipped := strings.CutPrefix(rest, "skip "); skipped {
 		return why, nil
 	}
-	content, err := ag.content(gz)
-	if err != nil {
-		return "", err
-	}
 	_, sent := io.Copy(r.sess.Stdin, content)
-	content.Close()
 	if !h.TTY {
 		sent = errors.Join(sent, r.sess.Stdin.Close())
 	}
@@ -363,7 +363,7 @@ func (w *said) String() string {
 
 // Raw has the user's login shell run a command, or with sudo the shell of who it is to run
 // as. Output and errors are bounded by ssh.RunLimit.
-func Raw(ctx context.Context, conn *ssh.Conn, h ssh.Host, cmd string) (stdout, stderr []byte, code int, err error) {
+func Raw(ctx context.Context, conn ssh.Runner, h ssh.Host, cmd string) (stdout, stderr []byte, code int, err error) {
 	if h.SetPath != "" {
 		cmd = "PATH=" + strings.ReplaceAll(shellQuoteDouble(h.SetPath), `\$`, "$") + "; export PATH; " + cmd
 	}

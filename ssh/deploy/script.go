@@ -106,11 +106,12 @@ func runScript(h ssh.Host, mark string, sums []string, wipe bool) string {
 // where programs may run. The file gets its name when it has proved to be whole, by
 // saying its own sum: a shell takes an empty file for a script that does well.
 //
-// Its input has no end where it is a terminal's, so that size bytes are taken.
+// Its input has no end where it is a terminal's, or where an API cannot close it: size
+// bytes are taken.
 func copyScript(mark, dir, sum string, gz bool, size int64) string {
 	take := fmt.Sprintf("head -c %d", size)
 	if gz {
-		take = "gzip -dc"
+		take += " | gzip -dc"
 	}
 	return fmt.Sprintf(`umask 077; d=%[2]s; mkdir -p "$d" 2>/dev/null; `+
 		`if [ -d "$d" ] && [ -O "$d" ] && [ -w "$d" ]; then :; else echo "%[1]s skip it cannot be written"; exit 0; fi; `+

@@ -1,85 +1,19 @@
 package roster
 
 import (
-	"fmt"
-	"slices"
-	"strings"
-
+	"github.com/gosalt/gosalt/internal/ansible"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/ssh"
 	"github.com/gosalt/gosalt/ssh/sshconfig"
 )
 
-// ansibleKeys are the variables that say how to connect, and the keys of a roster that
-// say the same; of several names of one the first that is there counts.
-var ansibleKeys = []struct {
-	key   string
-	names []string
-}{
-	{"host", []string{"ansible_host", "ansible_ssh_host"}},
-	{"port", []string{"ansible_port", "ansible_ssh_port"}},
-	{"user", []string{"ansible_user", "ansible_ssh_user"}},
-	{"passwd", []string{"ansible_password", "ansible_ssh_password", "ansible_ssh_pass"}},
-	{"priv", []string{"ansible_private_key_file", "ansible_ssh_private_key_file"}},
-	{"timeout", []string{"ansible_timeout", "ansible_ssh_timeout"}},
-	{"sudo", []string{"ansible_become", "ansible_sudo"}},
-	{"sudo_user", []string{"ansible_become_user", "ansible_sudo_user"}},
-}
-
 // ansibleHost makes an entry of a host's variables.
 func (r *Roster) ansibleHost(id, source string, vars *wire.Map) ssh.Host {
-	entry := wire.NewMap()
-	rest := vars.Clone()
-	var wrong error
-	take := func(names ...string) (any, bool) {
-		var out any
-		found := false
-		for _, n := range names {
-			if v, ok := rest.Get(n); ok {
-				rest.Delete(n)
-				if s, isText := v.(string); isText && strings.Contains(s, "{{") {
-					wrong = fmt.Errorf("%s is a template, %q, which is not worked out here", n, s)
-					if strings.Contains(n, "pass") {
-						wrong = fmt.Errorf("%s is a template, which is not worked out here", n)
-					}
-				}
-				if !found {
-					out, found = v, true
-				}
-			}
+	entry, rest, wrong := ansible.Entry(vars)
+	for _, o := range entry.List("ssh_options") {
+		if s, ok := o.(string); ok && wrong == nil {
+			_, _, wrong = sshconfig.Split(s)
 		}
-		return out, found
-	}
-	for _, k := range ansibleKeys {
-		if v, ok := take(k.names...); ok {
-			entry.Set(k.key, v)
-		}
-	}
-	if v, ok := take("ansible_become_password", "ansible_become_pass", "ansible_sudo_pass", "ansible_sudo_password"); ok && v != nil && v != "" {
-		// Salt takes a password for sudo as the wish for sudo.
-		if !entry.Has("sudo") {
-			entry.Set("sudo", true)
-		}
-		entry.Set("sudo_passwd", v)
-	}
-	if v, ok := take("ansible_become_method"); ok && v != "sudo" && entry.Has("sudo") {
-		wrong = fmt.Errorf("ansible_become_method is %v: there is only sudo", v)
-	}
-	if v, ok := take("ansible_connection"); ok && !slices.Contains([]any{"ssh", "smart", "paramiko", "paramiko_ssh", "ansible.builtin.ssh"}, v) {
-		wrong = fmt.Errorf("ansible_connection is %v: it can only be reached over ssh", v)
-	}
-	var options []any
-	for _, name := range []string{"ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"} {
-		if v, ok := take(name); ok {
-			opts, err := sshArgs(fmt.Sprint(v))
-			if err != nil {
-				wrong = fmt.Errorf("%s: %w", name, err)
-			}
-			options = append(options, opts...)
-		}
-	}
-	if len(options) > 0 {
-		entry.Set("ssh_options", options)
 	}
 	if rest.Len() > 0 {
 		entry.Set("minion_opts", rest)
@@ -90,48 +24,4 @@ func (r *Roster) ansibleHost(id, source string, vars *wire.Map) ssh.Host {
 	}
 	h.Attrs = vars
 	return h
-}
-
-// sshArgs reads arguments of ssh, as "-o ProxyJump=a -J b", as options.
-func sshArgs(s string) ([]any, error) {
-	words, err := shellWords(s)
-	if err != nil {
-		return nil, err
-	}
-	var out []any
-	flags := map[string]string{"J": "ProxyJump", "i": "IdentityFile", "p": "Port", "l": "User", "F": "", "c": "Ciphers", "m": "MACs", "b": "BindAddress", "W": "", "o": ""}
-	for i := 0; i < len(words); i++ {
-		w := words[i]
-		if len(w) < 2 || w[0] != '-' {
-			return nil, fmt.Errorf("%q is no argument of ssh that is known", w)
-		}
-		f, val := w[1:2], w[2:]
-		key, takes := flags[f]
-		if takes && val == "" {
-			if i++; i >= len(words) {
-				return nil, fmt.Errorf("%s needs a value", w)
-			}
-			val = words[i]
-		}
-		switch {
-		case f == "o":
-			if _, _, err := sshconfig.Split(val); err != nil {
-				return nil, err
-			}
-			out = append(out, val)
-		case takes && key != "":
-			out = append(out, key+"="+val)
-		case f == "A":
-			out = append(out, "ForwardAgent=yes")
-		case f == "4":
-			out = append(out, "AddressFamily=inet")
-		case f == "6":
-			out = append(out, "AddressFamily=inet6")
-		case strings.Trim(w[1:], "CqvxXTantkK") == "":
-			// About compression, output and X11: nothing to do here.
-		default:
-			return nil, fmt.Errorf("%q is no argument of ssh that is known", w)
-		}
-	}
-	return out, nil
 }

@@ -10,52 +10,6 @@ import (
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// shellWords splits a line as a shell does, with # for a comment.
-func shellWords(s string) ([]string, error) {
-	var out []string
-	var w strings.Builder
-	in := false
-	var quote rune
-	escaped := false
-	for _, ch := range s {
-		switch {
-		case escaped:
-			w.WriteRune(ch)
-			escaped = false
-		case ch == '\\' && quote != '\'':
-			escaped, in = true, true
-		case quote != 0 && ch == quote:
-			quote = 0
-		case quote != 0:
-			w.WriteRune(ch)
-		case ch == '"' || ch == '\'':
-			quote, in = ch, true
-		case ch == ' ' || ch == '\t':
-			if in {
-				out = append(out, w.String())
-				w.Reset()
-				in = false
-			}
-		case ch == '#':
-			// Within a word, too: so Python's shlex has it.
-			if in {
-				out = append(out, w.String())
-			}
-			return out, nil
-		default:
-			w.WriteRune(ch)
-			in = true
-		}
-	}
-	if quote != 0 {
-		return nil, fmt.Errorf("a quote that is not closed: %s", s)
-	}
-	if in {
-		out = append(out, w.String())
-	}
-	return out, nil
-}
-
 // literal reads a value as Python's literals are written, with a comment behind; anything
 // else is text.
 func literal(s string) any {

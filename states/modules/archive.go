@@ -26,7 +26,7 @@ func init() { register("archive.extracted", archiveExtracted) }
 type archiveExtractedArgs struct {
 	Name                string    // Directory to extract to.
 	Source              any       // The archive: an address or a path; of a list the first that is there.
-	SourceHash          any       `default:""`      // Hash of the archive, or a file of hashes; needed for remote archives.
+	SourceHash          any       `default:"None"`  // Hash of the archive, or a file of hashes; needed for remote archives.
 	SourceHashName      string    `default:"None"`  // Name to look for in a file of hashes.
 	SourceHashUpdate    bool      `default:"False"` // Extract it anew when the hash is another one than at the last time.
 	SkipFilesListVerify bool      `default:"False"` // With source_hash: where the hash is that of the last time, do not look at the files.

@@ -195,9 +195,9 @@ func cronAbsent(ctx context.Context, c *states.Call, a cronAbsentArgs) (*states.
 type cronFileArgs struct {
 	Name           any       // Where the crontab is: salt://, another address or a path; of a list the first that is there.
 	SourceHash     any       `default:""`     // Hash of the source, or a file of hashes.
-	SourceHashName string    `default:""`     // Name to look for in a file of hashes.
+	SourceHashName string    `default:"None"` // Name to look for in a file of hashes.
 	User           string    `default:"root"` // Whose crontab.
-	Template       string    `default:""`     // Render it: jinja.
+	Template       string    `default:"None"` // Render it: jinja.
 	Context        *wire.Map `default:"None"` // Values for the template, over the defaults.
 	Replace        bool      `default:"True"` // Put it in place of another one.
 	Defaults       *wire.Map `default:"None"` // Values for the template.

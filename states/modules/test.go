@@ -217,7 +217,7 @@ func testCheckPillar(ctx context.Context, c *states.Call, a testPillarArgs) (*st
 
 type testWatchArgs struct {
 	Name    string    // Anything.
-	Sfun    string    `default:""`                      // The function that watches.
+	Sfun    string    `default:"None"`                  // The function that watches.
 	Result  any       `arg:"result,kw" default:"True"`  // The result.
 	Comment any       `arg:"comment,kw" default:"None"` // Comment of the result.
 	Changes any       `arg:"changes,kw" default:"None"` // Changes to report.
