@@ -1,0 +1,156 @@
+package ec2_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/gosalt/gosalt/inventory"
+	"github.com/gosalt/gosalt/inventory/ec2"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+const runXML = `<RunInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><ownerId>1</ownerId><instancesSet><item><instanceId>i-1</instanceId><instanceState><code>0</code><name>pending</name></instanceState></item></instancesSet></RunInstancesResponse>`
+
+// describeXML is one instance in a state, with the volume that it has.
+func describeXML(state, reason string) string {
+	return `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet><item><ownerId>1</ownerId><instancesSet><item><instanceId>i-1</instanceId>` +
+		`<instanceState><name>` + state + `</name></instanceState><stateReason><code>Client.Bad</code><message>` + reason + `</message></stateReason>` +
+		`<blockDeviceMapping><item><deviceName>/dev/xvda</deviceName><ebs><volumeId>vol-1</volumeId><deleteOnTermination>false</deleteOnTermination></ebs></item></blockDeviceMapping>` +
+		`</item></instancesSet></item></reservationSet></DescribeInstancesResponse>`
+}
+
+// scripted answers each action with what is next for it; the last answer stays.
+func scripted(t *testing.T, answers map[string][]http.HandlerFunc) (*ec2.Provider, func(action string) []url.Values) {
+	var mu sync.Mutex
+	got := map[string][]url.Values{}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(body))
+		action := form.Get("Action")
+		mu.Lock()
+		got[action] = append(got[action], form)
+		list := answers[action]
+		if len(list) > 1 {
+			answers[action] = list[1:]
+		}
+		mu.Unlock()
+		if len(list) == 0 {
+			fault(w, 400, "InvalidAction", action)
+			return
+		}
+		list[0](w, r)
+	}))
+	t.Cleanup(srv.Close)
+	return open(t, keys(srv.URL, "regions", "eu-west-1")), func(action string) []url.Values {
+		mu.Lock()
+		defer mu.Unlock()
+		return got[action]
+	}
+}
+
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }
+}
+
+func lost(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+var small = inventory.Spec{Name: "x", Image: "resolve:ssm:/image", Size: "t3.micro"}
+
+// An answer that got lost is asked for again with the same token, so that no second
+// machine is made; what the image would leave behind ends with the machine.
+func TestCreateAgain(t *testing.T) {
+	p, got := scripted(t, map[string][]http.HandlerFunc{
+		"RunInstances": {lost, says(runXML)},
+		"DescribeInstances": {func(w http.ResponseWriter, _ *http.Request) { fault(w, 400, "InvalidInstanceID.NotFound", "not yet") },
+			says(describeXML("pending", "")), says(describeXML("running", ""))},
+		"ModifyInstanceAttribute": {says(`<ModifyInstanceAttributeResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><return>true</return></ModifyInstanceAttributeResponse>`)},
+	})
+	m, err := p.Create(t.Context(), small, nil)
+	if err != nil || m.ID != "i-1" || m.State != inventory.Running {
+		t.Fatal(m, err)
+	}
+	runs := got("RunInstances")
+	if len(runs) != 2 || runs[0].Get("ClientToken") == "" || runs[0].Get("ClientToken") != runs[1].Get("ClientToken") {
+		t.Errorf("requests: %v", runs)
+	}
+	if runs[0].Get("MetadataOptions.HttpTokens") != "required" {
+		t.Errorf("the metadata service is open: %v", runs[0])
+	}
+	if mod := got("ModifyInstanceAttribute"); len(mod) != 1 || mod[0].Get("BlockDeviceMapping.1.Ebs.DeleteOnTermination") != "true" {
+		t.Errorf("the volume stays: %v", mod)
+	}
+}
+
+// Who ends the call gets what may have been made.
+func TestCreateEnded(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p, got := scripted(t, map[string][]http.HandlerFunc{
+		"RunInstances":      {func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }},
+		"DescribeInstances": {says(describeXML("pending", ""))},
+	})
+	m, err := p.Create(ctx, small, nil)
+	var e *inventory.Error
+	if m.ID != "i-1" || !errors.As(err, &e) || e.Reason != inventory.Canceled || e.Call != "RunInstances" {
+		t.Error(m, err)
+	}
+	if d := got("DescribeInstances"); len(d) != 1 || d[0].Get("Filter.1.Name") != "client-token" || d[0].Get("Filter.1.Value.1") != got("RunInstances")[0].Get("ClientToken") {
+		t.Errorf("asked were %v", d)
+	}
+}
+
+// A machine that ends instead of starting says why, and what was made for one that is
+// refused is taken away.
+func TestCreateFails(t *testing.T) {
+	p, _ := scripted(t, map[string][]http.HandlerFunc{
+		"RunInstances": {says(runXML)}, "DescribeInstances": {says(describeXML("pending", "")), says(describeXML("terminated", "Client.InvalidSnapshot: no such volume"))},
+	})
+	m, err := p.Create(t.Context(), small, nil)
+	if want := "prod (ec2), eu-west-1, DescribeInstances: not found: i-1 is terminated instead of running: Client.InvalidSnapshot: no such volume [Client.Bad]"; m.ID != "i-1" || fmt.Sprint(err) != want {
+		t.Errorf("%s\n%v", m.ID, err)
+	}
+
+	done := `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><return>true</return></%[1]sResponse>`
+	p, got := scripted(t, map[string][]http.HandlerFunc{
+		"RunInstances": {func(w http.ResponseWriter, _ *http.Request) {
+			fault(w, 400, "InstanceLimitExceeded", "You have requested more instances (1) than your current instance limit of 0 allows")
+		}},
+		"ImportKeyPair": {says(fmt.Sprintf(done, "ImportKeyPair"))}, "DeleteKeyPair": {says(fmt.Sprintf(done, "DeleteKeyPair"))},
+	})
+	spec := small
+	spec.Key, spec.Extra = "ssh-ed25519 AAAA me", wire.NewMap("public_ip", true)
+	_, err = p.Create(t.Context(), spec, nil)
+	if err == nil || !strings.Contains(err.Error(), "RunInstances: not permitted: You have requested more instances") || !strings.Contains(err.Error(), "a quota or the capacity") {
+		t.Error(err)
+	}
+	in, out := got("ImportKeyPair"), got("DeleteKeyPair")
+	if len(in) != 1 || len(out) != 1 || in[0].Get("KeyName") != out[0].Get("KeyName") {
+		t.Errorf("key pairs: %v %v", in, out)
+	}
+}
+
+// Large user-data is compressed, and what is too large even then is refused.
+func TestUserData(t *testing.T) {
+	p, got := scripted(t, map[string][]http.HandlerFunc{"RunInstances": {says(runXML)}, "DescribeInstances": {says(describeXML("terminated", ""))}})
+	spec := small
+	spec.UserData = []byte("#cloud-config\n" + strings.Repeat("# text\n", 10_000))
+	p.Create(t.Context(), spec, nil)
+	if r := got("RunInstances"); len(r) != 1 || !strings.HasPrefix(r[0].Get("UserData"), "H4sI") {
+		t.Errorf("requests: %v", r)
+	}
+	var noise strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&noise, "%x", uint32(i)*2654435761)
+	}
+	spec.UserData = []byte(noise.String())
+	if _, err := p.Create(t.Context(), spec, nil); err == nil || !strings.Contains(err.Error(), "EC2 takes 16384") {
+		t.Error(err)
+	}
+}
