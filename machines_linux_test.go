@@ -184,7 +184,7 @@ func runMachine(t *testing.T, file string) {
 	if theirs == nil {
 		return
 	}
-	for _, d := range testmachine.Diff(m, theirs.m, append(sc.Ignore, "/etc/salt", "/var/cache/salt", "/var/log", "/root/.cache", "/var/run/salt", "/srv", "/var/lib/systemd", "/opt", "/var/lib/salt")...) {
+	for _, d := range testmachine.Diff(m, theirs.m, append(sc.Ignore, "/etc/salt", "/var/cache/salt", "/var/log", "/root/.cache", "/root/.ansible", "/var/run/salt", "/srv", "/var/lib/systemd", "/opt", "/var/lib/salt")...) {
 		if len(d) > 2000 {
 			d = d[:2000]
 		}
@@ -315,7 +315,7 @@ func (s *machineSide) ask(step machineStep) json.RawMessage {
 			}
 		}
 		for k, v := range step.KW {
-			if text, ok := v.(string); ok {
+			if text, ok := v.(string); ok && text != "" && !strings.EqualFold(text, "true") && (text[0] < '0' || text[0] > '9') {
 				args = append(args, k+"="+text)
 			} else {
 				args = append(args, k+"="+mustJSON(v))

@@ -8,11 +8,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -20,6 +22,7 @@ import (
 func init() {
 	register("saltutil.cmd", saltutilCmd)
 	register("saltutil.cmd_iter", saltutilCmdIter)
+	register("saltutil.wait_for_event", saltutilWaitForEvent)
 	register("saltutil.runner", saltutilRunner)
 	register("saltutil.wheel", saltutilWheel)
 	register("saltutil.mmodule", saltutilMmodule)
@@ -84,21 +87,19 @@ type saltutilCmdArgs struct {
 	Ret     string    `default:""`                // A returner for the results, besides the master.
 	Kwarg   *wire.Map `default:"None"`            // Keywords of the function.
 	SSH     bool      `arg:"ssh" default:"False"` // Not there yet.
-	Kwargs  *wire.Map `arg:"**"`                  // More options of the job; those of batches are refused.
+	Batch   any       `default:"None"`            // How many minions, or which part of them (10%), run it at a time.
+	Subset  any       `default:"None"`            // On how many of them, drawn at random among those that have the function.
+	Kwargs  *wire.Map `arg:"**"`                  // More options of the job: failhard (no more batches once a minion failed), batch_wait (seconds between a return and the next turn), expect_minions (those that do not return are shown as failed), gather_job_timeout.
 }
 
 // saltutilCmd runs a function on minions from a minion that is on the master's machine,
 // and returns what they return: for each its value in "ret", its exit code in "retcode".
 //
 //	gosalt master1 saltutil.cmd '*' test.ping
+//	gosalt master1 saltutil.cmd '*' state.apply batch=10% failhard=True
 func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.Map, error) {
 	if a.SSH {
 		return nil, module.Failf("ssh=True: gosalt has no SSH yet")
-	}
-	for _, name := range []string{"batch", "subset"} {
-		if v, ok := a.Kwargs.Get(name); ok && module.Truth(v) {
-			return nil, module.Failf("%s: use gosalt on the master's machine for that", name)
-		}
 	}
 	args, ok := a.Arg.([]any)
 	if !ok && a.Arg != nil {
@@ -114,12 +115,41 @@ func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.
 	if a.Timeout > 0 {
 		req.Set("timeout", a.Timeout)
 	}
+	if v, ok := a.Kwargs.Get("gather_job_timeout"); ok && v != nil {
+		req.Set("gather_job_timeout", v)
+	}
+	if module.Truth(a.Subset) {
+		n, ok := a.Subset.(int64)
+		if !ok || n < 1 {
+			return nil, module.Invalidf("subset is %s: a number from 1 is expected", pytext.Repr(a.Subset))
+		}
+		req.Set("subset", n)
+	}
+	failhard, _ := a.Kwargs.Get("failhard")
+	inBatches := module.Truth(a.Batch)
+	if inBatches {
+		batch := wire.NewMap("size", pytext.Str(a.Batch), "failhard", module.Truth(failhard))
+		if v, ok := a.Kwargs.Get("batch_wait"); ok && v != nil {
+			batch.Set("wait", v)
+		}
+		req.Set("batch", batch)
+	}
 	out := wire.NewMap()
 	err := askLocalMaster(ctx, c, req, func(f *wire.Map) error {
 		expect, _ := a.Kwargs.Get("expect_minions")
 		switch {
 		case f.Text("kind") == control.KindAbsent && module.Truth(expect):
 			out.Set(f.Text("id"), wire.NewMap("failed", true, "error", f.Text("text")))
+			return nil
+		case f.Text("kind") == control.KindBatch:
+			for _, d := range f.List("down") {
+				if d, _ := d.(*wire.Map); module.Truth(expect) {
+					out.Set(d.Text("id"), wire.NewMap("failed", true, "error", d.Text("text")))
+				}
+			}
+			if id := f.Text("stopped"); id != "" {
+				c.Log.Error("the batches end here, as failhard is set", "minion", id, "left", f.Int("left"))
+			}
 			return nil
 		case f.Text("kind") != control.KindReturn:
 			return nil
@@ -131,6 +161,9 @@ func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.
 			if v, ok := load.Get(k); ok && v != nil {
 				r.Set(k, v)
 			}
+		}
+		if inBatches && !r.Has("out") {
+			r.Set("out", "highstate")
 		}
 		out.Set(f.Text("id"), r)
 		return nil
@@ -149,6 +182,77 @@ func saltutilCmdIter(ctx context.Context, c *module.Call, a saltutilCmdArgs) ([]
 		out = append(out, wire.NewMap(id, v))
 	}
 	return out, err
+}
+
+type waitArgs struct {
+	Tag     string  // Tag of the events, with the wildcards of a shell: "salt/minion/*/start".
+	IDList  []any   `arg:"id_list"`               // What they have to tell of: ids of minions.
+	EventID string  `arg:"event_id" default:"id"` // The key in an event's data that holds it.
+	Timeout float64 `default:"300"`               // How many seconds to wait for all of them.
+	Node    string  `default:"master"`            // Whose events: those of the master that is on this machine, or of its minion.
+}
+
+// saltutilWaitForEvent waits for events that tell of each entry of a list, and returns the
+// entries in the order in which they were told, and those that are left when the time is
+// over. It is not in Salt, and is what the state salt.wait_for_event asks.
+//
+//	gosalt master1 saltutil.wait_for_event 'salt/minion/*/start' '[web1, web2]' timeout=60
+func saltutilWaitForEvent(ctx context.Context, c *module.Call, a waitArgs) (*wire.Map, error) {
+	left := slices.Clone(a.IDList)
+	seen := []any{}
+	told := func() *wire.Map { return wire.NewMap("seen", seen, "left", left) }
+	errAll := errors.New("all are seen")
+	got := func(tag string, data *wire.Map) error {
+		if globMatch(a.Tag, tag) {
+			v, _ := data.Get(a.EventID)
+			if v == nil {
+				v, _ = data.Map("data").Get(a.EventID)
+			}
+			values, isList := v.([]any)
+			if !isList && v != nil {
+				values = []any{v}
+			}
+			for i := 0; i < len(left); i++ {
+				if slices.ContainsFunc(values, func(v any) bool { return pytext.Equal(v, left[i]) }) {
+					seen = append(seen, left[i])
+					left = slices.Delete(left, i, i+1)
+					if !isList {
+						break // one event tells of one
+					}
+					i--
+				}
+			}
+		}
+		if len(left) == 0 {
+			return errAll
+		}
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(a.Timeout*float64(time.Second)))
+	defer cancel()
+	var err error
+	switch {
+	case a.Node == "master":
+		err = askLocalMaster(ctx, c, wire.NewMap("op", control.OpEvents, "tags", []any{}), func(f *wire.Map) error {
+			if f.Text("kind") != control.KindEvent {
+				return nil
+			}
+			return got(f.Text("tag"), f.Map("data"))
+		})
+	case a.Node != "minion":
+		return nil, module.Invalidf("node %q: master or minion is expected", a.Node)
+	case c.Bus == nil:
+		return nil, module.Failf("no minion runs on this machine whose events could be watched")
+	default:
+		err = c.Bus.Watch(ctx, func(tag string, data *wire.Map) (bool, error) { return true, got(tag, data) })
+	}
+	switch {
+	case errors.Is(err, errAll), errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
+		return told(), nil
+	case err != nil:
+		return nil, err
+	}
+	return told(), nil
 }
 
 type saltutilRunnerArgs struct {

@@ -46,7 +46,6 @@ func New() *states.Registry {
 	for _, add := range all {
 		add(r)
 	}
-	planned(r)
 	return r
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -20,6 +21,7 @@ func init() {
 	register("salt.runner", saltRunner)
 	register("salt.wheel", saltWheel)
 	register("salt.parallel_runners", saltParallelRunners)
+	register("salt.wait_for_event", saltWaitForEvent)
 }
 
 // saltTarget is whom a step of an orchestration means, and how it is asked.
@@ -31,10 +33,10 @@ type saltTarget struct {
 	RetConfig   any    `default:"None"`            // Configuration of that returner.
 	RetKwargs   any    `default:"None"`            // Options of that returner.
 	Timeout     any    `default:"None"`            // Seconds to wait for returns.
-	Batch       any    `default:"None"`            // Not there yet.
-	Subset      any    `default:"None"`            // Not there yet.
+	Batch       any    `default:"None"`            // How many minions, or which part of them (10%), do it at a time.
+	Subset      any    `default:"None"`            // On how many of them, drawn at random.
 	FailMinions any    `default:"None"`            // Minions that may fail: a list, or a text with commas.
-	Failhard    any    `default:"None"`            // Of no effect without batch.
+	Failhard    any    `default:"None"`            // With batch: no more of them once a minion failed.
 }
 
 // kwargs are those of saltutil.cmd.
@@ -43,7 +45,7 @@ func (t saltTarget) kwargs(arg []any, kwarg *wire.Map, expect bool) *wire.Map {
 	for _, o := range []struct {
 		name string
 		v    any
-	}{{"timeout", t.Timeout}, {"batch", t.Batch}, {"subset", t.Subset}, {"ret_config", t.RetConfig}, {"ret_kwargs", t.RetKwargs}} {
+	}{{"timeout", t.Timeout}, {"batch", t.Batch}, {"subset", t.Subset}, {"ret_config", t.RetConfig}, {"ret_kwargs", t.RetKwargs}, {"failhard", t.Failhard}} {
 		if o.v != nil {
 			kw.Set(o.name, o.v)
 		}
@@ -479,4 +481,35 @@ func repacked(v any) *wire.Map {
 		}
 	}
 	return out
+}
+
+type saltWaitArgs struct {
+	Name    string  // Tag of the events, with the wildcards of a shell: salt/minion/*/start.
+	IDList  []any   `arg:"id_list"`               // What they have to tell of: ids of minions.
+	EventID string  `arg:"event_id" default:"id"` // The key in an event's data that holds it.
+	Timeout float64 `default:"300"`               // How many seconds to wait for all of them.
+	Node    string  `default:"master"`            // Whose events: master or minion.
+}
+
+// saltWaitForEvent waits until events have told of each entry of a list: of minions that
+// start, say. What was fired before it began to wait does not count.
+func saltWaitForEvent(_ context.Context, c *states.Call, a saltWaitArgs) (*states.Plan, error) {
+	p := &states.Plan{Would: fmt.Sprintf("Orchestration would wait for event '%s'", a.Name)}
+	p.Do(nil, func(ctx context.Context, r *states.Result) error {
+		began := time.Now()
+		v, err := c.Call.Call(ctx, "saltutil.wait_for_event", args(a.Name, a.IDList), wire.NewMap("event_id", a.EventID, "timeout", a.Timeout, "node", a.Node))
+		if err != nil {
+			return err
+		}
+		m, _ := v.(*wire.Map)
+		if seen := m.List("seen"); len(seen) > 0 {
+			r.Change("minions_seen", seen)
+		}
+		if len(m.List("left")) > 0 {
+			return module.Failf("Timeout value reached.")
+		}
+		r.Comment = fmt.Sprintf("All events seen in %s seconds.", pytext.Str(time.Since(began).Seconds()))
+		return nil
+	})
+	return p, nil
 }
