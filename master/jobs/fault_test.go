@@ -33,7 +33,76 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if dir := os.Getenv(besideDir); dir != "" {
+		if err := writeBeside(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
+}
+
+// besideDir is set in the process that opens the store beside TestBeside's.
+const besideDir = "GOSALT_TEST_BESIDE_DIR"
+
+func saveEmpty(s *SQLite, jid wire.JobID) error {
+	return s.SaveJob(context.Background(), Job{JID: jid, Fun: "test.ping", Tgt: "*", TgtType: "glob", Start: time.Now(), Load: []byte(jid)}, nil)
+}
+
+func writeBeside(dir string) error {
+	s, err := Open(filepath.Join(dir, "jobs.db"), Options{})
+	if err != nil {
+		return err
+	}
+	r := 0
+	if _, err := fmt.Sscan(os.Getenv("GOSALT_TEST_KILL_ROUND"), &r); err != nil {
+		return err
+	}
+	if err := saveEmpty(s, killJob(r, 1)); err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// TestBeside has another process open the store, write and end, while this one has it open
+// and reads: gosalt-ssh beside a master. SQLite's locks must hold all the time: one that is
+// lost lets the other process take the log of this one away.
+func TestBeside(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(filepath.Join(dir, "jobs.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.Background()
+	var all []wire.JobID
+	for round := range 3 {
+		jid := killJob(round, 0)
+		if err := saveEmpty(s, jid); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Job(ctx, jid); err != nil { // the first one opens a connection
+			t.Fatal(err)
+		}
+		cmd := osexec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), besideDir+"="+dir, fmt.Sprintf("GOSALT_TEST_KILL_ROUND=%d", round))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		all = append(all, jid, killJob(round, 1))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = Open(filepath.Join(dir, "jobs.db"), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for _, jid := range all {
+		if _, err := s.Job(ctx, jid); err != nil {
+			t.Errorf("job %s: %v", jid, err)
+		}
+	}
 }
 
 func killJob(round, n int) wire.JobID {

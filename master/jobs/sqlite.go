@@ -143,9 +143,14 @@ func openConn(path string, cacheKiB int) (*sqlite.Conn, error) {
 	return conn, nil
 }
 
-// touch makes the file for its owner alone; SQLite gives its companions the same mode.
+// touch makes the file for its owner alone; SQLite gives its companions the same mode. One
+// that is there is not opened: closing it again would give up the locks that SQLite has on
+// it, since those of POSIX belong to the process and end with any of its descriptors.
 func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
