@@ -58,6 +58,9 @@ func SSH(io IO, args []string, env SSHEnv) int {
 	if o.Hosts {
 		return g.sshHosts(ctx)
 	}
+	if g.status.On() && strings.HasPrefix(g.out.Fun, "bootstrap") {
+		o.Live = true // it takes its time: who sits there sees what it does
+	}
 	g.states = newStatesReport(&o.StatesOptions, strings.Join(o.Job.Funs, ","))
 	g.view = g.newView()
 	switch code := g.run(); {

@@ -60,6 +60,9 @@ type Config struct {
 	// Portless makes a master that no minion can connect to, and that serves the one
 	// command line it was made for: gosalt-ssh, see Converse.
 	Portless bool
+	// Borrowed says of such a master that its directories are the user's own, and not
+	// those of the master on this machine: it has none of its keys.
+	Borrowed bool
 	// AskPass asks who sits at the terminal for a password of SSH; nil where nobody does.
 	AskPass func(ctx context.Context, p ssh.Prompt) (seal.Secret, error)
 	// Machines finds a machine of a cloud in the inventory, for autosign_cloud; nil where there

@@ -69,6 +69,8 @@ type sshOptions struct {
 	// Complain makes what went wrong the machine's result, as gosalt-ssh has it. Without,
 	// the machine did not return, and its minion may still do the job.
 	Complain bool
+	// Bootstrap allows the job to make minions of machines: who asks may accept keys.
+	Bootstrap bool
 }
 
 // defaultSSHProcs is ssh_max_procs of Salt.
@@ -261,7 +263,11 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 		s.Close()
 		return fmt.Errorf("give the agent its job: %w", err)
 	}
+	boot := &bootstrapping{m: w.m, conn: conn, host: h, id: id, user: job.User, open: o.Bootstrap && isBootstrap(job)}
 	err = s.Serve(ctx, func(ctx context.Context, load *wire.Map, size int) (any, error) {
+		if boot.open && load.Text("cmd") == wire.CmdBootstrap {
+			return boot.answer(ctx, load)
+		}
 		return w.m.sshRequest(ctx, id, load, size)
 	})
 	if said := strings.TrimSpace(s.Said()); said != "" {

@@ -248,7 +248,7 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	if err != nil {
 		return err
 	}
-	o.Complain = true
+	o.Complain, o.Bootstrap = true, true
 	switch over.Text("list") {
 	case "hosts":
 		list := wire.NewMap()
@@ -263,6 +263,12 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	}
 	job.User = who.user
 	job.Live = req.Bool("follow") && req.Bool("live")
+	if job.Fun == bootstrapShort {
+		job.Fun = bootstrapInstall
+	}
+	if isBootstrap(job) && m.cfg.Borrowed {
+		return m.noBootstrap()
+	}
 	if len(hosts) == 0 {
 		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", []any{}, "pending", int64(0)))
 	}

@@ -33,6 +33,8 @@ var (
 	ErrFinger = errors.New("the master's key is not the one that master_finger names")
 )
 
+var errFull = errors.New("the master has as many minions as max_minions allows")
+
 // refusal is an error that counts as one of permission: a program that ends with it
 // says so in its exit code, as Salt's does.
 type refusal string
@@ -68,6 +70,40 @@ type link struct {
 	token  seal.Secret
 
 	maxReturn atomic.Int64 // bytes of a result that the master takes; 0: it has not said
+
+	up      atomic.Bool            // receives jobs
+	trouble atomic.Pointer[string] // why it does not; nil before the first try
+}
+
+// note keeps what stands in the way, for who asks; nil is nothing.
+func (l *link) note(err error) {
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	l.trouble.Store(&text)
+}
+
+func (l *link) troubleText() string {
+	if t := l.trouble.Load(); t != nil {
+		return *t
+	}
+	return ""
+}
+
+// noteSignIn keeps what came of a sign-in.
+func (l *link) noteSignIn(state wire.AuthState, err error) {
+	switch {
+	case err != nil:
+	case state == wire.AuthAccepted:
+	case state == wire.AuthDenied:
+		err = ErrRejected
+	case state == wire.AuthFull:
+		err = errFull
+	default:
+		err = ErrPending
+	}
+	l.note(err)
 }
 
 // credentials are what a sign-in brings.
@@ -157,6 +193,7 @@ func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*creden
 	for {
 		asked := time.Now()
 		c, state, err := l.trySignIn(ctx, held)
+		l.noteSignIn(state, err)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return nil, ctx.Err()
@@ -182,11 +219,10 @@ func (l *link) signIn(ctx context.Context, old *credentials, once bool) (*creden
 			}
 			l.log.Error("the master has rejected this minion's public key; trying again as rejected_retry says", "wait", wait)
 		case state == wire.AuthFull:
-			err := errors.New("the master has as many minions as max_minions allows")
 			if once {
-				return nil, err
+				return nil, errFull
 			}
-			l.log.Error("sign-in refused", "error", err, "wait", wait)
+			l.log.Error("sign-in refused", "error", errFull, "wait", wait)
 		default:
 			if once {
 				return nil, ErrPending
@@ -310,7 +346,7 @@ func (l *link) trySignIn(ctx context.Context, held time.Duration) (*credentials,
 // reach asks a master, any, whether it is there. No key is needed for that.
 func (m *Minion) reach(ctx context.Context, master string) error {
 	dial := m.dial
-	if dial == nil {
+	if _, none := dial.(noDialer); none || dial == nil {
 		var err error
 		if dial, err = tcpDialer(m.cfg.Minion, m.log); err != nil {
 			return err

@@ -25,6 +25,8 @@ func (m *Minion) serve(ctx context.Context, l *link, onlyUp bool) error {
 		}
 		began := time.Now()
 		err = m.session(ctx, l, c, &greeted)
+		l.up.Store(false)
+		l.note(err)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -81,6 +83,8 @@ func (m *Minion) session(ctx context.Context, l *link, c *credentials, greeted *
 	if err := m.greet(ctx, l, c, greeted); err != nil {
 		return err
 	}
+	l.up.Store(true)
+	l.note(nil)
 	m.ready.Do(func() {
 		close(m.greeted)
 		if m.cfg.Ready != nil {

@@ -21,6 +21,7 @@ const (
 	opFire     = "fire"     // put "data" on its bus, as "tag"
 	opWatch    = "watch"    // send its events, until the connection is closed
 	opQuit     = "quit"     // end, and become "argv" if that is there
+	opMasters  = "masters"  // {pid, masters}: of each whether it is connected, and what is in the way
 )
 
 // asksMinion tells whether a function of gosalt-call is for the minion that runs.
@@ -98,6 +99,8 @@ func (m *Minion) answerLocal(c *control.Conn) {
 			m.log.Debug("events to gosalt-call", "error", err)
 		}
 		return
+	case op == opMasters:
+		answer.Set("return", m.mastersNow())
 	case op == opQuit:
 		var argv []string
 		for _, a := range req.List("argv") {
@@ -110,6 +113,15 @@ func (m *Minion) answerLocal(c *control.Conn) {
 	if err := c.Send(answer); err != nil {
 		m.log.Debug("answer to gosalt-call", "error", err)
 	}
+}
+
+// mastersNow says how this minion stands with its masters.
+func (m *Minion) mastersNow() *wire.Map {
+	var list []any
+	for _, l := range m.links {
+		list = append(list, wire.NewMap("master", l.master, "connected", l.up.Load(), "trouble", l.troubleText()))
+	}
+	return wire.NewMap("pid", int64(os.Getpid()), "masters", list)
 }
 
 // manageHere is Call.Schedule of the minion itself.

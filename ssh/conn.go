@@ -79,6 +79,10 @@ func (c *Conn) User() string { return c.s.user }
 // RemoteAddr is the address of the other end.
 func (c *Conn) RemoteAddr() net.Addr { return c.client.RemoteAddr() }
 
+// Direct tells whether the connection goes straight to the machine: through no jump host
+// and no ProxyCommand.
+func (c *Conn) Direct() bool { return c.s.jump == "" && c.s.proxyCommand == "" }
+
 // ServerVersion is how the server introduced itself, as "SSH-2.0-OpenSSH_9.2p1".
 func (c *Conn) ServerVersion() string { return oneLine(string(c.client.ServerVersion())) }
 

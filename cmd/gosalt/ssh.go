@@ -37,11 +37,12 @@ func openSSHMaster(ctx context.Context, io cli.IO, cfg *config.Master, o *cli.SS
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := ownPlaces(cfg); err != nil {
+	borrowed, err := ownPlaces(cfg)
+	if err != nil {
 		return nil, nil, err
 	}
 	cfg.FileRecv = false // gosalt-ssh keeps nothing that machines send but their results
-	m, err := master.New(master.Config{Master: cfg, Log: log, Portless: true, AskPass: asker(io),
+	m, err := master.New(master.Config{Master: cfg, Log: log, Portless: true, Borrowed: borrowed, AskPass: asker(io),
 		Functions: sync.OnceValue(modules.New),
 		Grains: sync.OnceValue(func() *wire.Map {
 			return grains.Collect(context.Background(), grains.Options{Opts: cfg.Opts(), ConfDir: filepath.Dir(cfg.ConfFile), Log: log})
@@ -66,28 +67,28 @@ func openSSHMaster(ctx context.Context, io cli.IO, cfg *config.Master, o *cli.SS
 }
 
 // ownPlaces moves what a master keeps into the user's own directory, where the user may
-// not write to the usual places and the configuration does not name others.
-func ownPlaces(cfg *config.Master) error {
+// not write to the usual places and the configuration does not name others. borrowed tells whether it did.
+func ownPlaces(cfg *config.Master) (borrowed bool, err error) {
 	probe := filepath.Join(cfg.CacheDir, ".gosalt-ssh")
-	err := os.MkdirAll(cfg.CacheDir, 0o700)
+	err = os.MkdirAll(cfg.CacheDir, 0o700)
 	if err == nil {
 		var f *os.File
 		if f, err = os.OpenFile(probe, os.O_CREATE|os.O_WRONLY, 0o600); err == nil {
 			f.Close()
 			os.Remove(probe)
-			return nil
+			return false, nil
 		}
 	}
 	if !errors.Is(err, fs.ErrPermission) && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cachedir: %w", err)
+		return false, fmt.Errorf("cachedir: %w", err)
 	}
 	base, err := os.UserCacheDir()
 	if err != nil {
-		return fmt.Errorf("%s cannot be written, and there is no home directory: set root_dir, or run it as root", cfg.CacheDir)
+		return false, fmt.Errorf("%s cannot be written, and there is no home directory: set root_dir, or run it as root", cfg.CacheDir)
 	}
 	base = filepath.Join(base, "gosalt", "ssh")
 	if err := os.MkdirAll(base, 0o700); err != nil {
-		return err
+		return false, err
 	}
 	cfg.CacheDir = filepath.Join(base, "cache")
 	cfg.PKIDir = filepath.Join(base, "pki")
@@ -95,7 +96,7 @@ func ownPlaces(cfg *config.Master) error {
 	cfg.JobStore = filepath.Join(cfg.CacheDir, "jobstore")
 	cfg.ControlSocket = filepath.Join(cfg.SockDir, "control.sock")
 	cfg.AuditLog = filepath.Join(base, "audit.log")
-	return nil
+	return true, nil
 }
 
 // asker asks for passwords and passphrases on the terminal, one at a time; nil where

@@ -5,6 +5,11 @@ const (
 	// CmdAck tells the master that a job was taken, before it begins: {jid}. Reply nil.
 	CmdAck = "_gosalt_ack"
 
+	// CmdBootstrap is what the function that makes a machine a minion, or undoes that,
+	// asks over SSH: {step}. "begin" is answered with {master, port, pub, opts, running};
+	// "accept" {pub, replace} and "remove" {pub} with {changed, text}.
+	CmdBootstrap = "_gosalt_bootstrap"
+
 	// CmdMissed asks for the jobs published while the minion was away: {}. The reply is
 	// a list of publish loads in their order, jobs that expired left out.
 	CmdMissed = "_gosalt_missed"
