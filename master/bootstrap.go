@@ -208,7 +208,7 @@ func (m *Master) masterPub() (string, error) {
 // bootstrapping is the master's part while a machine becomes a minion, or ends to be one.
 type bootstrapping struct {
 	m    *Master
-	conn *ssh.Conn
+	conn ssh.Runner
 	host ssh.Host
 	id   wire.MinionID
 	user string
@@ -258,7 +258,9 @@ func (b *bootstrapping) step(ctx context.Context, load *wire.Map) (*wire.Map, er
 
 // ownAddress is the address from which the machine sees us come.
 func (b *bootstrapping) ownAddress(ctx context.Context) (addr, why string) {
-	if !b.conn.Direct() {
+	if c, ok := b.conn.(*ssh.Conn); !ok {
+		return "", "the machine is not reached by SSH"
+	} else if !c.Direct() {
 		return "", "the machine is reached through another one"
 	}
 	out, _, _, err := b.conn.Run(ctx, `exec /bin/sh -c 'echo "=$SSH_CONNECTION"'`, nil)
