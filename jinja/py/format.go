@@ -211,6 +211,9 @@ func formatNumber(t *Thread, v Value, specText, typeName string) (string, error)
 		if sp.prec >= 0 {
 			return "", Raise("ValueError", "Precision not allowed in integer format specifier")
 		}
+		if sp.coerc {
+			return "", Raise("ValueError", "Negative zero coercion (z) not allowed in integer format specifier")
+		}
 		if sp.typ == 'c' {
 			if sp.sign != 0 {
 				return "", Raise("ValueError", "Sign not allowed with integer format specifier 'c'")

@@ -1,5 +1,7 @@
 package syntax
 
+import "slices"
+
 // ParseExpr reads one expression.
 func (p *Parser) ParseExpr() Node {
 	p.enter()
@@ -371,6 +373,9 @@ func (p *Parser) callArgs() (a Args) {
 			a.Star2 = p.ParseExpr()
 		case t.Kind == NameToken && p.Look().Kind == "assign":
 			ensure(a.Star2 == nil)
+			if slices.ContainsFunc(a.Kw, func(k Keyword) bool { return k.Name == t.Text }) {
+				p.Fail(t.Line, "keyword argument repeated: %s", t.Text)
+			}
 			p.Next()
 			p.Next()
 			a.Kw = append(a.Kw, Keyword{t.Text, p.ParseExpr()})

@@ -314,6 +314,9 @@ func (lx *lexer) rawBegin(at int) (n int, sign string) {
 func (lx *lexer) raw() {
 	for from := lx.pos; ; {
 		i := strings.Index(lx.src[from:], lx.cfg.BlockStart)
+		if i < 0 && lx.pos == len(lx.src) {
+			return // jinja2 ends quietly when nothing follows
+		}
 		if i < 0 {
 			lx.fail(lx.line, "Missing end of raw directive")
 		}

@@ -2,6 +2,7 @@ package syntax
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -467,6 +468,9 @@ func (p *Parser) signature() (args []*Name, defaults []Node) {
 		}
 		arg := p.nameTarget()
 		arg.Ctx = Param
+		if slices.ContainsFunc(args, func(a *Name) bool { return a.Name == arg.Name }) {
+			p.Fail(arg.Line(), "duplicate argument '%s' in function definition", arg.Name)
+		}
 		if p.SkipIf("assign") {
 			defaults = append(defaults, p.ParseExpr())
 		} else if len(defaults) > 0 {

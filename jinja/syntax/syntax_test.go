@@ -85,3 +85,17 @@ func FuzzParse(f *testing.F) {
 		})
 	})
 }
+
+// What Python's compiler refuses of the code that jinja2 makes is an error of the template.
+func TestRepeatedNames(t *testing.T) {
+	for src, want := range map[string]string{
+		"{{ f(a=1,\n a=2) }}":                  "2: keyword argument repeated: a",
+		"{% macro m(a, b, a) %}{% endmacro %}": "1: duplicate argument 'a' in function definition",
+		"{% call(x, x=1) m() %}{% endcall %}":  "1: duplicate argument 'x' in function definition",
+	} {
+		var e *Error
+		if _, err := Parse(Config{}, "", src); !errors.As(err, &e) || fmt.Sprintf("%d: %s", e.Line, e.Msg) != want {
+			t.Errorf("%q: %v, want %s", src, err, want)
+		}
+	}
+}
