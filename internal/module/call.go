@@ -42,6 +42,9 @@ type Call struct {
 	Schedule func(ctx context.Context, req *wire.Map) (*wire.Map, error)
 	// Bus is the event bus of the minion on this machine; nil where none runs.
 	Bus Bus
+	// MasterEvent puts an event of a run of states on the bus of the master that runs
+	// them itself; nil elsewhere.
+	MasterEvent func(tag string, data *wire.Map)
 	// Quit ends the minion on this machine once the result of this job is with the
 	// master, or cannot be brought there soon. With argv the minion then becomes that
 	// program. It returns the minion's process id. Nil where no minion runs.

@@ -40,7 +40,7 @@ type networkWolmatchArgs struct {
 
 // wake sends the packet that wakes a machine, as network.wol of a minion does.
 func wake(ctx context.Context, mac string, a wolArgs) error {
-	res := callOf(ctx).r.master.Execute(ctx, "network.wol", []any{mac, a.Bcast, int64(a.Destport)}, nil)
+	res := callOf(ctx).r.master.Execute(ctx, "", "network.wol", []any{mac, a.Bcast, int64(a.Destport)}, nil)
 	return res.Err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -14,6 +15,12 @@ func registerOrchestrate(r *module.Registry) {
 	module.Register(r, "state.orchestrate_single", stateOrchestrateSingle)
 	module.Register(r, "state.orchestrate_high", stateOrchestrateHigh)
 	module.Register(r, "state.orchestrate_show_sls", stateOrchestrateShowSLS)
+	r.Alias("state.orch_show_sls", "state.orchestrate_show_sls")
+	module.Register(r, "state.pause", statePause)
+	r.Alias("state.set_pause", "state.pause")
+	module.Register(r, "state.resume", stateResume)
+	r.Alias("state.rm_pause", "state.resume")
+	module.Register(r, "state.soft_kill", stateSoftKill)
 }
 
 type orchestrateArgs struct {
@@ -24,7 +31,7 @@ type orchestrateArgs struct {
 	Pillar           any       `default:"None"` // Values that the SLS see as their pillar: a map.
 	Pillarenv        any       `default:"None"` // Of no effect: the master has no pillar of its own.
 	PillarEnc        any       `default:"None"` // How the pillar is encrypted: gpg.
-	OrchestrationJid any       `default:"None"` // Of no effect.
+	OrchestrationJid any       `default:"None"` // Job id under which it runs, for state.pause and events; that of the runner where there is none.
 	Kwargs           *wire.Map `arg:"**"`       // Not looked at.
 }
 
@@ -43,7 +50,15 @@ func stateOrchestrate(ctx context.Context, _ *module.Call, a orchestrateArgs) (*
 	given(kw, "exclude", a.Exclude)
 	given(kw, "pillar", a.Pillar)
 	given(kw, "pillar_enc", a.PillarEnc)
-	return orchestrated(ctx, "state.sls", []any{a.Mods}, kw)
+	jid := callOf(ctx).jid
+	if module.Truth(a.OrchestrationJid) {
+		id, err := wire.ParseJobID(pytext.Str(a.OrchestrationJid))
+		if err != nil {
+			return nil, module.Invalidf("orchestration_jid: %w", err)
+		}
+		jid = id
+	}
+	return orchestrated(ctx, jid, "state.sls", []any{a.Mods}, kw)
 }
 
 func given(kw *wire.Map, name string, v any) {
@@ -53,9 +68,9 @@ func given(kw *wire.Map, name string, v any) {
 }
 
 // orchestrated runs a function of states here, and returns it as a minion's highstate.
-func orchestrated(ctx context.Context, fun string, args []any, kw *wire.Map) (*wire.Map, error) {
+func orchestrated(ctx context.Context, jid wire.JobID, fun string, args []any, kw *wire.Map) (*wire.Map, error) {
 	master := callOf(ctx).r.master
-	res := master.Execute(ctx, fun, args, kw)
+	res := master.Execute(ctx, jid, fun, args, kw)
 	if res.Err != nil {
 		return nil, res.Err
 	}
@@ -83,7 +98,7 @@ func stateOrchestrateSingle(ctx context.Context, _ *module.Call, a orchestrateSi
 	kw.Set("concurrent", true)
 	given(kw, "test", a.Test)
 	given(kw, "pillar", a.Pillar)
-	return orchestrated(ctx, "state.single", []any{a.Fun, a.Name}, kw)
+	return orchestrated(ctx, callOf(ctx).jid, "state.single", []any{a.Fun, a.Name}, kw)
 }
 
 type orchestrateHighArgs struct {
@@ -101,7 +116,7 @@ func stateOrchestrateHigh(ctx context.Context, _ *module.Call, a orchestrateHigh
 	kw := wire.NewMap("concurrent", true)
 	given(kw, "test", a.Test)
 	given(kw, "pillar", a.Pillar)
-	return orchestrated(ctx, "state.high", []any{a.Data}, kw)
+	return orchestrated(ctx, callOf(ctx).jid, "state.high", []any{a.Data}, kw)
 }
 
 type orchestrateShowArgs struct {
@@ -125,9 +140,48 @@ func stateOrchestrateShowSLS(ctx context.Context, _ *module.Call, a orchestrateS
 	given(kw, "pillarenv", a.Pillarenv)
 	given(kw, "pillar_enc", a.PillarEnc)
 	master := callOf(ctx).r.master
-	res := master.Execute(ctx, "state.show_sls", []any{a.Mods}, kw)
+	res := master.Execute(ctx, "", "state.show_sls", []any{a.Mods}, kw)
 	if res.Err != nil {
 		return nil, res.Err
 	}
 	return wire.NewMap(master.ID(), res.Return), nil
+}
+
+type pauseArgs struct {
+	JID      string `arg:"jid"`      // The orchestration's job id, as jobs.active and --async tell it.
+	StateID  string `default:"None"` // ID of the state before which it waits; by default the next one.
+	Duration *int64 `default:"None"` // Seconds after which it goes on by itself.
+}
+
+// statePause makes an orchestration that runs wait, before one of its states or the next.
+// What it has already started on minions goes on.
+//
+//	gosalt-run state.pause 20171130110407769519 deploy_web
+//	gosalt-run state.pause 20171130110407769519 deploy_web 60
+func statePause(ctx context.Context, _ *module.Call, a pauseArgs) (any, error) {
+	kw := wire.NewMap("state_id", a.StateID)
+	if a.Duration != nil {
+		kw.Set("duration", *a.Duration)
+	}
+	return nil, callOf(ctx).r.master.Execute(ctx, "", "state.pause", []any{a.JID}, kw).Err
+}
+
+type resumeArgs struct {
+	JID     string `arg:"jid"`      // The orchestration's job id.
+	StateID string `default:"None"` // ID of the state before which it waits; by default all.
+}
+
+// stateResume lets an orchestration that waits go on.
+//
+//	gosalt-run state.resume 20171130110407769519
+func stateResume(ctx context.Context, _ *module.Call, a resumeArgs) (any, error) {
+	return nil, callOf(ctx).r.master.Execute(ctx, "", "state.resume", []any{a.JID, a.StateID}, nil).Err
+}
+
+// stateSoftKill ends an orchestration before one of its states or the next; what has run
+// stays, and is told.
+//
+//	gosalt-run state.soft_kill 20171130110407769519
+func stateSoftKill(ctx context.Context, _ *module.Call, a resumeArgs) (any, error) {
+	return nil, callOf(ctx).r.master.Execute(ctx, "", "state.soft_kill", []any{a.JID, a.StateID}, nil).Err
 }

@@ -20,7 +20,6 @@ func planned(r *module.Registry) {
 		{"reactor", "add delete is_leader list set_leader", "There is no reactor."},
 		{"sdb", "delete get get_or_set_hash set", "There are no drivers for sdb:// addresses: keep such values in the pillar, encrypted."},
 		{"ssh", "cmd", "It is not a runner of gosalt: use gosalt-ssh."},
-		{"state", "pause resume set_pause rm_pause soft_kill", "Orchestrations cannot be halted yet: end one with Ctrl-C where it runs. The runs of minions can: gosalt TARGET state.pause JID."},
 		{"winrepo", "genrepo update_git_repos", ""},
 	} {
 		for _, fun := range strings.Fields(p.funs) {

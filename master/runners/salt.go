@@ -12,8 +12,9 @@ import (
 // Local is the machine that the master runs on, and its configuration. All methods
 // may be called concurrently.
 type Local interface {
-	// Execute runs a function of the minion on this machine.
-	Execute(ctx context.Context, fun string, args []any, kwargs *wire.Map) module.Result
+	// Execute runs a function of the minion on this machine: as the job of that id,
+	// where there is one.
+	Execute(ctx context.Context, jid wire.JobID, fun string, args []any, kwargs *wire.Map) module.Result
 	// Opts is the configuration by Salt's names, without secrets; the caller's own.
 	Opts() *wire.Map
 }
@@ -45,7 +46,7 @@ func saltCmd(ctx context.Context, _ *module.Call, a saltCmdArgs) (any, error) {
 		}
 		kw.Delete("with_pillar")
 	}
-	res := callOf(ctx).r.master.Execute(ctx, a.Fun, a.Args, kw)
+	res := callOf(ctx).r.master.Execute(ctx, "", a.Fun, a.Args, kw)
 	if res.Err != nil {
 		if e, ok := res.Err.(*module.Error); ok && e.Kind == module.NotAvailable {
 			return res.Return, nil

@@ -349,7 +349,7 @@ func (r *stateRun) told(res *wire.Map, all int, fire any) {
 	if r.o.StateEvents != nil {
 		events = module.Truth(r.o.StateEvents)
 	}
-	if !events && !module.Truth(fire) || c.Job == nil || !c.Functions().Has("event.fire_master") {
+	if !events && !module.Truth(fire) || c.Job == nil || c.MasterEvent == nil && !c.Functions().Has("event.fire_master") {
 		return
 	}
 	data := wire.NewMap("ret", res)
@@ -365,6 +365,10 @@ func (r *stateRun) told(res *wire.Map, all int, fire any) {
 		}
 		tag = fmt.Sprintf("salt/job/%s/prog/%s/%d", jid, id, res.Int("__run_num__"))
 		data.Set("len", int64(all))
+	}
+	if c.MasterEvent != nil {
+		c.MasterEvent(tag, data)
+		return
 	}
 	if _, err := c.Call(context.Background(), "event.fire_master", []any{data, tag}, wire.NewMap("preload", wire.NewMap("jid", jid))); err != nil {
 		c.Log.Warn("event of a state cannot be fired", "tag", tag, "error", err)
