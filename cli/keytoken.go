@@ -35,7 +35,7 @@ type TokenRequest struct {
 	ID      string        // a glob; "": any
 	Life    time.Duration // 0: the usual
 	Uses    int
-	Masters []string // none: as the configuration says
+	Masters string // addresses with commas between them; "": as the configuration says
 	Grains  map[string]string
 	Note    string
 }
@@ -45,6 +45,9 @@ type JoinTokens interface {
 	// Issue makes a token. What is returned besides it is for people: name, id, uses,
 	// expires, masters, finger.
 	Issue(r TokenRequest) (*seal.JoinToken, *wire.Map, error)
+	// Master is what a minion has to know of this master: its addresses, those given (with commas
+	// between them) or the configuration's, and the fingerprint of its key.
+	Master(given string) (masters []string, finger string, err error)
 	// List is all tokens by name, the newest first, without their secrets.
 	List() (*wire.Map, error)
 	// Revoke ends a token; fs.ErrNotExist where there is none of that name.
@@ -93,14 +96,7 @@ func (t *TokenOptions) request() (TokenRequest, error) {
 	if t.Uses < 1 {
 		return r, fmt.Errorf("--uses %d: 1 or more expected", t.Uses)
 	}
-	if t.Masters != "" {
-		for m := range strings.SplitSeq(t.Masters, ",") {
-			r.Masters = append(r.Masters, strings.TrimSpace(m))
-		}
-		if err := seal.CheckMasters(r.Masters); err != nil {
-			return r, fmt.Errorf("--master: %w", err)
-		}
-	}
+	r.Masters = t.Masters
 	if t.Grains != "" {
 		r.Grains = map[string]string{}
 		for kv := range strings.SplitSeq(t.Grains, ",") {
@@ -131,13 +127,15 @@ func parseLife(s string) (time.Duration, error) {
 // tokens does what is asked for about join tokens; done is false where that is nothing.
 func (k *keyCommand) tokens() (outcome Outcome, err error, done bool) {
 	t := &k.o.TokenOptions
-	if !t.Token && !t.Tokens && t.Revoke == "" && t.ForgetCloud == "" {
+	if !t.Token && !t.Tokens && t.Revoke == "" && t.ForgetCloud == "" && !k.o.CloudInit {
 		return OK, nil, false
 	}
 	if k.env.Tokens == nil {
 		return NotAuthorized, errors.New("join tokens are made on the master's machine: without --auth, as root or the master's user"), true
 	}
 	switch {
+	case k.o.CloudInit:
+		outcome, err = k.cloudInit()
 	case t.Token:
 		outcome, err = k.makeToken()
 	case t.Tokens:
@@ -198,20 +196,25 @@ func (k *keyCommand) makeToken() (Outcome, error) {
 	if _, err := fmt.Fprintln(to, text); err != nil {
 		return OK, err
 	}
-	whom := "one minion"
-	if n := about.Int("uses"); n != 1 {
-		whom = fmt.Sprintf("%d minions", n)
-	}
-	if id := about.Text("id"); id != "" {
-		whom += fmt.Sprintf(" named %s", id)
-	}
 	var masters []string
 	for _, m := range about.List("masters") {
 		masters = append(masters, fmt.Sprint(m))
 	}
-	fmt.Fprintf(k.io.Err, "%s: token %s is for %s, until %s, who will look for the master at %s\n", k.io.Prog, about.Text("name"), whom, about.Text("expires"), strings.Join(masters, ", "))
+	fmt.Fprintf(k.io.Err, "%s: token %s is for %s, until %s, who will look for the master at %s\n", k.io.Prog, about.Text("name"), whom(about), about.Text("expires"), strings.Join(masters, ", "))
 	fmt.Fprintf(k.io.Err, "%s: on the machine, as root: gosalt-minion join -    (and give it the token)\n", k.io.Prog)
 	return OK, nil
+}
+
+// whom says in words what a token is for.
+func whom(about *wire.Map) string {
+	text := "one minion"
+	if n := about.Int("uses"); n != 1 {
+		text = fmt.Sprintf("%d minions", n)
+	}
+	if id := about.Text("id"); id != "" {
+		text += " named " + id
+	}
+	return text
 }
 
 func (k *keyCommand) revoke(name string) (Outcome, error) {

@@ -12,6 +12,7 @@ type KeyOptions struct {
 	CommonOptions
 	AuthOptions
 	TokenOptions
+	CloudInitOptions
 	Out OutputOptions
 
 	User            string // -u
@@ -81,7 +82,7 @@ func (o *KeyOptions) surplus(io IO, rest []string) error {
 }
 
 func newKey(io IO) *KeyOptions {
-	o := &KeyOptions{RotateAESKey: true, GenKeysDir: ".", KeySize: 2048, TokenOptions: TokenOptions{Uses: 1}}
+	o := &KeyOptions{RotateAESKey: true, GenKeysDir: ".", KeySize: 2048, TokenOptions: TokenOptions{Uses: 1}, CloudInitOptions: CloudInitOptions{Format: "cloud-config"}}
 	o.CommonOptions.declare(io, "%prog [options]",
 		"%prog manages the keys by which the master knows its minions.")
 	p := o.parser
@@ -150,6 +151,7 @@ func newKey(io IO) *KeyOptions {
 			Help("Make a pair of signing keys if there is none."),
 	)
 	o.TokenOptions.declare(p)
+	o.CloudInitOptions.declare(p)
 	o.declareLogging(false, "key_logfile", "/var/log/salt/key")
 	return o
 }

@@ -66,6 +66,28 @@ func (j *joinTokens) publicKey() (string, error) {
 	return own.Pub, nil
 }
 
+// Master implements cli.JoinTokens.
+func (j *joinTokens) Master(given string) (masters []string, finger string, err error) {
+	pub, err := j.publicKey()
+	if err != nil {
+		return nil, "", err
+	}
+	if finger, err = seal.Fingerprint(pub, "sha256"); err != nil {
+		return nil, "", err
+	}
+	if given == "" {
+		masters, err = j.masters()
+		return masters, finger, err
+	}
+	for m := range strings.SplitSeq(given, ",") {
+		masters = append(masters, strings.TrimSpace(m))
+	}
+	if err := seal.CheckMasters(masters); err != nil {
+		return nil, "", fmt.Errorf("--master: %w", err)
+	}
+	return masters, finger, nil
+}
+
 // masters are the addresses by which minions find this master.
 func (j *joinTokens) masters() ([]string, error) {
 	if len(j.cfg.JoinMasters) > 0 {
@@ -86,19 +108,9 @@ func (j *joinTokens) masters() ([]string, error) {
 
 // Issue implements cli.JoinTokens.
 func (j *joinTokens) Issue(r cli.TokenRequest) (*seal.JoinToken, *wire.Map, error) {
-	pub, err := j.publicKey()
+	masters, finger, err := j.Master(r.Masters)
 	if err != nil {
 		return nil, nil, err
-	}
-	finger, err := seal.Fingerprint(pub, "sha256")
-	if err != nil {
-		return nil, nil, err
-	}
-	masters := r.Masters
-	if len(masters) == 0 {
-		if masters, err = j.masters(); err != nil {
-			return nil, nil, err
-		}
 	}
 	tokens, err := join.OpenTokens(j.cfg.PKIDir, nil)
 	if err != nil {

@@ -102,6 +102,8 @@ func (s *Tokens) Issue(t Token, life time.Duration, secret *seal.JoinToken) (*To
 		return nil, fmt.Errorf("a join token of %s: between 1s and %s expected", life, MaxLife)
 	case t.Uses < 1 || t.Uses > MaxUses:
 		return nil, fmt.Errorf("a join token for %d uses: 1 to %d expected", t.Uses, MaxUses)
+	case strings.ContainsFunc(t.ID, func(r rune) bool { return r < 0x20 || r == 0x7f }):
+		return nil, fmt.Errorf("minion id %q holds a control character", t.ID)
 	case len(t.Note) > 1000:
 		return nil, fmt.Errorf("a note of %d bytes: at most 1000 expected", len(t.Note))
 	}
