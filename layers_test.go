@@ -40,7 +40,7 @@ var layers = map[string]struct {
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
 	"minion/modules":    {[]string{"internal", "protocol", "jinja", "states", "minion/grains", "minion/schedule", "cli/output"}, "functions get what they may touch in their Call; of grains and schedule they know the forms; state.* compiles states; out.* shows data as the command line does"},
 	"minion/schedule":   {[]string{"internal", "protocol"}, "knows the clock, and not what a minion does"},
-	"inventory":         {[]string{"inventory", "internal", "protocol"}, "finds machines for whoever asks: knows neither master nor SSH; its providers know nothing but their APIs"},
+	"inventory":         {[]string{"inventory", "internal", "protocol", "jinja"}, "names are templates; it finds machines for whoever asks: knows neither master nor SSH; its providers know nothing but their APIs"},
 	"ssh":               {[]string{"ssh", "internal", "protocol"}, "reaches machines for whoever asks: knows neither master nor minion"},
 	"cmd/gosalt":        {[]string{"cli", "master", "internal", "protocol", "ssh", "inventory", "minion/modules", "minion/grains"}, "wires the control side, where a runner (salt.cmd) may run a minion's function on the master's machine, and templates of pillars call them"},
 	"cmd/gosalt-minion": {[]string{"cli", "minion", "internal", "protocol"}, "wires the machine side"},

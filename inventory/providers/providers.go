@@ -22,3 +22,6 @@ func Get(name string) (inventory.Kind, bool) {
 	}
 	return f(), true
 }
+
+// All are all kinds, by name.
+func All() map[string]func() inventory.Kind { return maps.Clone(kinds) }
