@@ -2,10 +2,11 @@ package cli
 
 import (
 	"fmt"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // queueMax is how long a job may wait for minions: what waits longer has been forgotten.
@@ -34,9 +35,9 @@ func (g *gosaltRun) readQueueUntil(now time.Time) error {
 }
 
 // untilDuration is a time from now: "90s", "2h30m", "1d", "2w".
-var untilDuration = regexp.MustCompile(`^(?:\d+(?:\.\d+)?[wdhms])+$`)
+var untilDuration = lazyre.New(`^(?:\d+(?:\.\d+)?[wdhms])+$`)
 
-var untilParts = regexp.MustCompile(`(\d+(?:\.\d+)?)([wdhms])`)
+var untilParts = lazyre.New(`(\d+(?:\.\d+)?)([wdhms])`)
 
 // untilForms are points in time, in this machine's zone where they name none.
 var untilForms = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.RFC3339, "2006-01-02T15:04Z07:00"}

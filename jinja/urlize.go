@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -12,17 +13,19 @@ import (
 
 func isLetter(r rune) bool { return unicode.IsLetter(r) }
 
-var (
-	urlRE = regexp.MustCompile(`(?i)^((https?://|www\.)(([\w%-]+\.)+)?([a-z]{2,63}|xn--[\w%]{2,59})` +
+// links are the forms that urlize knows, made when first needed: they are large.
+var links = sync.OnceValue(func() (f struct{ url, mail, scheme, head, tail, space *regexp.Regexp }) {
+	f.url = regexp.MustCompile(`(?i)^((https?://|www\.)(([\w%-]+\.)+)?([a-z]{2,63}|xn--[\w%]{2,59})` +
 		`|([\w%-]{2,63}\.)+(com|net|int|edu|gov|org|info|mil)` +
 		`|(https?://)((([\d]{1,3})(\.[\d]{1,3}){3})|(\[([\da-f]{0,4}:){2}([\da-f]{0,4}:?){1,6}\])))` +
 		`(?::[\d]{1,5})?(?:[/?#]\S*)?$`)
-	mailRE   = regexp.MustCompile(`^\S+@\w[\w.-]*\.\w+$`)
-	schemeRE = regexp.MustCompile(`^([\w.+-]{2,}:(/){0,2})$`)
-	headRE   = regexp.MustCompile(`^([(<]|&lt;)+`)
-	tailRE   = regexp.MustCompile(`([)>.,\n]|&gt;)+$`)
-	spaceRE  = regexp.MustCompile(`\s+`)
-)
+	f.mail = regexp.MustCompile(`^\S+@\w[\w.-]*\.\w+$`)
+	f.scheme = regexp.MustCompile(`^([\w.+-]{2,}:(/){0,2})$`)
+	f.head = regexp.MustCompile(`^([(<]|&lt;)+`)
+	f.tail = regexp.MustCompile(`([)>.,\n]|&gt;)+$`)
+	f.space = regexp.MustCompile(`\s+`)
+	return f
+})
 
 // filterUrlize makes links of addresses in text.
 func filterUrlize(c *py.Call) (py.Value, error) {
@@ -54,7 +57,7 @@ func filterUrlize(c *py.Call) (py.Value, error) {
 	if c.Args[5] != nil {
 		err := py.Each(c.T, c.Args[5], func(v py.Value) error {
 			s, _ := py.AsString(v)
-			if !schemeRE.MatchString(s) {
+			if !links().scheme.MatchString(s) {
 				return py.Raise("FilterArgumentError", "%s is not a valid URI scheme prefix.", py.Quote(s))
 			}
 			schemes = append(schemes, s)
@@ -67,7 +70,7 @@ func filterUrlize(c *py.Call) (py.Value, error) {
 	text := string(m)
 	var b strings.Builder
 	last := 0
-	for _, at := range append(spaceRE.FindAllStringIndex(text, -1), []int{len(text), len(text)}) {
+	for _, at := range append(links().space.FindAllStringIndex(text, -1), []int{len(text), len(text)}) {
 		b.WriteString(linkWord(text[last:at[0]], limit, attrs, schemes))
 		b.WriteString(text[at[0]:at[1]])
 		last = at[1]
@@ -81,9 +84,9 @@ func html(s string) string {
 }
 
 func linkWord(word string, limit int, attrs string, schemes []string) string {
-	head := headRE.FindString(word)
+	head := links().head.FindString(word)
 	middle := word[len(head):]
-	tail := tailRE.FindString(middle)
+	tail := links().tail.FindString(middle)
 	middle = strings.TrimSuffix(middle, tail)
 	for _, pair := range [][2]string{{"(", ")"}, {"<", ">"}, {"&lt;", "&gt;"}} {
 		open := strings.Count(middle, pair[0])
@@ -101,15 +104,15 @@ func linkWord(word string, limit int, attrs string, schemes []string) string {
 		shown = string([]rune(shown)[:limit]) + "..."
 	}
 	switch {
-	case urlRE.MatchString(middle):
+	case links().url.MatchString(middle):
 		url := middle
 		if !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://") {
 			url = "https://" + url
 		}
 		middle = `<a href="` + url + `"` + attrs + `>` + shown + `</a>`
-	case strings.HasPrefix(middle, "mailto:") && mailRE.MatchString(middle[7:]):
+	case strings.HasPrefix(middle, "mailto:") && links().mail.MatchString(middle[7:]):
 		middle = `<a href="` + middle + `">` + middle[7:] + `</a>`
-	case strings.Contains(middle, "@") && !strings.HasPrefix(middle, "www.") && !strings.Contains(middle, ":") && mailRE.MatchString(middle):
+	case strings.Contains(middle, "@") && !strings.HasPrefix(middle, "www.") && !strings.Contains(middle, ":") && links().mail.MatchString(middle):
 		middle = `<a href="mailto:` + middle + `">` + middle + `</a>`
 	default:
 		for _, s := range schemes {

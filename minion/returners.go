@@ -174,7 +174,5 @@ func (m *Minion) returnNow(ctx context.Context, job *wire.Job, ret *wire.Map) er
 	return nil
 }
 
-// kinds are the registries that sys.* reports on.
-var kinds = sync.OnceValue(func() map[string]*module.Registry {
-	return map[string]*module.Registry{"returners": returners.Functions(), "states": modules.States()}
-})
+// kinds give the registries that sys.* reports on.
+var kinds = map[string]func() *module.Registry{"returners": sync.OnceValue(returners.Functions), "states": modules.States}

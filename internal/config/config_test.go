@@ -24,7 +24,8 @@ func TestDefaults(t *testing.T) {
 	for s, opts := range []*wire.Map{DefaultMaster().Opts(), DefaultMinion().Opts()} {
 		s := side(s)
 		for _, o := range options(structs[s]) {
-			def := knownToSalt()[o.name].defaults[s]
+			known, _ := saltKnows(o.name)
+			def := known.defaults[s]
 			if def == "" || o.name == "user" {
 				continue
 			}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/yaml11"
@@ -22,18 +23,34 @@ type option struct {
 	kind  string // the opt tag: path, text, strict, signed, ...
 }
 
-// options lists the options of a struct in the order of its fields.
+// options lists the options of a struct in the order of its fields; read only.
 func options(t reflect.Type) []option {
-	var list []option
-	for _, f := range reflect.VisibleFields(t) {
-		name := f.Tag.Get("yaml")
-		if f.Anonymous || name == "" || name == "-" && f.Tag.Get("opt") == "" {
-			continue
-		}
-		list = append(list, option{name: name, index: f.Index, unit: f.Tag.Get("unit"), kind: f.Tag.Get("opt")})
+	if list, ok := listed.Load(t); ok {
+		return list.([]option)
 	}
+	list := make([]option, 0, 256)
+	var walk func(t reflect.Type, at []int)
+	walk = func(t reflect.Type, at []int) {
+		for i := range t.NumField() {
+			f := t.Field(i)
+			index := append(slices.Clone(at), i)
+			if f.Anonymous && f.Type.Kind() == reflect.Struct {
+				walk(f.Type, index)
+				continue
+			}
+			name, kind := f.Tag.Get("yaml"), f.Tag.Get("opt")
+			if f.Anonymous || name == "" || name == "-" && kind == "" {
+				continue
+			}
+			list = append(list, option{name: name, index: index, unit: f.Tag.Get("unit"), kind: kind})
+		}
+	}
+	walk(t, nil)
+	listed.Store(t, list)
 	return list
 }
+
+var listed sync.Map // reflect.Type to []option
 
 var (
 	mapType      = reflect.TypeFor[*wire.Map]()

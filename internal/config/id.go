@@ -7,10 +7,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // names is where a guessed id comes from; tests replace it.
@@ -58,7 +59,7 @@ func hostsFQDN(file, host string) string {
 
 // localNames are names and addresses that every host has, as
 // salt.utils.network._generate_minion_id lists them: anchored at the start only.
-var localNames = regexp.MustCompile(`^(?:localhost.*|ip6-.*|127[.]\d|0\.0\.0\.0|::1.*|ipv6-.*|fe00::.*|fe02::.*|1.0.0.*.ip6.arpa)`)
+var localNames = lazyre.New(`^(?:localhost.*|ip6-.*|127[.]\d|0\.0\.0\.0|::1.*|ipv6-.*|fe00::.*|fe02::.*|1.0.0.*.ip6.arpa)`)
 
 // guess is the first usable of: the full name of this host, its name, the names that
 // its files give to 127.* and ::1 or that stand alone in a line, its addresses.

@@ -34,17 +34,28 @@ type saltOption struct {
 	types    string
 }
 
-var knownToSalt = sync.OnceValue(func() map[string]saltOption {
-	known := make(map[string]saltOption, 1000)
+// knownToSalt are the lines of saltOptions, sorted by name as they are there.
+var knownToSalt = sync.OnceValue(func() []saltOption {
+	known := make([]saltOption, 0, strings.Count(saltOptions, "\n"))
 	for line := range strings.Lines(saltOptions) {
-		f := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(f) != 4 || f[0] == "" {
-			continue
-		}
-		known[f[0]] = saltOption{name: f[0], types: f[1], defaults: [2]string{f[2], f[3]}}
+		var o saltOption
+		o.name, line, _ = strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		o.types, line, _ = strings.Cut(line, "\t")
+		o.defaults[0], o.defaults[1], _ = strings.Cut(line, "\t")
+		known = append(known, o)
 	}
 	return known
 })
+
+// saltKnows finds an option of Salt by its name.
+func saltKnows(name string) (saltOption, bool) {
+	known := knownToSalt()
+	i, ok := slices.BinarySearchFunc(known, name, func(o saltOption, name string) int { return strings.Compare(o.name, name) })
+	if !ok {
+		return saltOption{}, false
+	}
+	return known[i], true
+}
 
 var structs = [...]reflect.Type{reflect.TypeFor[Master](), reflect.TypeFor[Minion]()}
 
@@ -92,7 +103,7 @@ func (r *reader) unknown(root *node, s side) {
 	var first *node
 	for _, k := range root.keys {
 		name, isText := k.scalar.(string)
-		_, salt := knownToSalt()[name]
+		_, salt := saltKnows(name)
 		switch {
 		case !isText:
 			r.add(Problem{File: k.file, Line: k.line, Column: k.col, Severity: Warning,
@@ -156,8 +167,8 @@ func nearest(name string, s side) (string, int) {
 	for known := range modelled[s]() {
 		try(known)
 	}
-	for known := range knownToSalt() {
-		try(known)
+	for _, known := range knownToSalt() {
+		try(known.name)
 	}
 	if best == "" {
 		return "", 0

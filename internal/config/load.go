@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -224,7 +224,7 @@ func (c *Common) adjustDirs(set map[string]*node, relative func(key string)) {
 	}
 }
 
-var uriForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
+var uriForm = lazyre.New(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
 // prependRoot puts root_dir before the path options of a configuration, as
 // salt.config.prepend_root_dir does: before every path, absolute or not, that does not

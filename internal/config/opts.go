@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,16 +25,11 @@ func (m *Master) Opts() *wire.Map {
 func (m *Minion) Opts() *wire.Map { return saltOpts(m, m.Raw, minionSide) }
 
 func saltOpts(cfg any, raw *wire.Map, s side) *wire.Map {
-	opts := wire.NewMap()
 	known := knownToSalt()
-	names := make([]string, 0, len(known))
-	for name := range known {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		if text := known[name].defaults[s]; text != "" {
-			opts.Set(name, fromJSON(text))
+	opts := wire.NewMapSize(len(known) + raw.Len() + 100)
+	for _, o := range known {
+		if text := o.defaults[s]; text != "" {
+			opts.Set(o.name, fromJSON(text))
 		}
 	}
 	for k, v := range raw.All() {
@@ -47,7 +43,8 @@ func saltOpts(cfg any, raw *wire.Map, s side) *wire.Map {
 		if o.name == "-" {
 			continue
 		}
-		def, hasDefault := known[o.name], known[o.name].defaults[s] != ""
+		def, _ := saltKnows(o.name)
+		hasDefault := def.defaults[s] != ""
 		f := v.FieldByIndex(o.index)
 		if f.IsZero() && !hasDefault && !raw.Has(o.name) && def.name != "" && o.name != "beacons" {
 			continue // an option that Salt leaves out when it is not set
@@ -136,7 +133,7 @@ func anyList(list []string) []any {
 
 // isSecret tells whether an option of Salt holds a password or passphrase.
 func isSecret(name string) bool {
-	if _, known := knownToSalt()[name]; !known {
+	if _, known := saltKnows(name); !known {
 		return false
 	}
 	for _, end := range []string{"password", "passwd", "passphrase", "_pass"} {
@@ -149,6 +146,22 @@ func isSecret(name string) bool {
 
 // fromJSON reads a recorded default into the value model of protocol/wire.
 func fromJSON(text string) any {
+	// Nearly all are plain, and a decoder takes more memory for one than all of them do.
+	switch {
+	case text == "null":
+		return nil
+	case text == "true", text == "false":
+		return text == "true"
+	case text == "[]":
+		return []any{}
+	case text == "{}":
+		return wire.NewMap()
+	case len(text) > 1 && text[0] == '"' && strings.IndexByte(text, '\\') < 0:
+		return text[1 : len(text)-1]
+	}
+	if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return i
+	}
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	v, err := jsonValue(d)

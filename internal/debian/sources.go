@@ -3,9 +3,10 @@ package debian
 import (
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // A Source is a line of a sources.list(5) file.
@@ -26,7 +27,7 @@ type Source struct {
 // SourcesFile is where sources go that name no file.
 const SourcesFile = "/etc/apt/sources.list"
 
-var cdrom = regexp.MustCompile(`^(.*)(cdrom:.*/)(.*)$`)
+var cdrom = lazyre.New(`^(.*)(cdrom:.*/)(.*)$`)
 
 // ParseSource reads a line.
 func ParseSource(line, file string) *Source {
@@ -78,7 +79,7 @@ func ParseSource(line, file string) *Source {
 	return s
 }
 
-var optionList = regexp.MustCompile(`\[(.*=.*?)\]`)
+var optionList = lazyre.New(`\[(.*=.*?)\]`)
 
 // options are those of the line as it was read: arch=amd64, signed-by=/a.gpg.
 func (s *Source) options() []string {

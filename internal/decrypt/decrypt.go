@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -108,9 +108,9 @@ type Request struct {
 // DefaultMaxOutput is the size of the largest block when open.
 const DefaultMaxOutput = 16 << 20
 
-var blocks = map[string]*regexp.Regexp{
-	"gpg": regexp.MustCompile(`(?s)-----BEGIN PGP MESSAGE-----.*?-----END PGP MESSAGE-----`),
-	"age": regexp.MustCompile(`(?s)-----BEGIN AGE ENCRYPTED FILE-----.*?-----END AGE ENCRYPTED FILE-----`),
+var blocks = map[string]*lazyre.Regexp{
+	"gpg": lazyre.New(`(?s)-----BEGIN PGP MESSAGE-----.*?-----END PGP MESSAGE-----`),
+	"age": lazyre.New(`(?s)-----BEGIN AGE ENCRYPTED FILE-----.*?-----END AGE ENCRYPTED FILE-----`),
 }
 
 // Value opens the blocks in text, or in all text within lists and maps, which are changed
@@ -147,7 +147,7 @@ type opened struct {
 type walker struct {
 	d       *Decrypter
 	r       Request
-	pattern *regexp.Regexp
+	pattern *lazyre.Regexp
 	open    map[string]*opened
 }
 

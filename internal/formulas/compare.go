@@ -10,12 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/fileclient"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/internal/render/value"
@@ -90,7 +90,7 @@ func (sc *scene) differs(what, sls, format string, args ...any) {
 }
 
 // keyError is the error of a call to a function that was not there.
-var keyError = regexp.MustCompile(`failed: Jinja error: '([a-z_]+\.[a-z_]+)'$`)
+var keyError = lazyre.New(`failed: Jinja error: '([a-z_]+\.[a-z_]+)'$`)
 
 func (sc *scene) run(ctx context.Context, dir string) error {
 	for _, c := range sc.s.SLS {

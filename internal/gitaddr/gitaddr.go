@@ -4,7 +4,8 @@ package gitaddr
 import (
 	"errors"
 	"net/url"
-	"regexp"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // ErrNotHTTPS is that a user or a password is given for an address of another kind.
@@ -28,7 +29,7 @@ func Login(address, user, pass string) (string, error) {
 	return u.String(), nil
 }
 
-var login = regexp.MustCompile(`(?i)(https?)://.*@`)
+var login = lazyre.New(`(?i)(https?)://.*@`)
 
 // Has tells whether there is an address with a user in a text.
 func Has(s string) bool { return login.MatchString(s) }

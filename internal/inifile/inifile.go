@@ -8,14 +8,15 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
 var (
-	heading  = regexp.MustCompile(`(?m)^\s*\[(.+?)\]\s*$`)
-	comment  = regexp.MustCompile(`^\s*(#|;)\s*(.*)`)
-	indented = regexp.MustCompile(`^(\s+)(.*)`)
+	heading  = lazyre.New(`(?m)^\s*\[(.+?)\]\s*$`)
+	comment  = lazyre.New(`^\s*(#|;)\s*(.*)`)
+	indented = lazyre.New(`^(\s+)(.*)`)
 )
 
 // Options say how a file is read and written.

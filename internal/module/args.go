@@ -370,12 +370,10 @@ func (s Spec) Map() *wire.Map {
 
 // Spec returns the signature; read only.
 func (f *Function) Spec() Spec {
-	f.specOnce.Do(func() { f.spec = f.makeSpec() })
-	return f.spec
+	return f.reading().spec()
 }
 
-func (f *Function) makeSpec() Spec {
-	p := f.signature()
+func makeSpec(name string, p *params) Spec {
 	s := Spec{Varargs: p.star != nil, Kwargs: p.kwargs != nil}
 	for i := range p.list {
 		a := &p.list[i]
@@ -393,7 +391,7 @@ func (f *Function) makeSpec() Spec {
 				d, err = ToWire(v.Interface())
 			}
 			if err != nil {
-				panic(fmt.Sprintf("module: %s: default of %s: %v", f.Name, a.name, err))
+				panic(fmt.Sprintf("module: %s: default of %s: %v", name, a.name, err))
 			}
 		}
 		s.Defaults = append(s.Defaults, d)

@@ -63,14 +63,22 @@ type Call struct {
 	// "pillar" or "modules" are read anew. Nil where nothing is kept.
 	Refresh func(ctx context.Context, what string) error
 
-	// Kinds are the registries of what is not called as a function: "states",
-	// "returners", "renderers", "runners". sys.* reports on them.
-	Kinds map[string]*Registry
+	// Kinds give the registries of what is not called as a function: "states",
+	// "returners", "renderers", "runners". sys.* reports on them; few calls do.
+	Kinds map[string]func() *Registry
 
 	fun     string
 	reg     *Registry
 	crossed bool
 	shared  *shared
+}
+
+// Kind is one of the registries of c.Kinds; nil where there is none.
+func (c *Call) Kind(name string) *Registry {
+	if get := c.Kinds[name]; get != nil {
+		return get()
+	}
+	return nil
 }
 
 // shared is what a call and the calls it makes have in common: Salt's __context__.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -39,6 +40,13 @@ func NewRegistry() *Registry {
 	}
 }
 
+// Grow makes room for n more functions.
+func (r *Registry) Grow(n int) {
+	have := r.functions
+	r.functions = make(map[string]*Function, len(have)+n)
+	maps.Copy(r.functions, have)
+}
+
 // A Function is one entry of a registry.
 type Function struct {
 	// Name is the name it is called by: "cmd.run".
@@ -52,13 +60,13 @@ type Function struct {
 	only     bool             // there is nothing but the variants
 	order    []string         // the arguments that are given by position; nil for that of the struct
 
-	impl     reflect.Value // the Go function: its name finds its documentation
-	args     reflect.Type
-	once     sync.Once
-	params   *params
-	specOnce sync.Once
-	spec     Spec
-	call     func(ctx context.Context, c *Call, args reflect.Value) (any, error)
+	impl any // the Go function: its name finds its documentation
+	args reflect.Type
+	call func(ctx context.Context, c *Call, args reflect.Value) (any, error)
+
+	// There are more than a thousand functions, and most processes call a few: what is
+	// known of the arguments is made when it is first asked for.
+	read atomic.Pointer[signature]
 }
 
 // An Option says something of a function beyond its signature.
@@ -69,7 +77,7 @@ func Outputter(name string) Option { return func(f *Function) { f.Outputter = na
 
 // Written tells which Go function was written for this name, where what is registered
 // only wraps it: its comment is the documentation.
-func Written(fn any) Option { return func(f *Function) { f.impl = reflect.ValueOf(fn) } }
+func Written(fn any) Option { return func(f *Function) { f.impl = fn } }
 
 // Positional names the arguments that may be given by position, in their order; all
 // others are given by name. "template=jinja" is one with another default than the tag's.
@@ -124,7 +132,7 @@ func (f *Function) For(c *Call) *Function {
 func Register[A, R any](r *Registry, name string, fn func(context.Context, *Call, A) (R, error), opts ...Option) {
 	f := &Function{
 		Name: name,
-		impl: reflect.ValueOf(fn),
+		impl: fn,
 		args: reflect.TypeFor[A](),
 		call: func(ctx context.Context, c *Call, args reflect.Value) (any, error) {
 			return fn(ctx, c, args.Interface().(A))
@@ -261,12 +269,25 @@ func (r *Registry) missing(name string) string {
 	return msg
 }
 
-// signature reads the argument struct at first use: a process that runs one
-// function need not look at the others.
-func (f *Function) signature() *params {
-	f.once.Do(func() { f.params = readParams(f.Name, f.args, f.order) })
-	return f.params
+// signature is what is known of a function's arguments.
+type signature struct {
+	params func() *params
+	spec   func() Spec
 }
+
+// reading returns the signature. Who comes first makes it; the parts are read once each.
+func (f *Function) reading() *signature {
+	s := f.read.Load()
+	if s == nil {
+		params := sync.OnceValue(func() *params { return readParams(f.Name, f.args, f.order) })
+		f.read.CompareAndSwap(nil, &signature{params: params, spec: sync.OnceValue(func() Spec { return makeSpec(f.Name, params()) })})
+		s = f.read.Load()
+	}
+	return s
+}
+
+// signature reads the argument struct at first use.
+func (f *Function) signature() *params { return f.reading().params() }
 
 // invoke binds the arguments and calls the function.
 func (f *Function) invoke(ctx context.Context, c *Call, args []any, kwargs *wire.Map) (any, error) {
@@ -282,10 +303,13 @@ func (f *Function) invoke(ctx context.Context, c *Call, args []any, kwargs *wire
 	return ToWire(v)
 }
 
+// pc is where the Go function begins.
+func (f *Function) pc() uintptr { return reflect.ValueOf(f.impl).Pointer() }
+
 // goName is the package path and the name of the Go function:
 // "github.com/gosalt/gosalt/minion/modules", "cmdRun".
 func (f *Function) goName() (pkg, name string) {
-	full := runtime.FuncForPC(f.impl.Pointer()).Name()
+	full := runtime.FuncForPC(f.pc()).Name()
 	slash := strings.LastIndexByte(full, '/') + 1
 	dot := strings.IndexByte(full[slash:], '.') + slash
 	return full[:dot], full[dot+1:]
@@ -294,7 +318,7 @@ func (f *Function) goName() (pkg, name string) {
 // Provider is the name of the source file that the function is in, without its
 // ending: "cmd", "pkg_apt". Salt calls it the provider of a virtual module.
 func (f *Function) Provider() string {
-	file, _ := runtime.FuncForPC(f.impl.Pointer()).FileLine(f.impl.Pointer())
+	file, _ := runtime.FuncForPC(f.pc()).FileLine(f.pc())
 	return strings.TrimSuffix(path.Base(file), ".go")
 }
 

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // Version is a version in the order of PEP 440.
@@ -23,7 +25,7 @@ type Version struct {
 	local   []string
 }
 
-var form = regexp.MustCompile(`(?i)^\s*v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?(\d*))?(?:-(\d+)|([-_.]?)(post|rev|r)[-_.]?(\d*))?(?:[-_.]?(dev)[-_.]?(\d*))?(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?\s*$`)
+var form = lazyre.New(`(?i)^\s*v?(?:(\d+)!)?(\d+(?:\.\d+)*)(?:[-_.]?(a|b|c|rc|alpha|beta|pre|preview)[-_.]?(\d*))?(?:-(\d+)|([-_.]?)(post|rev|r)[-_.]?(\d*))?(?:[-_.]?(dev)[-_.]?(\d*))?(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?\s*$`)
 
 // Parse reads a version.
 func Parse(s string) (Version, error) {
@@ -249,11 +251,11 @@ type Requirement struct {
 }
 
 var (
-	named     = regexp.MustCompile(`^\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*(.*?)\s*$`)
-	condition = regexp.MustCompile(`^\s*(===|==|~=|!=|<=|>=|<|>)\s*([^\s,;)]+)\s*$`)
-	wheel     = regexp.MustCompile(`^([^-]+)-([^-]+)(?:-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl$`)
-	egg       = regexp.MustCompile(`[#&]egg=([^&\[]+)`)
-	address   = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
+	named     = lazyre.New(`^\s*([A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*(.*?)\s*$`)
+	condition = lazyre.New(`^\s*(===|==|~=|!=|<=|>=|<|>)\s*([^\s,;)]+)\s*$`)
+	wheel     = lazyre.New(`^([^-]+)-([^-]+)(?:-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl$`)
+	egg       = lazyre.New(`[#&]egg=([^&\[]+)`)
+	address   = lazyre.New(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 )
 
 // ParseRequirement reads one as pip does: a name with conditions, an address, a path.
@@ -297,7 +299,7 @@ func invalid(line string) error {
 	return fmt.Errorf("Invalid requirement: '%s'", line)
 }
 
-var runs = regexp.MustCompile(`[-_.]+`)
+var runs = lazyre.New(`[-_.]+`)
 
 // Normal is the name of a package in the form in which names are the same (PEP 503).
 func Normal(name string) string { return strings.ToLower(runs.ReplaceAllString(name, "-")) }

@@ -4,12 +4,11 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
-	"regexp"
 	"strings"
-	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -612,22 +611,20 @@ func yamlPrintable(r rune) bool {
 type yamlTag struct {
 	tag   string
 	first string // characters it may begin with
-	re    *regexp.Regexp
+	re    *lazyre.Regexp
 }
 
-// yamlTags are the patterns of yaml.org/type for YAML 1.1, made when first needed.
-var yamlTags = sync.OnceValue(func() []yamlTag {
-	return []yamlTag{
-		{"bool", "yYnNtTfFoO", regexp.MustCompile(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
-		{"float", "-+0123456789.", regexp.MustCompile(`^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)},
-		{"int", "-+0123456789", regexp.MustCompile(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
-		{"merge", "<", regexp.MustCompile(`^<<$`)},
-		{"null", "~nN", regexp.MustCompile(`^(?:~|null|Null|NULL)$`)},
-		{"timestamp", "0123456789", regexp.MustCompile(`^(?:\d{4}-\d\d-\d\d|\d{4}-\d{1,2}-\d{1,2}(?:[Tt]|[ \t]+)\d{1,2}:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d{1,2}(?::?\d\d)?))?)$`)},
-		{"value", "=", regexp.MustCompile(`^=$`)},
-		{"yaml", "!&*", regexp.MustCompile(`^[!&*]$`)},
-	}
-})
+// yamlTags are the patterns of yaml.org/type for YAML 1.1.
+var yamlTags = [...]yamlTag{
+	{"bool", "yYnNtTfFoO", lazyre.New(`^(?:yes|Yes|YES|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$`)},
+	{"float", "-+0123456789.", lazyre.New(`^(?:[-+]?(?:[0-9][0-9_]*)\.[0-9_]*(?:[eE][-+][0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+][0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)},
+	{"int", "-+0123456789", lazyre.New(`^(?:[-+]?0b[0-1_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)},
+	{"merge", "<", lazyre.New(`^<<$`)},
+	{"null", "~nN", lazyre.New(`^(?:~|null|Null|NULL)$`)},
+	{"timestamp", "0123456789", lazyre.New(`^(?:\d{4}-\d\d-\d\d|\d{4}-\d{1,2}-\d{1,2}(?:[Tt]|[ \t]+)\d{1,2}:\d\d:\d\d(?:\.\d*)?(?:[ \t]*(?:Z|[-+]\d{1,2}(?::?\d\d)?))?)$`)},
+	{"value", "=", lazyre.New(`^=$`)},
+	{"yaml", "!&*", lazyre.New(`^[!&*]$`)},
+}
 
 // YAMLTag names what a plain scalar is to a YAML 1.1 reader (PyYAML's resolver):
 // "str", "bool", "int", "float", "null", "timestamp", "merge", "value" or "yaml".
@@ -635,7 +632,7 @@ func YAMLTag(s string) string {
 	if s == "" {
 		return "null"
 	}
-	for _, t := range yamlTags() {
+	for _, t := range yamlTags {
 		if strings.IndexByte(t.first, s[0]) >= 0 && t.re.MatchString(s) {
 			return t.tag
 		}

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"maps"
 	"path"
-	"regexp"
 	"strings"
 	"sync"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltjinja"
@@ -321,7 +321,7 @@ func (r *Renderer) jinja(ctx context.Context, s *Source, vars map[string]any, o 
 }
 
 // noFunction is the message for a function that is not there.
-var noFunction = regexp.MustCompile(`^Jinja variable 'salt\.utils\.templates\.AliasedLoader object' has no attribute '(\w+\.\w+)'`)
+var noFunction = lazyre.New(`^Jinja variable 'salt\.utils\.templates\.AliasedLoader object' has no attribute '(\w+\.\w+)'`)
 
 // nearFunction names the function that one which is not there most likely means.
 func (r *Renderer) nearFunction(err error) {

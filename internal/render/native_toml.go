@@ -1,10 +1,10 @@
 package render
 
 import (
-	"regexp"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/jinja/py"
 )
 
@@ -52,7 +52,7 @@ type tomlSection struct {
 
 type tomlWriter struct{ t *py.Thread }
 
-var bareKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var bareKey = lazyre.New(`^[A-Za-z0-9_-]+$`)
 
 // table writes the entries of a dict that are no dicts, then its lists of dicts; its dicts
 // are returned.

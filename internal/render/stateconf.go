@@ -3,10 +3,10 @@ package render
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -28,10 +28,10 @@ const (
 
 var (
 	// confEnd ends the part of a file in which its settings are.
-	confEnd = regexp.MustCompile(`#\s*-+\s*end of state config\s*-+`)
+	confEnd = lazyre.New(`#\s*-+\s*end of state config\s*-+`)
 	// confDot stands between the renderer of data and that of the template; one behind a
 	// backslash does not.
-	confDot = regexp.MustCompile(`\s+\.\s+`)
+	confDot = lazyre.New(`\s+\.\s+`)
 )
 
 var (

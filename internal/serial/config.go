@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -71,7 +72,7 @@ func texts(v any) []string {
 }
 
 // reference is what may stand behind a % in a value.
-var reference = regexp.MustCompile(`^%\(([^)]+)\)s`)
+var reference = lazyre.New(`^%\(([^)]+)\)s`)
 
 // dumpConfig writes sections as ConfigParser.write does: keys in lower case.
 func dumpConfig(v any, opts *wire.Map) (string, error) {

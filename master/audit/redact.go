@@ -1,10 +1,11 @@
 package audit
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf16"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // redacted stands for a secret.
@@ -71,13 +72,13 @@ func plainFlag(v any) bool {
 }
 
 var (
-	pemKey = regexp.MustCompile(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
+	pemKey = lazyre.New(`(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\z)`)
 	// userinfo is the password of an address: scheme://user:password@host.
-	userinfo = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@`)
+	userinfo = lazyre.New(`([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+@`)
 	// assignment is the name of name=value, name: value, "name": "value", --name value.
-	assignment = regexp.MustCompile(`[A-Za-z][A-Za-z0-9_.-]*(["']?\s*[=:]\s*|\s+)`)
+	assignment = lazyre.New(`[A-Za-z][A-Za-z0-9_.-]*(["']?\s*[=:]\s*|\s+)`)
 	// assigned is the value.
-	assigned = regexp.MustCompile(`^("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"',;&)}\]]+)`)
+	assigned = lazyre.New(`^("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s"',;&)}\]]+)`)
 )
 
 // redactText takes secrets out of a text by their form.

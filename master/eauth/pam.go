@@ -8,9 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
-	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -54,7 +54,7 @@ func newPAM(c Config, _ *wire.Map) (Backend, error) {
 }
 
 // accountName is the form of an account's name: it becomes an argument of a command.
-var accountName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@\\-]*\$?$`)
+var accountName = lazyre.New(`^[A-Za-z0-9_][A-Za-z0-9_.@\\-]*\$?$`)
 
 // What unix_chkpwd exits with (PAM's codes).
 const (

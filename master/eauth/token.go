@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/durable"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -50,7 +50,7 @@ func seconds(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
 // reads a backup of the directory has no token.
 type tokenStore struct{ dir string }
 
-var tokenForm = regexp.MustCompile(`^[0-9a-f]{32,128}$`)
+var tokenForm = lazyre.New(`^[0-9a-f]{32,128}$`)
 
 func (s tokenStore) file(token string) (string, error) {
 	if !tokenForm.MatchString(token) {

@@ -7,10 +7,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/pillar"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
@@ -145,7 +145,7 @@ func authorize(req *http.Request, args map[string]any) error {
 	return nil
 }
 
-var grainInURL = regexp.MustCompile(`<(.*?)>`)
+var grainInURL = lazyre.New(`<(.*?)>`)
 
 // fillURL puts the minion's id, and its grains, into an address.
 func fillURL(address string, q pillar.SourceRequest, grains bool) (string, error) {

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/fileserver"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -80,7 +80,7 @@ func saltutilSyncAll(ctx context.Context, _ *module.Call, a syncArgs) (*wire.Map
 }
 
 // isModule are the files that Salt takes for modules.
-var isModule = regexp.MustCompile(`\.(pyx?|so|zip)$`)
+var isModule = lazyre.New(`\.(pyx?|so|zip)$`)
 
 // maxModule is the size of the largest module that is copied.
 const maxModule = 64 << 20

@@ -2,11 +2,11 @@ package grains
 
 import (
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -109,7 +109,7 @@ func isDigits(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-var lsbLine = regexp.MustCompile(`^(DISTRIB_(?:ID|RELEASE|CODENAME|DESCRIPTION))=['"]?([\w\s.\-]+)`)
+var lsbLine = lazyre.New(`^(DISTRIB_(?:ID|RELEASE|CODENAME|DESCRIPTION))=['"]?([\w\s.\-]+)`)
 
 // lsbRelease reads /etc/lsb-release.
 func (c *collector) lsbRelease() *wire.Map {
@@ -123,8 +123,8 @@ func (c *collector) lsbRelease() *wire.Map {
 }
 
 var (
-	osReleaseLine   = regexp.MustCompile(`^([a-zA-Z0-9_]+)=(.*)$`)
-	osReleaseEscape = regexp.MustCompile("\\\\([\\\\$\"'`])")
+	osReleaseLine   = lazyre.New(`^([a-zA-Z0-9_]+)=(.*)$`)
+	osReleaseEscape = lazyre.New("\\\\([\\\\$\"'`])")
 )
 
 // osRelease reads /etc/os-release, or /usr/lib/os-release (os-release(5)).
@@ -180,7 +180,7 @@ func familyID(id, like string) string {
 	return ids[len(ids)-1]
 }
 
-var linuxWord = regexp.MustCompile(`(?i)[^\pL\pN_](?:gnu/)?linux`)
+var linuxWord = lazyre.New(`(?i)[^\pL\pN_](?:gnu/)?linux`)
 
 // osName shortens the name of a distribution: "Debian GNU/Linux" is Debian.
 func osName(full, id string) string {
@@ -230,9 +230,9 @@ func (c *collector) distributionID(g *wire.Map, release map[string]string, found
 }
 
 var (
-	centosNumber = regexp.MustCompile(`\d+\.\d+`)
-	inBrackets   = regexp.MustCompile(`\((.*?)\)`)
-	notDigits    = regexp.MustCompile(`[^0-9]`)
+	centosNumber = lazyre.New(`\d+\.\d+`)
+	inBrackets   = lazyre.New(`\((.*?)\)`)
+	notDigits    = lazyre.New(`[^0-9]`)
 )
 
 func distributionIDFromOSRelease(g *wire.Map, release map[string]string) {
@@ -337,8 +337,8 @@ func (c *collector) releaseFile(release map[string]string) (name, number, codena
 }
 
 var (
-	versionCodename = regexp.MustCompile(`\((\D+)\)|,\s*(\D+)`)
-	releaseName     = regexp.MustCompile(`^\w+[-_](release|version)$`)
+	versionCodename = lazyre.New(`\((\D+)\)|,\s*(\D+)`)
+	releaseName     = lazyre.New(`^\w+[-_](release|version)$`)
 	notReleaseFiles = []string{
 		"debian_version", "lsb-release", "oem-release", "os-release", "system-release", "plesk-release", "iredmail-release",
 	}
@@ -374,4 +374,4 @@ func parseRelease(line string) (name, number, codename string) {
 	return m[1], m[2], m[3]
 }
 
-var releaseText = regexp.MustCompile(`^(.+?)(?: *release)? *(\d[\d.+\-a-z]*)(?: LTS)? *(?:\((.*)\)[^)]*)?$`)
+var releaseText = lazyre.New(`^(.+?)(?: *release)? *(\d[\d.+\-a-z]*)(?: LTS)? *(?:\((.*)\)[^)]*)?$`)

@@ -2,10 +2,11 @@ package grains
 
 import (
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // virtual tells what the machine runs on: "physical", a hypervisor, or "container"
@@ -66,7 +67,7 @@ func (c *collector) virtual() {
 	}
 }
 
-var envID = regexp.MustCompile(`(?m)^envID:\s+(\d+)$`)
+var envID = lazyre.New(`(?m)^envID:\s+(\d+)$`)
 
 // fromDetect is what Salt makes of the answer of systemd-detect-virt.
 func (c *collector) fromDetect(answer string) (kind, subtype string) {

@@ -5,12 +5,12 @@ package modules
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -37,7 +37,7 @@ func atRun(ctx context.Context, c *module.Call, name string, args ...string) (st
 	return pytext.Str(v), err
 }
 
-var atTag = regexp.MustCompile(`(?m)^### SALT: (\w+)`)
+var atTag = lazyre.New(`(?m)^### SALT: (\w+)`)
 
 // atSpec reads a line of the queue: number, date, time, queue and user.
 func atSpec(c *module.Call, line string) (job any, spec [4]string, ok bool) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -32,7 +33,7 @@ var shellVersions = map[string]struct {
 	"php":    {`^PHP (\d\S*)`, []string{"php", "-v"}},
 }
 
-var leadingVersion = regexp.MustCompile(`^\d[\d.]*`)
+var leadingVersion = lazyre.New(`^\d[\d.]*`)
 
 // cmdShellInfo tells whether a shell or script interpreter is installed, where, and
 // in which version.

@@ -3,9 +3,9 @@ package modules
 import (
 	"context"
 	"os"
-	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -28,7 +28,7 @@ func debconfHere(c *module.Call) error {
 	return nil
 }
 
-var debconfLine = regexp.MustCompile(`(?m)^([^#\s]\S+)[\t ]+(\S+)[\t ]+(\S+)[\t ]+([^\n]*)$`)
+var debconfLine = lazyre.New(`(?m)^([^#\s]\S+)[\t ]+(\S+)[\t ]+(\S+)[\t ]+([^\n]*)$`)
 
 type debconfSelectionsArgs struct {
 	Fetchempty bool `default:"True"` // Questions without an answer, too.

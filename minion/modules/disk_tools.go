@@ -3,11 +3,11 @@ package modules
 import (
 	"context"
 	"math"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -250,9 +250,9 @@ func diskHdparms(ctx context.Context, c *module.Call, a diskHdparmsArgs) (*wire.
 }
 
 var (
-	hdparmIs     = regexp.MustCompile(` is$`)
-	hdparmMarked = regexp.MustCompile(`^[0-9]+ \(.*\)`)
-	hdparmSplit  = regexp.MustCompile(`[/,]`)
+	hdparmIs     = lazyre.New(` is$`)
+	hdparmMarked = lazyre.New(`^[0-9]+ \(.*\)`)
+	hdparmSplit  = lazyre.New(`[/,]`)
 )
 
 // hdparmData reads the output of hdparm: "name = 1 (on)", "max sectors = 1/2, HPA is

@@ -12,7 +12,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pyre"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -288,7 +288,7 @@ func parseSize(value string) (low, high int64, err error) {
 	return n, n + unit - 1, nil
 }
 
-var ageSyntax = regexp.MustCompile(`^\s*([+-]?)\s*(?:(\d+(?:\.\d*)?)\s*[wW])?\s*(?:(\d+(?:\.\d*)?)\s*[dD])?\s*(?:(\d+(?:\.\d*)?)\s*[hH])?\s*(?:(\d+(?:\.\d*)?)\s*[mM])?\s*(?:(\d+(?:\.\d*)?)\s*[sS])?\s*$`)
+var ageSyntax = lazyre.New(`^\s*([+-]?)\s*(?:(\d+(?:\.\d*)?)\s*[wW])?\s*(?:(\d+(?:\.\d*)?)\s*[dD])?\s*(?:(\d+(?:\.\d*)?)\s*[hH])?\s*(?:(\d+(?:\.\d*)?)\s*[mM])?\s*(?:(\d+(?:\.\d*)?)\s*[sS])?\s*$`)
 
 // parseAge reads "1w3d6h" as seconds, in whole units of the smallest that is named.
 func parseAge(value string) (age float64, newer bool, err error) {

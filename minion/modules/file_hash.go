@@ -13,12 +13,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/textedit"
@@ -267,7 +267,7 @@ func fileExtractHash(ctx context.Context, c *module.Call, a fileExtractHashArgs)
 	return sum, nil
 }
 
-var hexRun = regexp.MustCompile(`(?i)[a-z0-9]+`)
+var hexRun = lazyre.New(`(?i)[a-z0-9]+`)
 
 // hashIn finds the first run of hexadecimal digits of a length in a line.
 func hashIn(line string, low, high int) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/gitaddr"
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -240,7 +240,7 @@ func (g *gitCommand) key(ctx context.Context, c *module.Call, name string) (path
 	return path, done, nil
 }
 
-var privateKey = regexp.MustCompile(`BEGIN (?:\w+\s)*PRIVATE KEY`)
+var privateKey = lazyre.New(`BEGIN (?:\w+\s)*PRIVATE KEY`)
 
 func keyIsEncrypted(path string) (bool, error) {
 	text, err := os.ReadFile(path)

@@ -2,12 +2,12 @@ package modules
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -36,7 +36,7 @@ var afterJump = strings.Fields(`j jump add-set and-mark and-tos checksum-fill cl
 	hmark-tuple led-always-blink led-delay led-trigger-id queue-cpu-fanout src-pfx to-port addr and-mask delude honeypot or-mask prefix reset reuse set-mac shift static
 	tarpit tname ttl`)
 
-var negation = regexp.MustCompile(`(!|not)\s?`)
+var negation = lazyre.New(`(!|not)\s?`)
 
 // negated takes a negation off a value.
 func negated(v any) (string, any) {

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pyre"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -76,7 +77,7 @@ func localeFile(c *module.Call) (file, name string, err error) {
 	return "", "", module.Failf(`Error: "%s" is unsupported!`, c.Grains().Text("oscodename"))
 }
 
-var localeLine = regexp.MustCompile(`(?m)^(?:LANG|RC_LANG)=(.*)$`)
+var localeLine = lazyre.New(`(?m)^(?:LANG|RC_LANG)=(.*)$`)
 
 // localeGetLocale returns the system's locale.
 //

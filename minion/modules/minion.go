@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -151,7 +151,7 @@ func restartCommand(c *module.Call) []string {
 }
 
 // serviceUnit finds a service in the line of a process in a control group.
-var serviceUnit = regexp.MustCompile(`(?m)/([^/\n]+\.service)$`)
+var serviceUnit = lazyre.New(`(?m)/([^/\n]+\.service)$`)
 
 // minionUnit is the service of systemd that this process is; "" where it is none.
 func minionUnit(c *module.Call) string {

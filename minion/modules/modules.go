@@ -45,6 +45,7 @@ type noArgs struct{}
 func New() *module.Registry {
 	r := module.NewRegistry()
 	r.Sources("github.com/gosalt/gosalt/minion/modules", sources)
+	r.Grow(len(all))
 	for _, add := range all {
 		add(r)
 	}

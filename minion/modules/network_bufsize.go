@@ -3,10 +3,10 @@ package modules
 import (
 	"context"
 	"os"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -20,7 +20,7 @@ type networkIfaceArgs struct {
 }
 
 // bufsizeLine is a line of ethtool -g with a number.
-var bufsizeLine = regexp.MustCompile(`^(.+):\s+(\d+)$`)
+var bufsizeLine = lazyre.New(`^(.+):\s+(\d+)$`)
 
 // networkGetBufsize returns the sizes of an interface's buffers, and with -max the largest
 // that are possible, as ethtool tells them; nothing where there is no ethtool.

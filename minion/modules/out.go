@@ -2,10 +2,10 @@ package modules
 
 import (
 	"context"
-	"regexp"
 	"strings"
 
 	"github.com/gosalt/gosalt/cli/output"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -60,7 +60,7 @@ func outFormat(_ context.Context, c *module.Call, a outFormatArgs) (string, erro
 }
 
 // escapes are the escape sequences of colours.
-var escapes = regexp.MustCompile(`\x1b[^m]*m`)
+var escapes = lazyre.New(`\x1b[^m]*m`)
 
 // outStringFormat returns data as the text that an outputter makes of it, without
 // escape sequences.

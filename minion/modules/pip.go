@@ -4,12 +4,12 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/gitaddr"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -107,7 +107,7 @@ func (e *pipEnv) contextKey() string {
 	return "pip.version." + e.BinEnv
 }
 
-var pipVersionLine = regexp.MustCompile(`^pip (\S+)`)
+var pipVersionLine = lazyre.New(`^pip (\S+)`)
 
 // version is that of pip.
 func (e *pipEnv) version(ctx context.Context, c *module.Call) (string, error) {
@@ -212,7 +212,7 @@ func (p *pipArgs) timeout(v any) error {
 	return nil
 }
 
-var pipAddress = regexp.MustCompile(`^(https?|ftp|file)://`)
+var pipAddress = lazyre.New(`^(https?|ftp|file)://`)
 
 func pipURL(v string) error {
 	if !pipAddress.MatchString(v) {
@@ -222,8 +222,8 @@ func pipURL(v string) error {
 }
 
 var (
-	pipNested  = regexp.MustCompile(`(?m)(?:^|\s)(?:-r\s|--requirement[=\s])(.*)\n?`)
-	pipComment = regexp.MustCompile(`(?m)(?:^|\s+)#.*$`)
+	pipNested  = lazyre.New(`(?m)(?:^|\s)(?:-r\s|--requirement[=\s])(.*)\n?`)
+	pipComment = lazyre.New(`(?m)(?:^|\s+)#.*$`)
 )
 
 // requirements adds files of requirements. Those of the file server are fetched; another

@@ -3,10 +3,10 @@ package modules
 import (
 	"context"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -67,7 +67,7 @@ type pipInstallArgs struct {
 	Kwargs                 *wire.Map `arg:"**"`                             // Arguments of cmd.run_all.
 }
 
-var pipEgg = regexp.MustCompile(`(?:#|#.*?&)egg=([^&]+)`)
+var pipEgg = lazyre.New(`(?:#|#.*?&)egg=([^&]+)`)
 
 // pipInstall installs packages with pip, and returns what cmd.run_all does.
 //

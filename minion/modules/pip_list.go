@@ -2,9 +2,9 @@ package modules
 
 import (
 	"context"
-	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pep440"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -225,8 +225,8 @@ type pipAllVersionsArgs struct {
 }
 
 var (
-	pipAvailable = regexp.MustCompile(`\s*Available versions: (.*)`)
-	pipNotFound  = regexp.MustCompile(`\s*Could not find a version.* \(from versions: (.*)\)`)
+	pipAvailable = lazyre.New(`\s*Available versions: (.*)`)
+	pipNotFound  = lazyre.New(`\s*Could not find a version.* \(from versions: (.*)\)`)
 )
 
 // pipListAllVersions returns the versions of a package that there are, the oldest first,

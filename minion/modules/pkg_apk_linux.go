@@ -2,11 +2,11 @@ package modules
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/rpm"
@@ -44,7 +44,7 @@ func apkName(s string) (name, version string, ok bool) {
 }
 
 // apkUpgrading is how apk tells of an upgrade: "(1/2) Upgrading musl (1.2.4-r1 -> 1.2.4-r2)".
-var apkUpgrading = regexp.MustCompile(`(?m)^\(\d+/\d+\) Upgrading (\S+) \((\S+) -> (\S+)\)`)
+var apkUpgrading = lazyre.New(`(?m)^\(\d+/\d+\) Upgrading (\S+) \((\S+) -> (\S+)\)`)
 
 func (a *apk) list(ctx context.Context, o pkgListOptions) (packages, error) {
 	all := packages{}

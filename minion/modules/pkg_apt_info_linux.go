@@ -5,11 +5,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/yamlarg"
@@ -479,7 +479,7 @@ func lowpkgInfo(ctx context.Context, c *module.Call, a pkgInfoArgs) (*wire.Map, 
 	return ret, nil
 }
 
-var licenseLine = regexp.MustCompile(`(?m)^License:(.*)$`)
+var licenseLine = lazyre.New(`(?m)^License:(.*)$`)
 
 // licenses are those that the package's copyright names.
 func licenses(c *module.Call, name string) string {

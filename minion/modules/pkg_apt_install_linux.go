@@ -2,11 +2,11 @@ package modules
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/debian"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -173,7 +173,7 @@ func (in *aptInstall) place(name, what, version string) {
 	}
 }
 
-var comparison = regexp.MustCompile(`^(<=>|!=|>=|<=|>>|<<|<>|>|<|=)?\s?([^<>=]+)$`)
+var comparison = lazyre.New(`^(<=>|!=|>=|<=|>>|<<|<>|>|<|=)?\s?([^<>=]+)$`)
 
 // splitComparison parts ">=1.0" into >= and 1.0.
 func splitComparison(v string) (oper, version string) {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/debian"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/systemd"
@@ -29,7 +29,7 @@ var lockPatience = 10 * time.Minute
 const lockInterval = time.Second
 
 // lockHolder finds who has a lock in apt's message.
-var lockHolder = regexp.MustCompile(`Could not get lock (\S+?)\.? (?:- open )?(?:\([^)]*\)|It is held by process (\d+)(?: \(([^)]*)\))?)`)
+var lockHolder = lazyre.New(`Could not get lock (\S+?)\.? (?:- open )?(?:\([^)]*\)|It is held by process (\d+)(?: \(([^)]*)\))?)`)
 
 // run runs a program of apt or dpkg. While another one has the lock of the database it
 // waits, says for whom, and gives up in time. What a dpkg that was killed has left is
@@ -229,7 +229,7 @@ func (a *apt) candidates(ctx context.Context, names []string, fromrepo string) (
 	return found, nil
 }
 
-var fileSize = regexp.MustCompile(` \[.+B\]$`)
+var fileSize = lazyre.New(` \[.+B\]$`)
 
 func (a *apt) refresh(ctx context.Context, o pkgRefreshOptions) (any, error) {
 	clearRefreshTag(a.c)
@@ -272,7 +272,7 @@ func (a *apt) refresh(ctx context.Context, o pkgRefreshOptions) (any, error) {
 	return ret, nil
 }
 
-var confLine = regexp.MustCompile(`(?m)^Conf ([^ ]+) \(([^ ]+)`)
+var confLine = lazyre.New(`(?m)^Conf ([^ ]+) \(([^ ]+)`)
 
 func (a *apt) upgrades(ctx context.Context, q *pkgListUpgradesArgs) (*wire.Map, error) {
 	if truthy(q.Refresh) {

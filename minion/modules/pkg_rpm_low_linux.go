@@ -3,12 +3,12 @@ package modules
 import (
 	"context"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/rpm"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -450,7 +450,7 @@ type rpmInfoArgs struct {
 	Kwargs      *wire.Map `arg:"**"`                             // root: a directory with another system.
 }
 
-var ruler = regexp.MustCompile(`(?m)^\x01$`)
+var ruler = lazyre.New(`(?m)^\x01$`)
 
 // rpmInfo returns what rpm knows of packages that are installed.
 //

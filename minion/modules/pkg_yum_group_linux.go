@@ -2,10 +2,10 @@ package modules
 
 import (
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -27,7 +27,7 @@ var groupSections = map[string]string{
 	"available language groups:":    "available languages",
 }
 
-var languageGroup = regexp.MustCompile(`^(.+) \[(.+)\]`)
+var languageGroup = lazyre.New(`^(.+) \[(.+)\]`)
 
 // yumGroupList returns the groups of packages that the repositories have.
 //
@@ -68,7 +68,7 @@ func yumGroupList(ctx context.Context, c *module.Call, _ noArgs) (*wire.Map, err
 
 var (
 	groupKinds   = []string{"mandatory", "optional", "default", "conditional"}
-	groupSection = regexp.MustCompile(`^(mandatory|optional|default|conditional) (?:groups|packages):\s*$`)
+	groupSection = lazyre.New(`^(mandatory|optional|default|conditional) (?:groups|packages):\s*$`)
 )
 
 // groupInfo asks about a group. done are the groups that were expanded already.

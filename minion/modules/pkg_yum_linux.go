@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/rpm"
@@ -48,7 +48,7 @@ func scoped(ctx context.Context, c *module.Call, args []string) []string {
 }
 
 // yumWaits is how dnf and yum say that another one has the lock.
-var yumWaits = regexp.MustCompile(`(?:Waiting for process with pid (\d+) to finish|Another app is currently holding the yum lock|Existing lock \S+: another copy is running as pid (\d+))`)
+var yumWaits = lazyre.New(`(?:Waiting for process with pid (\d+) to finish|Another app is currently holding the yum lock|Existing lock \S+: another copy is running as pid (\d+))`)
 
 // errLocked ends a program that has waited too long for another one.
 var errLocked = errors.New("another package manager holds the lock")

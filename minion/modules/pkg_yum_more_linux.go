@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pyre"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -432,7 +432,7 @@ func yumDownload(ctx context.Context, c *module.Call, a yumDownloadArgs) (*wire.
 	return ret, nil
 }
 
-var patchLine = regexp.MustCompile(`^([i|\s]) (\S+) +(\S+) +(\S+)`)
+var patchLine = lazyre.New(`^([i|\s]) (\S+) +(\S+) +(\S+)`)
 
 // patches are the advisories of the repositories.
 func (y *yum) patches(ctx context.Context) (*wire.Map, error) {
@@ -494,7 +494,7 @@ func yumListInstalledPatches(ctx context.Context, c *module.Call, a pkgRepoKwarg
 	return ret, err
 }
 
-var unitOfCgroup = regexp.MustCompile(`(?m)/([^/\n]+\.service)$`)
+var unitOfCgroup = lazyre.New(`(?m)/([^/\n]+\.service)$`)
 
 // yumServicesNeedRestart lists the services that use files which the package manager has
 // changed since. It needs dnf's plugin needs-restarting, and systemd.

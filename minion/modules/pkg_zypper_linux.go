@@ -5,12 +5,12 @@ import (
 	"encoding/xml"
 	"fmt"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/rpm"
@@ -362,7 +362,7 @@ type zypperInstall struct {
 	attr, includes []string
 }
 
-var lowerVersion = regexp.MustCompile(`(?m)^The selected package '([^']+)'.+has lower version`)
+var lowerVersion = lazyre.New(`(?m)^The selected package '([^']+)'.+has lower version`)
 
 func (z *zypper) install(ctx context.Context, q *pkgInstallArgs) (*wire.Map, error) {
 	kw := q.Kwargs
@@ -499,7 +499,7 @@ func (z *zypper) sort(ctx context.Context, in *zypperInstall) (any bool, err err
 	return true, nil
 }
 
-var versionOperators = regexp.MustCompile(`[<>=+]*`)
+var versionOperators = lazyre.New(`[<>=+]*`)
 
 // wildcard finds the newest of the versions that fit a pattern; the operator stays.
 func (z *zypper) wildcard(ctx context.Context, name, version, root string) (string, error) {

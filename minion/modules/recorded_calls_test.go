@@ -69,7 +69,7 @@ func runCalls(t *testing.T, file string) {
 				Opts: o, CacheDir: cache,
 				Grains: func() *wire.Map { return grains },
 				Pillar: func() *wire.Map { return pillar },
-				Kinds:  map[string]*module.Registry{"states": States(), "returners": returners.Functions()},
+				Kinds:  map[string]func() *module.Registry{"states": States, "returners": returners.Functions},
 			}
 			res := r.Run(t.Context(), call, c.Fun, args, kwargs)
 			got, want := normal(res.Return), normal(fromRecording(fromJSON(t, c.Return)))

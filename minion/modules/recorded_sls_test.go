@@ -76,7 +76,7 @@ func runRecordedSLS(t *testing.T, tree *slsRecording) {
 	grains := c.Grains().Clone()
 	grains.Set("shell", "/bin/bash")
 	c.Grains = func() *wire.Map { return grains }
-	c.Kinds = map[string]*module.Registry{"states": States()}
+	c.Kinds = map[string]func() *module.Registry{"states": States}
 	c.CacheDir = t.TempDir()
 	kwargs, _ := fromJSON(t, tree.KW).(*wire.Map)
 	res := New().Run(context.Background(), c, "state.sls", fromJSON(t, tree.Args).([]any), kwargs)

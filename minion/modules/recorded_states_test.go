@@ -169,7 +169,7 @@ func (m *stateMachine) apply(t *testing.T, fun, name string, args *wire.Map, tes
 	out := r.Run(t.Context(), &module.Call{
 		Opts: wire.NewMap("id", "web1", "file_client", "local", "file_roots", wire.NewMap("base", []any{filepath.Join(m.dir, "srv")}), "conf_file", filepath.Join(m.dir, "minion"), "cachedir", m.dir, "config_dir", m.dir,
 			"default_include", "minion.d/*.conf", "hash_type", "sha256"),
-		Grains: grains, CacheDir: m.dir, Kinds: map[string]*module.Registry{"states": States(), "returners": returners.Functions()},
+		Grains: grains, CacheDir: m.dir, Kinds: map[string]func() *module.Registry{"states": States, "returners": returners.Functions},
 	}, "statetest.apply", nil, nil)
 	if out.Err != nil || res == nil {
 		t.Fatalf("%v: %v", out.Return, res)

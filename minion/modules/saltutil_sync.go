@@ -7,11 +7,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/durable"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -124,7 +124,7 @@ func saltutilSyncAll(ctx context.Context, c *module.Call, a syncAllArgs) (*wire.
 }
 
 // isExtmod are the files that Salt takes for modules.
-var isExtmod = regexp.MustCompile(`\.(pyx?|so|zip)$`)
+var isExtmod = lazyre.New(`\.(pyx?|so|zip)$`)
 
 // extmodsDir is where modules of the file server are kept.
 func extmodsDir(c *module.Call) (string, error) {

@@ -4,11 +4,11 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 )
@@ -121,7 +121,7 @@ func (s *debianServices) runlevel(ctx context.Context) string {
 	return "2"
 }
 
-var rcDigits = regexp.MustCompile(`\d+`)
+var rcDigits = lazyre.New(`\d+`)
 
 func (s *debianServices) on(ctx context.Context) []string {
 	names := map[string]bool{}

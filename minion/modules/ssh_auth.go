@@ -13,11 +13,11 @@ import (
 	"hash"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -68,7 +68,7 @@ func authLine(key, enc, comment string, options []string) string {
 
 var digests = map[string]func() hash.Hash{"md5": md5.New, "sha1": sha1.New, "sha224": sha256.New224, "sha256": sha256.New, "sha384": sha512.New384, "sha512": sha512.New}
 
-var base64Text = regexp.MustCompile(`^[A-Za-z0-9+/]*={0,2}$`)
+var base64Text = lazyre.New(`^[A-Za-z0-9+/]*={0,2}$`)
 
 // keyFingerprint is the hash of a public key: "16:27:ac:…"; "" for what is no base64.
 func keyFingerprint(key, kind string) (string, error) {
@@ -96,7 +96,7 @@ func keyFingerprint(key, kind string) (string, error) {
 }
 
 // keyLine is a line of authorized_keys: options, then kind, key and comment.
-var keyLine = regexp.MustCompile(`^(.*?)\s?((?:sk-)?(?:ssh-|ecds)[\w@.-]+\s.+)$`)
+var keyLine = lazyre.New(`^(.*?)\s?((?:sk-)?(?:ssh-|ecds)[\w@.-]+\s.+)$`)
 
 // readKeys reads a file of public keys.
 func readKeys(c *module.Call, file, kind string) (*wire.Map, error) {
@@ -525,7 +525,7 @@ type sshHostKeysArgs struct {
 	Certs   bool `default:"True"` // The certificates, too.
 }
 
-var hostKeyFile = regexp.MustCompile(`^ssh_host_(.+)_key((-cert)?\.pub)?`)
+var hostKeyFile = lazyre.New(`^ssh_host_(.+)_key((-cert)?\.pub)?`)
 
 // sshHostKeys returns the keys of this machine.
 //

@@ -49,7 +49,7 @@ func sysDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, err
 //
 //	gosalt '*' sys.state_doc file.managed
 func sysStateDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
-	return docsOf(c.Kinds["states"], a.Names), nil
+	return docsOf(c.Kind("states"), a.Names), nil
 }
 
 // sysRunnerDoc tells of runners where their documentation is.
@@ -69,7 +69,7 @@ func sysRunnerDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Ma
 //
 //	gosalt '*' sys.returner_doc local
 func sysReturnerDoc(ctx context.Context, c *module.Call, a sysNamesArgs) (*wire.Map, error) {
-	return docsOf(c.Kinds["returners"], a.Names), nil
+	return docsOf(c.Kind("returners"), a.Names), nil
 }
 
 // sysRendererDoc returns the documentation of renderers.
@@ -131,7 +131,7 @@ func sysArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Ma
 //
 //	gosalt '*' sys.state_argspec file.managed
 func sysStateArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	return specsOf(c, c.Kinds["states"], a.Module), nil
+	return specsOf(c, c.Kind("states"), a.Module), nil
 }
 
 // sysStateSchema returns a JSON schema for the arguments of each state that is meant.
@@ -140,7 +140,7 @@ func sysStateArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wi
 //	gosalt '*' sys.state_schema pkg.installed
 func sysStateSchema(ctx context.Context, c *module.Call, a sysArgspecArgs) ([]any, error) {
 	schemas := []any{}
-	r := c.Kinds["states"]
+	r := c.Kind("states")
 	if r == nil {
 		return schemas, nil
 	}
@@ -176,7 +176,7 @@ func stateSchema(name string, s module.Spec) *wire.Map {
 //
 //	gosalt '*' sys.returner_argspec local
 func sysReturnerArgspec(ctx context.Context, c *module.Call, a sysArgspecArgs) (*wire.Map, error) {
-	return specsOf(c, c.Kinds["returners"], a.Module), nil
+	return specsOf(c, c.Kind("returners"), a.Module), nil
 }
 
 // sysRunnerArgspec returns the arguments of runners, as sys.argspec does of functions.
@@ -277,14 +277,14 @@ func modulesOf(names []string, patterns []any) []string {
 //
 //	gosalt '*' sys.list_state_functions file
 func sysListStateFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
-	return functionNames(c.Kinds["states"], a.Names), nil
+	return functionNames(c.Kind("states"), a.Names), nil
 }
 
 // sysListStateModules lists the modules of states.
 //
 //	gosalt '*' sys.list_state_modules
 func sysListStateModules(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
-	return moduleNames(c.Kinds["states"], a.Names), nil
+	return moduleNames(c.Kind("states"), a.Names), nil
 }
 
 // sysListRunners lists the modules of runners.
@@ -305,14 +305,14 @@ func sysListRunnerFunctions(ctx context.Context, c *module.Call, a sysListArgs) 
 //
 //	gosalt '*' sys.list_returners
 func sysListReturners(ctx context.Context, c *module.Call, a sysNamesArgs) ([]string, error) {
-	return moduleNames(c.Kinds["returners"], a.Names), nil
+	return moduleNames(c.Kind("returners"), a.Names), nil
 }
 
 // sysListReturnerFunctions lists the functions of returners.
 //
 //	gosalt '*' sys.list_returner_functions local
 func sysListReturnerFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
-	return functionNames(c.Kinds["returners"], a.Names), nil
+	return functionNames(c.Kind("returners"), a.Names), nil
 }
 
 // sysListRenderers lists the renderers.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -124,7 +125,7 @@ type sysctlPersistArgs struct {
 	Config any    `default:"None"` // The file; that of sysctl.default_config where it is None.
 }
 
-var blanks = regexp.MustCompile(`\s+`)
+var blanks = lazyre.New(`\s+`)
 
 // sysctlPersist sets a setting of the kernel, and keeps it in a file for the next start. It
 // returns Updated or Already set.

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 )
 
@@ -122,7 +122,7 @@ type offsetArgs struct {
 	UtcOffset any `default:"None"` // Hours and minutes that the clock asked for is ahead of UTC: "+0200"; the system's own.
 }
 
-var offsetFormat = regexp.MustCompile(`^([+-])?(\d\d)(\d\d)$`)
+var offsetFormat = lazyre.New(`^([+-])?(\d\d)(\d\d)$`)
 
 // in is a time on the clock that is asked for.
 func (a offsetArgs) in(t time.Time) (time.Time, error) {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pep440"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -146,7 +147,7 @@ type virtualenvVerArgs struct {
 	Kwargs  *wire.Map `arg:"**"`       // Not looked at.
 }
 
-var virtualenvNumber = regexp.MustCompile(`^\d+\.\d[\w.]*$`)
+var virtualenvNumber = lazyre.New(`^\d+\.\d[\w.]*$`)
 
 // virtualenvVer returns the version of virtualenv as a list of numbers.
 //

@@ -2,11 +2,12 @@ package schedule
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // Cron is a line of crontab, with the fields and signs of Python's croniter: minute,
@@ -83,7 +84,7 @@ func ParseCron(text string) (*Cron, error) {
 	return c, nil
 }
 
-var weekdayForm = regexp.MustCompile(`^(\w+(?:-\w+)?)#(\d+)$|^l(\d+)$`)
+var weekdayForm = lazyre.New(`^(\w+(?:-\w+)?)#(\d+)$|^l(\d+)$`)
 
 // weekdayNth takes "fri#2" and "l5" apart: the day, and which in the month.
 func weekdayNth(field int, item string) (day string, nth int, err error) {
@@ -104,8 +105,8 @@ func weekdayNth(field int, item string) (day string, nth int, err error) {
 }
 
 var (
-	rangeForm = regexp.MustCompile(`^([^-]+)-([^-/]+)(?:/(\d+))?$`)
-	stepForm  = regexp.MustCompile(`^([^-/]+)/(\d+)$`)
+	rangeForm = lazyre.New(`^([^-]+)-([^-/]+)(?:/(\d+))?$`)
+	stepForm  = lazyre.New(`^([^-/]+)/(\d+)$`)
 )
 
 // item adds one member of a list to a field.

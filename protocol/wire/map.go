@@ -27,6 +27,15 @@ func NewMap(kv ...any) *Map {
 	return m
 }
 
+// NewMapSize makes an empty map with room for n entries.
+func NewMapSize(n int) *Map {
+	m := &Map{keys: make([]any, 0, n), vals: make([]any, 0, n)}
+	if n > smallMap {
+		m.index = make(map[any]int, n)
+	}
+	return m
+}
+
 // Len is the number of entries; a nil Map has none.
 func (m *Map) Len() int {
 	if m == nil {

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -62,7 +62,7 @@ func loadCache(ctx context.Context, r *Roster) error {
 	return nil
 }
 
-var cidrLike = regexp.MustCompile(`^[0-9a-fA-F:./]+$`)
+var cidrLike = lazyre.New(`^[0-9a-fA-F:./]+$`)
 
 // lookup finds a value for a key of the roster: an address of a kind or of a network, the
 // id, or what grains, pillar or mine have.

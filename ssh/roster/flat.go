@@ -8,10 +8,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -97,7 +97,7 @@ func (r *Roster) render(ctx context.Context, path string) (any, func(path ...any
 	return out.Data, place, nil
 }
 
-var renderedLine = regexp.MustCompile(`(?m)^line (\d+), column \d+ of the rendered text`)
+var renderedLine = lazyre.New(`(?m)^line (\d+), column \d+ of the rendered text`)
 
 // renderError tells in a line why a file could not be rendered, and where.
 func renderError(path, source string, err error) *Error {

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/internal/render/saltyaml"
@@ -207,10 +207,10 @@ func (l *linter) isState(mod string, v py.Value) bool {
 }
 
 // stateKey is the form of "module.function".
-var stateKey = regexp.MustCompile(`^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$`)
+var stateKey = lazyre.New(`^[a-z_][a-z0-9_]*\.[a-z_][a-z0-9_]*$`)
 
 // extended takes the ID out of Salt's message for an extend of what is not there.
-var extended = regexp.MustCompile(`^Cannot extend ID '([^']*)'`)
+var extended = lazyre.New(`^Cannot extend ID '([^']*)'`)
 
 // report makes a finding of an error of compiling.
 func (l *linter) report(one *linted, e *Error, rule string) {
@@ -258,8 +258,8 @@ func (l *linter) report(one *linted, e *Error, rule string) {
 }
 
 var (
-	tabbed  = regexp.MustCompile(`^ *\t`)
-	modeArg = regexp.MustCompile(`^\s*-?\s*((?:file_|dir_)?mode):\s*(0o[0-7]+|[0-9]*[89][0-9]*)\s*(?:#.*)?$`)
+	tabbed  = lazyre.New(`^ *\t`)
+	modeArg = lazyre.New(`^\s*-?\s*((?:file_|dir_)?mode):\s*(0o[0-7]+|[0-9]*[89][0-9]*)\s*(?:#.*)?$`)
 )
 
 // source looks at the file as it is written.

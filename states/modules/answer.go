@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
-	"regexp"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -92,7 +92,7 @@ func mapOf(ctx context.Context, c *states.Call, fun string, a ...any) (*wire.Map
 	return m, err
 }
 
-var variable = regexp.MustCompile(`\$(\w+|\{[^}]*\})`)
+var variable = lazyre.New(`\$(\w+|\{[^}]*\})`)
 
 // expandVars puts environment variables in their places; those that are not set stay.
 func expandVars(s string) string {

@@ -9,12 +9,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -70,7 +70,7 @@ type extracting struct {
 	told     bool // the result is that of fetching the source
 }
 
-var stripOption = regexp.MustCompile(`--strip(?:-components)?(?:\s+|=)["']?(\d+)["']?`)
+var stripOption = lazyre.New(`--strip(?:-components)?(?:\s+|=)["']?(\d+)["']?`)
 
 func absolute(v any) bool {
 	s, ok := v.(string)

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pydiff"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -104,7 +105,7 @@ type fileCommentArgs struct {
 }
 
 // unanchored takes flags and anchors off a regular expression.
-var unanchored = regexp.MustCompile(`^(\(\?[iLmsux]\))?\^?(.*?)\$?$`)
+var unanchored = lazyre.New(`^(\(\?[iLmsux]\))?\^?(.*?)\$?$`)
 
 // fileComment makes lines that match a regular expression comments.
 func fileComment(ctx context.Context, c *states.Call, a fileCommentArgs) (*states.Plan, error) {

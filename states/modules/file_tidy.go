@@ -7,12 +7,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pydate"
 	"github.com/gosalt/gosalt/internal/pyre"
@@ -211,7 +211,7 @@ func matchesAny(l []*pyre.Regexp, s string) (bool, error) {
 	return false, nil
 }
 
-var sizeText = regexp.MustCompile(`(?s)^([0-9.]*)\s*(.*)$`)
+var sizeText = lazyre.New(`(?s)^([0-9.]*)\s*(.*)$`)
 
 // bytesOf reads a size: "10MB" is in powers of 1000, "10M" and "10MiB" of 1024; 0 for
 // what is none.

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -93,7 +93,7 @@ func notFound(c *states.Call, why string) error {
 	return module.Failf("State '%s.%s' was not found in SLS '%s'\nReason: %s", c.Low.Text("state"), c.Low.Text("fun"), c.SLS, why)
 }
 
-var gitFailed = regexp.MustCompile(`^Command ['"].+['"] failed: `)
+var gitFailed = lazyre.New(`^Command ['"].+['"] failed: `)
 
 // gitWhy is what git said itself.
 func gitWhy(err error) string { return gitFailed.ReplaceAllString(message(err), "") }

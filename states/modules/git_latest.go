@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/gitaddr"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -78,7 +78,7 @@ type latest struct {
 	comments       []string
 }
 
-var hexDigits = regexp.MustCompile(`^[0-9a-fA-F]{0,40}$`)
+var hexDigits = lazyre.New(`^[0-9a-fA-F]{0,40}$`)
 
 // gitLatest makes sure that a repository is cloned, and brought up to date.
 func gitLatest(ctx context.Context, c *states.Call, a gitLatestArgs) (*states.Plan, error) {

@@ -178,7 +178,7 @@ func moduleReturner(ctx context.Context, c *states.Call, name any, fun string, v
 	if name == nil {
 		return
 	}
-	returners := c.Kinds["returners"]
+	returners := c.Kind("returners")
 	full := pytext.Str(name) + ".returner"
 	if returners == nil || !returners.Has(full) {
 		c.Log.Warn("there is no such returner", "returner", pytext.Str(name))

@@ -43,6 +43,7 @@ func hooks(mod string, h states.Hooks) {
 func New() *states.Registry {
 	r := states.NewRegistry()
 	r.Sources("github.com/gosalt/gosalt/states/modules", sources)
+	r.Grow(len(all))
 	for _, add := range all {
 		add(r)
 	}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pyre"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -164,9 +164,9 @@ func (m *mounting) look(ctx context.Context) error {
 }
 
 var (
-	logicalVolume = regexp.MustCompile(`^/dev/([^/]+)/([^/]+)$`)
-	fuseDevice    = regexp.MustCompile(`^\w+#(.+)`)
-	sizeOption    = regexp.MustCompile(`^size=([0-9]+)(k|m|g)`)
+	logicalVolume = lazyre.New(`^/dev/([^/]+)/([^/]+)$`)
+	fuseDevice    = lazyre.New(`^\w+#(.+)`)
+	sizeOption    = lazyre.New(`^size=([0-9]+)(k|m|g)`)
 )
 
 // bind finds the device that a bind mount is of, and the options that it has from there.

@@ -3,9 +3,9 @@ package modules
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pep440"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -47,7 +47,7 @@ type pipWant struct {
 	specs  []pep440.Spec
 }
 
-var notInName = regexp.MustCompile(`[^A-Za-z0-9.]+`)
+var notInName = lazyre.New(`[^A-Za-z0-9.]+`)
 
 // pipKw are the keywords of functions that look.
 func (a *pipInstalledArgs) kw(kv ...any) *wire.Map {

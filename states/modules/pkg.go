@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/target"
@@ -308,7 +308,7 @@ func (p *pkgCall) sources(ctx context.Context, v any, normalize bool) *wanted {
 	return w
 }
 
-var versionSpec = regexp.MustCompile(`^(<=>|!=|>=|<=|>>|<<|<>|>|<|=)?\s?([^<>=]+)$`)
+var versionSpec = lazyre.New(`^(<=>|!=|>=|<=|>>|<<|<>|>|<|=)?\s?([^<>=]+)$`)
 
 // condition is a part of a version: >=1.2.
 type condition struct{ oper, version string }

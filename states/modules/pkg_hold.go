@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -158,7 +158,7 @@ func testing(c *states.Call) *states.Call {
 	return &next
 }
 
-var rpmLock = regexp.MustCompile(`^(.+)-(\d+):(.*)\.\*`)
+var rpmLock = lazyre.New(`^(.+)-(\d+):(.*)\.\*`)
 
 // lock is a package that is held.
 type lock struct {

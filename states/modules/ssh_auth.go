@@ -3,10 +3,10 @@ package modules
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -36,7 +36,7 @@ type sshAuthPresentArgs struct {
 }
 
 // wholeKey is a key with its kind, with options before and a comment behind it.
-var wholeKey = regexp.MustCompile(`^(.*?)\s?((?:sk-)?(?:ssh-|ecds)[\w@.-]+\s.+)$`)
+var wholeKey = lazyre.New(`^(.*?)\s?((?:sk-)?(?:ssh-|ecds)[\w@.-]+\s.+)$`)
 
 // read takes the name apart: the key, and what of options, kind and comment stands there.
 func (a *sshAuthArgs) read(name string) (key string) {
