@@ -10,10 +10,10 @@ import (
 	"io"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 	"text/template"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/optparse"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -137,8 +137,8 @@ func (k *keyCommand) speakFor(d *joinData) error {
 }
 
 var (
-	sumForm     = regexp.MustCompile(`^[0-9a-fA-F]{64}$`)
-	packageForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+_:~=-]*$`)
+	sumForm     = lazyre.New(`^[0-9a-fA-F]{64}$`)
+	packageForm = lazyre.New(`^[A-Za-z0-9][A-Za-z0-9.+_:~=-]*$`)
 	archs       = map[string]bool{"amd64": true, "arm64": true, "386": true, "arm": true}
 )
 

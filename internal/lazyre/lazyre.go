@@ -40,8 +40,11 @@ func (r *Regexp) FindSubmatch(b []byte) [][]byte             { return r.Get().Fi
 func (r *Regexp) FindAllString(s string, n int) []string     { return r.Get().FindAllString(s, n) }
 func (r *Regexp) FindAllStringIndex(s string, n int) [][]int { return r.Get().FindAllStringIndex(s, n) }
 func (r *Regexp) FindAllSubmatch(b []byte, n int) [][][]byte { return r.Get().FindAllSubmatch(b, n) }
-func (r *Regexp) ReplaceAllString(s, by string) string       { return r.Get().ReplaceAllString(s, by) }
-func (r *Regexp) Split(s string, n int) []string             { return r.Get().Split(s, n) }
+func (r *Regexp) FindAllSubmatchIndex(b []byte, n int) [][]int {
+	return r.Get().FindAllSubmatchIndex(b, n)
+}
+func (r *Regexp) ReplaceAllString(s, by string) string { return r.Get().ReplaceAllString(s, by) }
+func (r *Regexp) Split(s string, n int) []string       { return r.Get().Split(s, n) }
 
 func (r *Regexp) FindAllStringSubmatch(s string, n int) [][]string {
 	return r.Get().FindAllStringSubmatch(s, n)

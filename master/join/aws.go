@@ -11,11 +11,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"sync"
 	"time"
 
 	"github.com/smallstep/pkcs7"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // awsPEM are Amazon's certificates, a region each.
@@ -29,7 +30,7 @@ type awsCerts struct {
 	own      []*x509.Certificate // of any region, in the place of byRegion
 }
 
-var regionLine = regexp.MustCompile(`(?m)^region: ([a-z0-9-]+)`)
+var regionLine = lazyre.New(`(?m)^region: ([a-z0-9-]+)`)
 
 // amazonCerts reads the certificates that come with gosalt.
 var amazonCerts = sync.OnceValues(func() (*awsCerts, error) {
@@ -82,9 +83,9 @@ func loadAWSCerts(confDir string, files []string) (*awsCerts, error) {
 }
 
 var (
-	awsInstance = regexp.MustCompile(`^i-[0-9a-f]{8,32}$`)
-	awsAccount  = regexp.MustCompile(`^[0-9]{12}$`)
-	awsRegion   = regexp.MustCompile(`^[a-z]+(-[a-z]+)+-[0-9]+$`)
+	awsInstance = lazyre.New(`^i-[0-9a-f]{8,32}$`)
+	awsAccount  = lazyre.New(`^[0-9]{12}$`)
+	awsRegion   = lazyre.New(`^[a-z]+(-[a-z]+)+-[0-9]+$`)
 )
 
 // verify opens an instance identity document with its signature around it

@@ -7,12 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -86,7 +86,7 @@ func OpenTokens(pkiDir string, now func() time.Time) (*Tokens, error) {
 	return &Tokens{claims: claims{dir: dir, keep: true}, now: now}, nil
 }
 
-var nameForm = regexp.MustCompile(`^[0-9a-f]{16}$`)
+var nameForm = lazyre.New(`^[0-9a-f]{16}$`)
 
 // Issue stores a token, whose Name and Verifier are those of secret, and says what is wrong
 // with what was asked for.

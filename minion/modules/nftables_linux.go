@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/host"
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -500,7 +500,7 @@ type nftRuleArgs struct {
 }
 
 // nftListed are the rules of a chain, each as nft lists it, with its handle.
-var nftListed = regexp.MustCompile(`(?m)^\s*(\S.*) # handle (\d+)$`)
+var nftListed = lazyre.New(`(?m)^\s*(\S.*) # handle (\d+)$`)
 
 // nftFind looks for a rule, and returns its handle, "" where it is not there. nft lists
 // rules in a form of its own: the names of states as numbers, sets in their order, those
@@ -554,7 +554,7 @@ func nftFind(ctx context.Context, c *module.Call, a nftRuleArgs) (string, error)
 }
 
 // nftPlain are sets of one.
-var nftPlain = regexp.MustCompile(`\{ *([^ ,{}]+) *\}`)
+var nftPlain = lazyre.New(`\{ *([^ ,{}]+) *\}`)
 
 // nftCheck tells whether the kernel has a rule.
 //
