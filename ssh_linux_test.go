@@ -125,7 +125,15 @@ func TestSSH(t *testing.T) {
 		srv := sshrig.New(t, sshrig.Options{})
 		me := fmt.Sprintf("{host: %s, port: %d, user: %s, priv: %s", srv.Host, srv.Port, srv.User, srv.Key)
 		s := newSSHSite(t, "web1: "+me+"}\nweb2: "+me+", minion_opts: {grains: {role: db}}}\ndb1: "+me+"}\n", nil)
+		s.want(0, []string{"web2:\n    True"}, "-i", "--refresh", "-G", "role:db", "test.ping") // nothing was known of them
 		s.want(0, []string{"web1:\n    True", "web2:\n    True"}, "-i", "web*", "test.ping")
+		s.want(0, []string{"jid: 20991231000000000001\n", "True"}, "-i", "--jid=20991231000000000001", "--show-jid", "web1", "test.ping")
+		if _, errs, code := s.run("-i", "--jid=20991231000000000001", "web1", "test.ping"); code == 0 && !strings.Contains(errs, "there is a job of that id already") {
+			t.Errorf("a job id is used twice: %d %s", code, errs)
+		}
+		if _, errs, code := s.run("-i", "--jid=12", "web1", "test.ping"); code != 64 && code != 2 || !strings.Contains(errs, "'12' is not a valid JID") {
+			t.Errorf("a bad job id: %d %s", code, errs)
+		}
 		s.want(0, []string{"web1:", "db1:"}, "-i", "-L", "web1,db1", "test.ping")
 		s.want(0, []string{"web2:"}, "-i", "-E", "web[2-9]", "test.ping")
 		s.want(0, []string{"role:\n        db"}, "-i", "web2", "grains.item", "role")
@@ -339,6 +347,11 @@ func TestSSHFallback(t *testing.T) {
 	doc := gosalt(1, "gosalt", "*", "test.ping", "--json-document")
 	has(doc, `"bare"`, `"web1"`, `"both"`)
 	has(gosalt(0, "gosalt", "--transport=zmq", "*", "test.ping", "--static", "--out=txt"), "web1: True", "both: True")
+	// In batches, and some of them.
+	out = gosalt(0, "gosalt", "-b", "2", "*", "test.ping")
+	has(out, "bare:\n    True", "both:\n    True", "web1:\n    True", "Minion 'dead' failed to respond to job sent", "not reached over SSH either")
+	has(gosalt(0, "gosalt", "-b", "1", "bare", "cmd.run", "echo over $SSH_CONNECTION"), "Executing run on ['bare']", "over 127", "retcode:\n    0")
+	has(gosalt(0, "gosalt", "--subset=5", "bare,web1", "-L", "test.ping", "--out=txt"), "bare: True", "web1: True")
 	// Without its minion a machine of the roster is reached all the same.
 	w.Proc("both").Kill()
 	for end := time.Now().Add(30 * time.Second); ; {
@@ -350,6 +363,7 @@ func TestSSHFallback(t *testing.T) {
 		}
 	}
 	has(gosalt(0, "gosalt", "both", "cmd.run", "echo over $SSH_CONNECTION"), "both:\n    over 127")
+	has(gosalt(0, "gosalt", "-b", "1", "both", "cmd.run", "echo over $SSH_CONNECTION"), "over 127")
 	has(gosalt(0, "gosalt", "both", "state.single", "test.succeed_without_changes", "name=x"), "Succeeded: 1")
 	// A job that runs there can be found and ended.
 	began := filepath.Join(w.Dir, "began")

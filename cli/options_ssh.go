@@ -50,6 +50,9 @@ func ParseSSH(io IO, args []string) (*SSHOptions, error) {
 	if err := o.ViewOptions.check(&o.GosaltOptions); err != nil {
 		return nil, err
 	}
+	if _, err := wire.ParseJobID(o.jid); o.jid != "" && err != nil {
+		return nil, o.Errorf("'%s' is not a valid JID", o.jid)
+	}
 	if o.Hosts {
 		o.Job.Target = "*"
 		if len(rest) > 0 {
@@ -92,7 +95,7 @@ func newSSH(io IO) *SSHOptions {
 		optparse.Text(&o.rosterFile, "roster_file", "--roster-file").
 			Help("File of the roster. Default: the file roster beside the configuration."),
 		optparse.Flag(&o.refresh, "refresh_cache", "--refresh", "--refresh-cache").
-			Help("Taken for Salt's sake: targets by grains go by what machines told with their last job."),
+			Help("Have the machines tell their grains first, and take their pillar anew. Else targets by grains go by what machines told with their last job."),
 		optparse.Int(&o.maxProcs, "ssh_max_procs", "--max-procs").Metavar("N").
 			Help("So many machines at a time. Default: 25."),
 		optparse.Text(&o.ignored, "extra_filerefs", "--extra-filerefs").
@@ -108,7 +111,7 @@ func newSSH(io IO) *SSHOptions {
 		optparse.Flag(&o.preFlight, "ssh_run_pre_flight", "--pre-flight").Help("Run the script ssh_pre_flight of a machine before each job, not only before the agent is copied."),
 		optparse.Text(&o.ReturnConfig, "return_config", "--return_config").Metavar("RETURNER_CONF").Help("Name of the returner's configuration to use."),
 		optparse.Text(&o.Returner, "return", "--return").Metavar("RETURNER").Help("Returner, or several with commas, that results are also sent to."),
-		optparse.Text(&o.jid, "jid", "--jid").Help("Taken for Salt's sake: a job gets its id from the job store."),
+		optparse.Text(&o.jid, "jid", "--jid").Help("Id of the job, 20 digits, in the place of one that is made."),
 		optparse.Flag(&o.ShowJID, "show_jid", "--show-jid").Help("Show the job's id."),
 		optparse.Flag(&o.Summary, "cli_summary", "--summary").Help("Show in the end how many machines returned, did not, or failed."),
 	)
@@ -184,6 +187,8 @@ func (o *SSHOptions) over() *wire.Map {
 	on("ssh_accept_new", o.acceptNew)
 	on("ssh_key_deploy", o.keyDeploy)
 	on("ssh_update_roster", o.update)
+	on("refresh_cache", o.refresh)
+	text("jid", o.jid)
 	list("ssh_options", o.sshOptions)
 	list("ssh_remote_port_forwards", o.forwards)
 	if o.Raw {

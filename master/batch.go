@@ -7,11 +7,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
 )
 
 // batchSize is how many of n minions run at once by a size as people write it: "3",
@@ -43,6 +45,9 @@ type batch struct {
 	watch    *watcher
 	opts     followOptions
 	send     func(*wire.Map) error
+	what     *wire.Job
+	over     *overSSH
+	how      sshOptions
 	size     int           // of the window
 	wait     time.Duration // between a return and the next turn in its place
 	failhard bool
@@ -54,9 +59,36 @@ type batch struct {
 	counted time.Time
 }
 
+// overSSH are the machines of a job that may be reached over SSH.
+type overSSH struct {
+	hosts map[wire.MinionID]ssh.Host // by the job's beginning
+
+	mu    sync.Mutex
+	spare map[wire.MinionID]ssh.Host // where their minions are gone when it is their turn
+}
+
+func newOverSSH(hosts []ssh.Host, spare map[wire.MinionID]ssh.Host) *overSSH {
+	o := &overSSH{hosts: map[wire.MinionID]ssh.Host{}, spare: spare}
+	for _, h := range hosts {
+		o.hosts[wire.MinionID(h.ID)] = h
+	}
+	return o
+}
+
+func (o *overSSH) has(id wire.MinionID) bool { _, ok := o.hosts[id]; return ok }
+
+// take is a machine whose minion is gone, once.
+func (o *overSSH) take(id wire.MinionID) (ssh.Host, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	h, ok := o.spare[id]
+	delete(o.spare, id)
+	return h, ok
+}
+
 // controlBatch runs a job in batches and tells how it goes, until the last minion
 // has returned, or the caller leaves: then nobody else gets the job.
-func (m *Master) controlBatch(ctx context.Context, req *wire.Map, job *wire.Job, ids, missing []wire.MinionID, send func(*wire.Map) error) error {
+func (m *Master) controlBatch(ctx context.Context, req *wire.Map, job *wire.Job, ids, missing []wire.MinionID, over *overSSH, send func(*wire.Map) error) error {
 	how := req.Map("batch")
 	if _, err := batchSize(how.Text("size"), len(ids)); err != nil {
 		return err
@@ -64,14 +96,23 @@ func (m *Master) controlBatch(ctx context.Context, req *wire.Map, job *wire.Job,
 	opts := m.followOptions(req)
 	// No job has that id, so this is a ping; but one that is answered by a minion
 	// that has as many jobs as process_count_max allows.
-	answers, err := m.probe(ctx, "saltutil.find_job", []any{string(wire.NewJobID(time.Now()))}, ids, opts)
+	// Whether a machine is there over SSH shows when it is its turn.
+	asked := slices.DeleteFunc(slices.Clone(ids), over.has)
+	answers, err := m.probe(ctx, "saltutil.find_job", []any{string(wire.NewJobID(time.Now()))}, asked, opts)
 	if err != nil {
 		return err
 	}
+	for id, h := range over.spare {
+		if answers[id] == nil { // it went a moment ago
+			over.hosts[id] = h
+			delete(over.spare, id)
+		}
+	}
 	var down []any
-	up := slices.DeleteFunc(slices.Clone(ids), func(id wire.MinionID) bool { return answers[id] == nil })
+	isDown := func(id wire.MinionID) bool { return answers[id] == nil && !over.has(id) }
+	up := slices.DeleteFunc(slices.Clone(ids), isDown)
 	for _, id := range ids {
-		if answers[id] == nil {
+		if isDown(id) {
 			down = append(down, wire.NewMap("id", string(id), "text", m.explainDown(id)))
 		}
 	}
@@ -95,7 +136,19 @@ func (m *Master) controlBatch(ctx context.Context, req *wire.Map, job *wire.Job,
 	if err := send(wire.NewMap("kind", control.KindJob, "jid", string(live.JID), "minions", texts(up), "missing", texts(missing))); err != nil {
 		return err
 	}
-	b := &batch{m: m, job: live, watch: w, opts: opts, send: send, size: size, wait: seconds(how, "wait"), failhard: how.Bool("failhard"),
+	remote, err := m.sshOptionsOf(nil)
+	if err != nil {
+		return err
+	}
+	remote.Turn = true
+	opts.Spare = func(id wire.MinionID) bool {
+		h, ok := over.take(id)
+		if ok {
+			m.ssh.start(m.ctx, live, job, []ssh.Host{h}, remote)
+		}
+		return ok
+	}
+	b := &batch{m: m, job: live, what: job, over: over, how: remote, watch: w, opts: opts, send: send, size: size, wait: seconds(how, "wait"), failhard: how.Bool("failhard"),
 		toRun: up, active: map[wire.MinionID]*watcher{}, frames: make(chan *wire.Map)}
 	return b.run(ctx)
 }
@@ -199,9 +252,16 @@ func (b *batch) turn() []wire.MinionID {
 // begin gives the job to minions. Who loses its connection just now may still fetch
 // it for as long as the batch waits for it, and no longer.
 func (b *batch) begin(ctx context.Context, ids []wire.MinionID) (*watcher, error) {
-	targets := make([]jobs.Target, len(ids))
-	for i, id := range ids {
-		targets[i] = jobs.Target{Minion: id, State: jobs.Queued, QueuedUntil: time.Now().Add(b.opts.Timeout)}
+	var targets []jobs.Target
+	var hosts []ssh.Host
+	var sent []wire.MinionID
+	for _, id := range ids {
+		if h, ok := b.over.hosts[id]; ok {
+			hosts = append(hosts, h)
+			continue
+		}
+		sent = append(sent, id)
+		targets = append(targets, jobs.Target{Minion: id, State: jobs.Queued, QueuedUntil: time.Now().Add(b.opts.Timeout)})
 	}
 	if err := b.m.store.AddTargets(ctx, b.job.JID, targets); err != nil {
 		return nil, fmt.Errorf("store whose turn it is: %w", err)
@@ -214,11 +274,17 @@ func (b *batch) begin(ctx context.Context, ids []wire.MinionID) (*watcher, error
 	if err := b.send(wire.NewMap("kind", control.KindBatch, "next", texts(ids))); err != nil {
 		return nil, err
 	}
+	if len(hosts) > 0 {
+		b.m.ssh.start(b.m.ctx, b.job, b.what, hosts, b.how)
+	}
+	if len(sent) == 0 {
+		return w, nil
+	}
 	load := b.job.Publish.Clone()
-	load.Set("tgt", texts(ids))
+	load.Set("tgt", texts(sent))
 	load.Set("tgt_type", "list")
 	load.Delete("delimiter")
-	return w, b.m.send(load, ids, true)
+	return w, b.m.send(load, sent, true)
 }
 
 // route hands what has happened to the followers of the parts.

@@ -221,12 +221,10 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	job.Live = req.Bool("follow") && req.Bool("live")
 	var hosts []ssh.Host                 // to be reached over SSH
 	var spare map[wire.MinionID]ssh.Host // others that could be
-	if !req.Has("batch") && req.Int("subset") == 0 {
-		if ids, hosts, spare, err = m.fallback(ctx, req, ids); err != nil {
-			return err
-		}
-		missing = slices.DeleteFunc(missing, func(id wire.MinionID) bool { return slices.Contains(ids, id) })
+	if ids, hosts, spare, err = m.fallback(ctx, req, ids); err != nil {
+		return err
 	}
+	missing = slices.DeleteFunc(missing, func(id wire.MinionID) bool { return slices.Contains(ids, id) })
 	if err := m.mayPublish(who, job, ids); err != nil {
 		return err
 	}
@@ -239,16 +237,17 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", texts(missing), "pending", int64(len(waiting))))
 	}
 	if req.Int("subset") > 0 {
-		if ids, missing, err = m.subset(ctx, req, job, ids); err != nil {
+		if ids, missing, err = m.subset(ctx, req, job, ids, hosts); err != nil {
 			return err
 		}
 		narrow = true
+		hosts = slices.DeleteFunc(hosts, func(h ssh.Host) bool { return !slices.Contains(ids, wire.MinionID(h.ID)) })
 		if len(ids) == 0 {
 			return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", []any{}, "lacking", true))
 		}
 	}
 	if req.Has("batch") {
-		return m.controlBatch(ctx, req, job, ids, missing, send)
+		return m.controlBatch(ctx, req, job, ids, missing, newOverSSH(hosts, spare), send)
 	}
 	follow := req.Bool("follow")
 	until, err := queueUntil(req)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
 )
 
 // probe asks minions something on the master's own account and returns what those
@@ -57,12 +58,14 @@ func (m *Master) probe(ctx context.Context, fun string, arg []any, ids []wire.Mi
 
 // subset chooses as many of the minions as the request asks for, at random among
 // those that answer and have the job's functions, and makes them the job's target.
-func (m *Master) subset(ctx context.Context, req *wire.Map, job *wire.Job, ids []wire.MinionID) (chosen, missing []wire.MinionID, err error) {
+func (m *Master) subset(ctx context.Context, req *wire.Map, job *wire.Job, ids []wire.MinionID, hosts []ssh.Host) (chosen, missing []wire.MinionID, err error) {
 	var funs []any
 	for _, c := range job.Calls() {
 		funs = append(funs, c.Fun)
 	}
-	answers, err := m.probe(ctx, "sys.list_functions", funs, ids, m.followOptions(req))
+	chosen = sshTargets(hosts) // an agent has all functions
+	asked := slices.DeleteFunc(slices.Clone(ids), func(id wire.MinionID) bool { return slices.Contains(chosen, id) })
+	answers, err := m.probe(ctx, "sys.list_functions", funs, asked, m.followOptions(req))
 	if err != nil {
 		return nil, nil, err
 	}

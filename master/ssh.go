@@ -69,6 +69,8 @@ type sshOptions struct {
 	// Complain makes what went wrong the machine's result, as gosalt-ssh has it. Without,
 	// the machine did not return, and its minion may still do the job.
 	Complain bool
+	// Turn is of a job in batches: a minion that comes back later has had its turn.
+	Turn bool
 	// Bootstrap allows the job to make minions of machines: who asks may accept keys.
 	Bootstrap bool
 }
@@ -179,7 +181,7 @@ func (w *sshWay) done(live *liveJob, job *wire.Job, id wire.MinionID, o sshOptio
 			w.complain(live, job, id, err)
 		} else {
 			live.addFailure(id, err.Error())
-			if st, err := w.m.keys.StateOf(id); err == nil && st == keys.Accepted && t.acked.IsZero() {
+			if st, err := w.m.keys.StateOf(id); !o.Turn && err == nil && st == keys.Accepted && t.acked.IsZero() {
 				w.m.mayFetch(context.WithoutCancel(w.m.ctx), live, id) // its minion may still come back
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/internal/target"
+	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/ssh"
@@ -227,6 +228,16 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 		m.log.Error("a roster cannot be read", "error", err)
 	}
 	tgt, _ := req.Get("tgt")
+	o, err := m.sshOptionsOf(over)
+	if err != nil {
+		return err
+	}
+	o.Complain, o.Bootstrap = true, true
+	if over.Bool("refresh_cache") && over.Text("list") == "" && o.Raw == "" {
+		if err := m.refreshOverSSH(ctx, r, tgt, req.Text("tgt_type"), who.user, o); err != nil {
+			return err
+		}
+	}
 	hosts, err := r.Match(ctx, tgt, req.Text("tgt_type"))
 	if err != nil {
 		return &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
@@ -244,11 +255,6 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 		}
 		return err != nil
 	})
-	o, err := m.sshOptionsOf(over)
-	if err != nil {
-		return err
-	}
-	o.Complain, o.Bootstrap = true, true
 	switch over.Text("list") {
 	case "hosts":
 		list := wire.NewMap()
@@ -274,7 +280,14 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	}
 	ids := sshTargets(hosts)
 	m.audit("ssh", "user", who.user, "uid", who.uid, "fun", funName(job), "arg", withoutContent(job).Arg, "tgt", job.Tgt, "tgt_type", job.TgtType, "minions", len(ids))
-	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Narrow: true, Watch: true, Held: true, SSH: ids})
+	jid := wire.JobID(over.Text("jid"))
+	if _, err := wire.ParseJobID(string(jid)); jid != "" && err != nil {
+		return &wire.Error{Kind: wire.Malformed, Op: "jid", Msg: err.Error()}
+	}
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Narrow: true, Watch: true, Held: true, SSH: ids, JID: jid})
+	if errors.Is(err, jobs.ErrExists) {
+		return &wire.Error{Kind: wire.Malformed, Op: "jid", Msg: fmt.Sprintf("--jid %s: there is a job of that id already", jid)}
+	}
 	if err != nil {
 		return err
 	}
@@ -292,6 +305,31 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 		}
 	}
 	return nil
+}
+
+// refreshOverSSH has the machines that a target may mean tell their grains, as they do when
+// they ask for their pillar. One that cannot be reached says so in the job that follows.
+func (m *Master) refreshOverSSH(ctx context.Context, r *roster.Roster, tgt any, tgtType, user string, o sshOptions) error {
+	hosts := r.Hosts()
+	t, err := target.Parse(tgt, tgtType, target.Options{Nodegroups: m.cfg.Nodegroups})
+	if err == nil && !t.NeedsGrains() && !t.NeedsPillar() {
+		if hosts, err = r.Match(ctx, tgt, tgtType); err != nil {
+			return nil // said by who asks again
+		}
+	}
+	hosts = slices.DeleteFunc(slices.Clone(hosts), func(h ssh.Host) bool { _, err := wire.ParseMinionID(h.ID); return err != nil })
+	if len(hosts) == 0 {
+		return nil
+	}
+	ids := sshTargets(hosts)
+	job := &wire.Job{Fun: "saltutil.refresh_pillar", Arg: []any{}, Tgt: texts(ids), TgtType: "list", User: user}
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Narrow: true, Watch: true, Held: true, SSH: ids})
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	m.ssh.start(ctx, live, job, hosts, o)
+	return m.follow(ctx, live, w, followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout}, func(*wire.Map) error { return nil })
 }
 
 // rosterFile is the file of the roster flat.
