@@ -27,6 +27,7 @@ var parts = []struct {
 	{"5000", "5,000 minions", func(b *bench) error { return b.many(5000) }},
 	{"10000", "10,000 minions", func(b *bench) error { return b.many(10000) }},
 	{"files", "a file of 1 GB for one minion", (*bench).files},
+	{"ssh", "commands and states over SSH, beside other tools", (*bench).ssh},
 	{"restart", "10,000 minions whose master is killed", (*bench).restart},
 }
 
