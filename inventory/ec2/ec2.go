@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
 	"github.com/gosalt/gosalt/inventory"
+	"github.com/gosalt/gosalt/inventory/internal/cloud"
 	"github.com/gosalt/gosalt/protocol/seal"
 )
 
@@ -70,8 +71,7 @@ type Provider struct {
 	backoff                         func(attempt int, err error) (time.Duration, error) // for tests; nil: the SDK's
 	poll                            time.Duration                                       // between two looks at a machine that is made or ended
 
-	mu      sync.Mutex
-	session *session // nil: to be made
+	sessions cloud.Sessions[session]
 }
 
 // Patterns are compiled when they are needed: the program begins for many other things.

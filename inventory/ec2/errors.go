@@ -81,7 +81,7 @@ func (p *Provider) apiError(ctx context.Context, s *session, region, call string
 
 func (s *session) drop(p *Provider) {
 	if s != nil {
-		p.forget(s)
+		p.sessions.Forget(s)
 	}
 }
 

@@ -35,13 +35,12 @@ type session struct {
 // services of an instance answer at once or not at all, a program may take longer.
 const credentialsTime = time.Minute
 
-// open makes the session, or gives the one that there is.
+// open is the session that there is, or a new one.
 func (p *Provider) open(ctx context.Context) (*session, *inventory.Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.session != nil {
-		return p.session, nil
-	}
+	return p.sessions.Get(ctx, "credentials", p.login)
+}
+
+func (p *Provider) login(ctx context.Context) (*session, *inventory.Error) {
 	ctx, end := context.WithTimeout(ctx, credentialsTime)
 	defer end()
 
@@ -98,17 +97,7 @@ func (p *Provider) open(ctx context.Context) (*session, *inventory.Error) {
 	if _, err := s.cfg.Credentials.Retrieve(ctx); err != nil {
 		return nil, p.credentialsError("credentials", err)
 	}
-	p.session = s
 	return s, nil
-}
-
-// forget has the next listing read everything anew.
-func (p *Provider) forget(s *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.session == s {
-		p.session = nil
-	}
 }
 
 // regionOfThisMachine asks the metadata service, which only instances have.

@@ -161,7 +161,7 @@ func (p *Provider) listRegion(ctx context.Context, s *session, region string, em
 func (p *Provider) regionError(ctx context.Context, s *session, region, call string, err error) *inventory.Error {
 	e := p.apiError(ctx, region, call, err)
 	if e.Reason == inventory.BadLogin {
-		p.forget(s)
+		p.sessions.Forget(s)
 	}
 	return e
 }

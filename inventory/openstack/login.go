@@ -38,13 +38,12 @@ type session struct {
 // loginTime is how long Keystone may take.
 const loginTime = time.Minute
 
-// open logs in, or gives the login that there is.
+// open is the login that there is, or a new one.
 func (p *Provider) open(ctx context.Context) (*session, *inventory.Error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.session != nil {
-		return p.session, nil
-	}
+	return p.sessions.Get(ctx, "POST /auth/tokens", p.login)
+}
+
+func (p *Provider) login(ctx context.Context) (*session, *inventory.Error) {
 	auth, endpoint, tlsConfig, e := p.settings()
 	if e != nil {
 		return nil, e
@@ -89,7 +88,6 @@ func (p *Provider) open(ctx context.Context) (*session, *inventory.Error) {
 			s.catalog = computeRegions(c, endpoint.Availability)
 		}
 	}
-	p.session = s
 	return s, nil
 }
 
@@ -119,15 +117,6 @@ func backoff(ctx context.Context, attempt int, after time.Duration) error {
 		return ctx.Err()
 	case <-time.After(d):
 		return nil
-	}
-}
-
-// forget has the next listing log in anew.
-func (p *Provider) forget(s *session) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.session == s {
-		p.session = nil
 	}
 }
 

@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/inventory"
+	"github.com/gosalt/gosalt/inventory/internal/cloud"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -63,8 +63,7 @@ type Provider struct {
 	attempts int
 	wait     func(ctx context.Context, attempt int, after time.Duration) error // before a call is tried again
 
-	mu      sync.Mutex
-	session *session // nil: to be made
+	sessions cloud.Sessions[session]
 }
 
 // filterNames are the filters of the API's reference that make sense here.
