@@ -29,12 +29,16 @@ var state struct {
 }
 
 // Save sets the garbage collector's percentage for a process that waits most of its time,
-// and lets Work raise it meanwhile.
+// and lets Work raise it meanwhile. What the start has used is given back a little later.
 func Save(percent int) {
 	state.Lock()
 	defer state.Unlock()
 	state.idle = percent
 	debug.SetGCPercent(percent)
+	time.AfterFunc(rest, func() {
+		debug.FreeOSMemory()
+		forgetProgram()
+	})
 }
 
 // Work says that something begins which makes garbage; done, to be called once, says that
