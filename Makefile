@@ -39,8 +39,6 @@ check:
 
 bench: build
 	$(GO) run ./internal/bench
-	$(GO) test -run '^$$' -bench 'Million' -benchtime 1x ./master/jobs
-	$(GO) test -run '^$$' -bench 'SLS' -benchtime 500x ./internal/render
 
 swarm:
 	$(GO) build -trimpath -o bin/ ./internal/swarm/cmd/swarm

@@ -102,9 +102,13 @@ func run() error {
 			continue
 		}
 		b.part = p.name
+		before := len(b.figures)
 		fmt.Fprintf(os.Stderr, "bench: %s ...\n", p.what)
 		if err := p.run(b); err != nil && ctx.Err() == nil {
 			b.add(Figure{What: p.what, Err: err.Error()})
+		}
+		for _, f := range b.figures[before:] { // a run that is ended early has shown what it knows
+			fmt.Fprintln(os.Stderr, "bench:", f)
 		}
 		b.stopAll()
 	}
@@ -139,6 +143,21 @@ func load() (l float64) {
 func (b *bench) add(f Figure) {
 	f.Part, f.Load = b.part, load()
 	b.figures = append(b.figures, f)
+}
+
+// String is the figure in one line.
+func (f Figure) String() string {
+	if f.Err != "" {
+		return f.What + ": not measured: " + f.Err
+	}
+	s := f.What + ": " + number(f.Value, f.Unit)
+	if f.Goal > 0 {
+		s += " (goal: < " + number(f.Goal, f.Unit) + ")"
+	}
+	if f.Peer != nil {
+		s += ", Salt: " + number(*f.Peer, f.Unit)
+	}
+	return s + fmt.Sprintf(", load %.1f; ", f.Load) + f.Notes
 }
 
 func (b *bench) table() {

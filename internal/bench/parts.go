@@ -19,6 +19,7 @@ var parts = []struct {
 	{"states", "state.apply without a master", (*bench).states},
 	{"formula", "the largest formula to low data", (*bench).formula},
 	{"idle", "memory of an idle master and minion", (*bench).idle},
+	{"sls", "an SLS file of 200 lines", (*bench).sls},
 	{"live", "--live with 1 MB/s of output from 20 minions", (*bench).live},
 	{"beside", "the same small swarm on our master and on Salt's", (*bench).beside},
 	{"pillars", "50 minions that ask for their pillar at once", (*bench).pillars},
@@ -26,6 +27,7 @@ var parts = []struct {
 	{"1000", "1,000 minions", func(b *bench) error { return b.many(1000) }},
 	{"5000", "5,000 minions", func(b *bench) error { return b.many(5000) }},
 	{"10000", "10,000 minions", func(b *bench) error { return b.many(10000) }},
+	{"jobs", "a job store with 1,000,000 returns", (*bench).jobs},
 	{"files", "a file of 1 GB for one minion", (*bench).files},
 	{"ssh", "commands and states over SSH, beside other tools", (*bench).ssh},
 	{"restart", "10,000 minions whose master is killed", (*bench).restart},
@@ -138,7 +140,11 @@ func (b *bench) idle() error {
 		if err != nil {
 			return 0, 0, err
 		}
-		return b.settle(a) / 1024, b.settle(m) / 1024, nil
+		mi, ma = b.settle(a)/1024, b.settle(m)/1024
+		if t == tools(b) {
+			minion.Notes, master.Notes = ownMemory(a), ownMemory(m)
+		}
+		return mi, ma, nil
 	}
 	var err error
 	if minion.Value, master.Value, err = measure(b, "ours"); err != nil {
@@ -148,10 +154,11 @@ func (b *bench) idle() error {
 	if b.peer != nil {
 		mi, ma, err := measure(b.peer, "salt")
 		if err != nil {
-			master.Notes = "Salt was not measured: " + err.Error()
+			master.Notes += "; Salt was not measured: " + err.Error()
 		} else {
 			minion.Peer, master.Peer = &mi, &ma
-			minion.Notes, master.Notes = "Salt: sum of its processes' shares", "Salt: sum of its processes' shares"
+			minion.Notes += "; Salt: sum of its processes' shares"
+			master.Notes += "; Salt: sum of its processes' shares"
 		}
 	}
 	b.add(minion)

@@ -331,6 +331,13 @@ func (p *process) memory() float64 {
 	return sum
 }
 
+// ownMemory tells what of a daemon's resident memory is its own, and what are pages of its
+// program, which the file cache holds anyway.
+func ownMemory(p *process) string {
+	status := fmt.Sprintf("/proc/%d/status", p.Process.Pid)
+	return fmt.Sprintf("%.1f MB its own, %.1f MB pages of the program's file", field(status, "RssAnon:")/1024, field(status, "RssFile:")/1024)
+}
+
 func field(file, name string) float64 {
 	text, _ := os.ReadFile(file)
 	for line := range strings.Lines(string(text)) {

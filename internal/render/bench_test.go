@@ -46,7 +46,6 @@ web-%[1]d:
 // BenchmarkSLS is one SLS of 200 lines, from text to data: the goal is 1 ms.
 func BenchmarkSLS(b *testing.B) {
 	files, text := sls200()
-	b.ReportMetric(float64(strings.Count(text, "\n")), "lines")
 	for b.Loop() {
 		r := render.New(render.Config{
 			Opts: wire.NewMap("id", "m1"), Grains: wire.NewMap("os_family", "Debian"), Files: files,
@@ -56,4 +55,5 @@ func BenchmarkSLS(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	b.ReportMetric(float64(strings.Count(text, "\n")), "lines") // what comes before the loop is reset by it
 }
