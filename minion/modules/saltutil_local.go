@@ -81,15 +81,15 @@ func askLocalMaster(ctx context.Context, c *module.Call, req *wire.Map, got func
 type saltutilCmdArgs struct {
 	Tgt     any       // Which minions.
 	Fun     string    // The function.
-	Arg     any       `default:"None"`            // Its arguments: a list, or one.
-	Timeout float64   `default:"None"`            // Seconds to wait for returns; the master's timeout where not given.
-	TgtType string    `default:"glob"`            // How tgt is to be read: glob, list, grain, compound and so on.
-	Ret     string    `default:""`                // A returner for the results, besides the master.
-	Kwarg   *wire.Map `default:"None"`            // Keywords of the function.
-	SSH     bool      `arg:"ssh" default:"False"` // Not there yet.
-	Batch   any       `default:"None"`            // How many minions, or which part of them (10%), run it at a time.
-	Subset  any       `default:"None"`            // On how many of them, drawn at random among those that have the function.
-	Kwargs  *wire.Map `arg:"**"`                  // More options of the job: failhard (no more batches once a minion failed), batch_wait (seconds between a return and the next turn), expect_minions (those that do not return are shown as failed), gather_job_timeout.
+	Arg     any       `default:"None"`                 // Its arguments: a list, or one.
+	Timeout float64   `default:"None"`                 // Seconds to wait for returns; the master's timeout where not given.
+	TgtType string    `default:"glob"`                 // How tgt is to be read: glob, list, grain, compound and so on.
+	Ret     string    `default:""`                     // A returner for the results, besides the master.
+	Kwarg   *wire.Map `default:"None"`                 // Keywords of the function.
+	SSH     bool      `arg:"ssh" default:"False"`      // Not there yet.
+	Batch   any       `arg:"batch,kw" default:"None"`  // How many minions, or which part of them (10%), run it at a time.
+	Subset  any       `arg:"subset,kw" default:"None"` // On how many of them, drawn at random among those that have the function.
+	Kwargs  *wire.Map `arg:"**"`                       // More options of the job: failhard (no more batches once a minion failed), batch_wait (seconds between a return and the next turn), expect_minions (those that do not return are shown as failed), gather_job_timeout.
 }
 
 // saltutilCmd runs a function on minions from a minion that is on the master's machine,
