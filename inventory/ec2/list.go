@@ -191,7 +191,12 @@ func (p *Provider) find(ctx context.Context, s *session, id string) (*ec2.Client
 
 // describe looks at one instance.
 func (p *Provider) describe(ctx context.Context, s *session, client *ec2.Client, region, id string) (inventory.Machine, *types.Instance, *inventory.Error) {
-	out, err := client.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+	var out *ec2.DescribeInstancesOutput
+	budget := cloud.Budget{Whole: p.timeout}
+	err := budget.Call(ctx, func(ctx context.Context) (err error) {
+		out, err = client.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{id}})
+		return err
+	})
 	if err != nil {
 		return inventory.Machine{}, nil, p.apiError(ctx, s, region, "DescribeInstances", err, nil)
 	}
