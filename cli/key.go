@@ -21,6 +21,9 @@ type KeyEnv struct {
 	Store KeyStore
 	// Tokens are the master's join tokens; nil where they cannot be had.
 	Tokens JoinTokens
+	// Gone finds those of the minions whose machine is not there any more; nil where there is no
+	// inventory. unsure, unless it is "", says why this is not to be relied on.
+	Gone func(ctx context.Context, ids []wire.MinionID) (gone map[wire.MinionID]bool, unsure string, err error)
 	// Conf is the master's configuration by Salt's option names; nil has Salt's
 	// defaults. It is read for pki_dir, hash_type, keysize, rotate_aes_key,
 	// preserve_minions, master_sign_key_name, master_pubkey_signature,
@@ -81,6 +84,9 @@ func (k *keyCommand) run(ctx context.Context) (Outcome, error) {
 	}
 	if outcome, err, done := k.tokens(); done {
 		return outcome, err
+	}
+	if o.Gone {
+		return k.gone(ctx)
 	}
 	switch {
 	case o.GenKeys != "":
@@ -238,6 +244,11 @@ func (k *keyCommand) change(ctx context.Context, verb, patterns string, to KeySt
 			delete(m, s)
 		}
 	}
+	return k.confirm(ctx, verb, patterns, m, from, to)
+}
+
+// confirm shows the keys that an action is about, asks, and does it.
+func (k *keyCommand) confirm(ctx context.Context, verb, patterns string, m keyMatches, from []KeyState, to KeyState) (Outcome, error) {
 	if m.empty() {
 		fmt.Fprintf(k.io.Out, "The key glob '%s' does not match any %s keys.\n", patterns, k.countedStates(verb))
 		return NoKeyMatched, nil

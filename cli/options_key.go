@@ -29,6 +29,8 @@ type KeyOptions struct {
 	Delete  string // -d
 	Finger  string // -f
 
+	Gone bool // --gone: only keys whose machine is in the inventory no more
+
 	AcceptAll, RejectAll, PrintAll, DeleteAll, FingerAll bool // -A -R -P -D -F
 
 	IncludeAll, IncludeAccepted, IncludeRejected, IncludeDenied bool
@@ -129,6 +131,8 @@ func newKey(io IO) *KeyOptions {
 			Help("Delete the keys that match a shell pattern."),
 		optparse.Flag(&o.DeleteAll, "delete_all", "-D", "--delete-all").
 			Help("Delete all keys."),
+		optparse.Flag(&o.Gone, "gone", "--gone").
+			Help("List the keys whose machine is not in the inventory and not connected. With --delete or --delete-all, delete those and no others, after a question; nothing where a source of the inventory could not be listed whole."),
 		optparse.Text(&o.Finger, "finger", "-f", "--finger").
 			Help("Print the fingerprints of the keys that match a shell pattern, the master's own among them."),
 		optparse.Flag(&o.FingerAll, "finger_all", "-F", "--finger-all").
