@@ -1,5 +1,5 @@
 #!/bin/sh
-# Made by {{.Prog}} --cloud-init: it makes this machine a minion.
+# Made by {{.By}}: it makes this machine a minion.
 # {{.Whom}}
 set -eu
 
