@@ -20,7 +20,7 @@ func (k *keyCommand) gone(ctx context.Context) (Outcome, error) {
 	case o.List != "" || o.Accept != "" || o.Reject != "" || o.Print != "" || o.Finger != "" || o.AcceptAll || o.RejectAll || o.PrintAll || o.FingerAll:
 		return Usage, errors.New("--gone lists keys, or deletes them with -d or -D; it goes with no other action")
 	case k.env.Gone == nil:
-		return NoKeyMatched, errors.New("there is no inventory by which to tell which machines are gone: see inventory: in the master's configuration")
+		return OK, errors.New("there is no inventory by which to tell which machines are gone: see inventory: in the master's configuration")
 	}
 	m, err := matchKeys(k.env.Store, patterns)
 	if err != nil {

@@ -66,6 +66,7 @@ func keyMain(name string, args []string) int {
 	ks.Store = store
 	env.Store = ks
 	env.Tokens = &joinTokens{cfg: cfg, sudoUser: io.Getenv("SUDO_USER")}
+	env.Gone = goneKeys(cfg)
 	code := cli.RunKey(ctx, io, o, env)
 	if ks.changed {
 		ks.tell(io.Getenv("SUDO_USER"))
