@@ -70,6 +70,14 @@ func (s *bootSite) want(code int, texts []string, prog string, args ...string) s
 	return r.Stdout
 }
 
+// restartMaster has the master read its configuration anew.
+func (s *bootSite) restartMaster() {
+	s.t.Helper()
+	s.m.Run("sh", "-c", "kill $(cat /srv/m/root/var/run/salt-master.pid)")
+	s.until("the master's end", func() bool { return s.m.Try("", "bash", "-c", ": </dev/tcp/127.0.0.1/4506").Code != 0 })
+	s.startMaster()
+}
+
 func (s *bootSite) startMaster() {
 	s.t.Helper()
 	master := s.m.Command("/mnt/bin/gosalt-master", "-c", "/srv/m", "-l", "info")
@@ -201,5 +209,45 @@ func TestBootstrapPlain(t *testing.T) {
 	}
 	s.want(0, []string{"changes:\n        ----------\n"}, "gosalt-ssh", "web1", "bootstrap")
 	s.want(0, []string{"no minion any more"}, "gosalt-ssh", "web1", "bootstrap.remove", "cache=True")
-	s.same(before)
+	s.same(before) // States over ZeroMQ and over SSH come to the same machine.
+	twin := newBootSite(t, testmachine.Options{Prepare: "rm -f /usr/sbin/cron; ln -s /bin/sleep /usr/local/bin/salt-minion"})
+	for _, site := range []*bootSite{s, twin} {
+		site.m.Write("/srv/m/master", site.m.Read("/srv/m/master")+"file_roots: {base: [/srv/m/states]}\npillar_roots: {base: [/srv/m/pillar]}\n")
+		site.m.Write("/srv/m/pillar/top.sls", "base:\n  '*': [p]\n")
+		site.m.Write("/srv/m/pillar/p.sls", "who: anna\n")
+		site.m.Write("/srv/m/states/motd.txt", "This is {{ grains['id'] }} of {{ pillar['who'] }}\n")
+		site.m.Write("/srv/m/states/tree/a/b", "b\n")
+		site.m.Write("/srv/m/states/all.sls", sameStates)
+	}
+	s.restartMaster()
+	s.want(0, []string{"and connected"}, "gosalt-ssh", "web1", "bootstrap")
+	s.want(0, []string{"Succeeded: 9"}, "gosalt", "web1", "state.apply", "all")
+	twin.want(0, []string{"Succeeded: 9"}, "gosalt-ssh", "web1", "state.apply", "all")
+	for _, line := range testmachine.Diff(s.m, twin.m, "/srv", "/mnt", "/root/.cache", "/etc/salt", "/etc/ssh/rig", "/etc/shadow", "/etc/shadow-", "/usr/local/bin", "/var/cache/salt", "/var/log", "/home/boss", "/home/none") {
+		t.Errorf("%.300s", line)
+	}
+	if got := twin.m.Read("/etc/motd.d/who"); got != "This is web1 of anna\n" {
+		t.Errorf("the file has %q", got)
+	}
 }
+
+const sameStates = `
+/etc/motd.d/who:
+  file.managed: [{source: salt://motd.txt}, {template: jinja}, {makedirs: True}, {mode: '0640'}]
+/opt/tree:
+  file.recurse: [{source: salt://tree}, {dir_mode: '0750'}]
+/opt/link:
+  file.symlink: [{target: /opt/tree/a}]
+staff2:
+  group.present: [{gid: 4711}]
+anna:
+  user.present: [{uid: 4712}, {gid: 4711}, {home: /home/anna}, {shell: /bin/sh}, {require: [{group: staff2}]}]
+db.example.com:
+  host.present: [{ip: 192.0.2.7}]
+/etc/hosts:
+  file.append: [{text: '192.0.2.8 more.example.com'}, {require: [{host: db.example.com}]}]
+/opt/once:
+  cmd.run: [{name: 'umask 027; date +%Y > /opt/once'}, {creates: /opt/once}]
+/etc/profile.d/x.sh:
+  file.managed: [{contents: 'export X=1'}, {user: anna}, {group: staff2}, {require: [{user: anna}]}]
+`

@@ -2,10 +2,12 @@ package gosalt_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -272,6 +274,42 @@ func TestSSH(t *testing.T) {
 		s.want(20, []string{"programs may not run there"}, "-i", "noexec", "test.ping")
 		s.want(0, []string{"stdout:\n        full"}, "-i", "full", "-r", "id -un")
 	})
+}
+
+// TestSSHForeign reaches machines with other processors: the agent is the one for the
+// machine, and does its job. Programs for arm64 are run by qemu, those for 386 by the kernel:
+// qemu-i386 loses the threads' own memory of Go's programs.
+func TestSSHForeign(t *testing.T) {
+	t.Parallel()
+	for arch, machine := range map[string]string{"arm64": "aarch64", "386": "i686"} {
+		t.Run(arch, func(t *testing.T) {
+			t.Parallel()
+			o := sshrig.Options{Foreign: arch}
+			if arch == "386" && runtime.GOARCH == "amd64" {
+				o.Foreign = ""
+			}
+			srv := sshrig.New(t, o)
+			s := newSSHSite(t, entry("a", srv.Host, srv.Port, "user: "+srv.User, "priv: "+srv.Key, `set_path: "`+srv.Dir+`:/usr/bin:/bin"`), nil)
+			if err := os.WriteFile(filepath.Join(srv.Dir, "uname"), []byte("#!/bin/sh\n[ \"$1\" = -m ] && echo "+machine+" || echo Linux\n"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			s.write("etc/master", fmt.Sprintf("root_dir: %[1]s/root\nssh_begin_timeout: 300\nignore_host_keys: True\nssh_agent_dir: %[1]s/agents\n", s.dir))
+			// Without the agent for it that is said.
+			s.want(20, []string{"there is no gosalt-minion for linux/" + arch, "make agents"}, "a", "test.ping")
+			build := exec.Command("go", "build", "-o", filepath.Join(s.dir, "agents", "gosalt-minion-linux-"+arch), "./cmd/gosalt-minion")
+			build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+arch) // as scripts/check.sh does it
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if o.Foreign == "" {
+				if err := exec.Command(filepath.Join(s.dir, "agents", "gosalt-minion-linux-"+arch), "--version").Run(); errors.Is(err, syscall.ENOEXEC) {
+					t.Skip("this kernel runs no programs of 32 bits")
+				}
+			}
+			s.want(0, []string{"system:\n        linux/" + arch + "\n"}, "a", "doctor.check")
+			s.want(0, []string{"Succeeded: 1 (changed=1)"}, "a", "state.single", "file.managed", s.dir+"/made", "contents=x")
+		})
+	}
 }
 
 // zombie tells whether a process has ended, and nobody has taken note.

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -97,6 +98,9 @@ func New(cfg Config) (*Minion, error) {
 		return nil, err
 	}
 	m.explainExtmods()
+	if err := os.MkdirAll(cfg.CacheDir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the cache directory: %w; run the minion as a user who may write there, or set root_dir or cachedir", err)
+	}
 	if m.key, err = loadKey(cfg.PKIDir, cfg.KeySize); err != nil {
 		return nil, err
 	}

@@ -43,14 +43,14 @@ func (a *agentConn) open() ([]agentKey, error) {
 		a.conn.SetDeadline(time.Now().Add(agentTimeout))
 		list, err := a.ag.List()
 		if err != nil {
-			a.err = fmt.Errorf("list the keys of the agent at %s: %s", a.socket, oneLine(err.Error()))
+			a.err = fmt.Errorf("list the keys of the agent at %s: %s", a.socket, OneLine(err.Error()))
 			return
 		}
 		signers, err := a.ag.Signers()
 		// A person may have to confirm signatures: they have the time that it takes.
 		a.conn.SetDeadline(time.Time{})
 		if err != nil {
-			a.err = fmt.Errorf("list the keys of the agent at %s: %s", a.socket, oneLine(err.Error()))
+			a.err = fmt.Errorf("list the keys of the agent at %s: %s", a.socket, OneLine(err.Error()))
 			return
 		}
 		for _, s := range signers {

@@ -136,11 +136,11 @@ func (d *Dialer) newAuthenticator(ctx context.Context, h Host, s *settings) (*au
 			for _, c := range certs {
 				if sameKey(c.Key, g.signer.PublicKey()) {
 					if cs, err := xssh.NewCertSigner(c, g.signer); err == nil {
-						a.keys = append(a.keys, candidate{cs, "the agent's " + oneLine(g.comment) + " with its certificate", false})
+						a.keys = append(a.keys, candidate{cs, "the agent's " + OneLine(g.comment) + " with its certificate", false})
 					}
 				}
 			}
-			a.keys = append(a.keys, candidate{g.signer, "the agent's " + oneLine(g.comment), false})
+			a.keys = append(a.keys, candidate{g.signer, "the agent's " + OneLine(g.comment), false})
 		}
 	}
 	// Keys of the agent before those that would ask for a passphrase, as OpenSSH does it;
@@ -243,12 +243,12 @@ func (a *authenticator) interactive() xssh.AuthMethod {
 			}
 			ask := a.ask()
 			if ask == nil || a.asked >= 8 {
-				return nil, fmt.Errorf("the server asks %q", oneLine(q))
+				return nil, fmt.Errorf("the server asks %q", OneLine(q))
 			}
 			a.asked++
-			text := oneLine(q) + " "
+			text := OneLine(q) + " "
 			if instruction != "" {
-				text = oneLine(instruction) + " " + text
+				text = OneLine(instruction) + " " + text
 			}
 			p, err := ask(a.ctx, Prompt{Kind: AskChallenge, Host: a.s.name, User: a.s.user, Text: "(" + a.s.user + "@" + a.s.hostName + ") " + text, Echo: echos[i]})
 			if err != nil {
@@ -282,6 +282,9 @@ func (a *authenticator) failed(reason string) *Error {
 	}
 	for _, l := range a.lost {
 		e.Msg += "; " + l.Msg
+	}
+	if slices.Contains(a.offered, "gssapi-with-mic") {
+		e.Msg += "; Kerberos (GSSAPI), which the server takes, is not supported here"
 	}
 	switch {
 	case len(a.lost) > 0 && a.lost[0].Hint != "":

@@ -64,7 +64,7 @@ func newConn(d *Dialer, h Host, s *settings, spy *spyConn, client *xssh.Client, 
 func (c *Conn) lost(err error) *Error {
 	e := &Error{Host: c.s.name, Kind: KindClosed, Err: err, Msg: c.s.hostName + " closed the connection"}
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
-		text := oneLine(strings.TrimPrefix(rootText(err), "ssh: "))
+		text := OneLine(strings.TrimPrefix(rootText(err), "ssh: "))
 		e.Msg = "the connection to " + c.s.hostName + " was lost: " + text
 	}
 	return e
@@ -84,7 +84,7 @@ func (c *Conn) RemoteAddr() net.Addr { return c.client.RemoteAddr() }
 func (c *Conn) Direct() bool { return c.s.jump == "" && c.s.proxyCommand == "" }
 
 // ServerVersion is how the server introduced itself, as "SSH-2.0-OpenSSH_9.2p1".
-func (c *Conn) ServerVersion() string { return oneLine(string(c.client.ServerVersion())) }
+func (c *Conn) ServerVersion() string { return OneLine(string(c.client.ServerVersion())) }
 
 // HostKey is the fingerprint of the server's key.
 func (c *Conn) HostKey() string { return c.key }
@@ -210,7 +210,7 @@ func (c *Conn) forward(ctx context.Context, spec string) *Error {
 		bind = "0.0.0.0"
 	}
 	fail := func(err error) *Error {
-		return &Error{Host: c.s.name, Kind: KindForward, Err: err, Msg: fmt.Sprintf("remote port forwarding failed for listen port %s: %s", parts[1], oneLine(strings.TrimPrefix(err.Error(), "ssh: "))),
+		return &Error{Host: c.s.name, Kind: KindForward, Err: err, Msg: fmt.Sprintf("remote port forwarding failed for listen port %s: %s", parts[1], OneLine(strings.TrimPrefix(err.Error(), "ssh: "))),
 			Hint: "is the port in use there, and does its sshd allow forwarding?"}
 	}
 	type result struct {

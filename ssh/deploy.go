@@ -21,10 +21,10 @@ const deployScript = `umask 077; cd || exit 3; IFS= read -r line || exit 4; key=
 func KeyDeploy(ctx context.Context, c *Conn, pubkey string) (added bool, err error) {
 	pub, comment, _, _, err := xssh.ParseAuthorizedKey([]byte(pubkey))
 	if err != nil {
-		return false, &Error{Host: c.s.name, Kind: KindKeyFile, Err: err, Msg: "this is no public key: " + oneLine(pubkey)}
+		return false, &Error{Host: c.s.name, Kind: KindKeyFile, Err: err, Msg: "this is no public key: " + OneLine(pubkey)}
 	}
 	key := strings.TrimSpace(string(xssh.MarshalAuthorizedKey(pub)))
-	line := strings.TrimSpace(key + " " + oneLine(comment))
+	line := strings.TrimSpace(key + " " + OneLine(comment))
 	out, errs, code, err := c.Run(ctx, "exec /bin/sh -c '"+deployScript+"'", strings.NewReader(key+" gosalt-comment "+line+"\n"))
 	if err != nil {
 		return false, err
@@ -35,9 +35,9 @@ func KeyDeploy(ctx context.Context, c *Conn, pubkey string) (added bool, err err
 	case code == 0 && strings.HasSuffix(strings.TrimSpace(text), "present"):
 		return false, nil
 	}
-	reason := oneLine(string(errs))
+	reason := OneLine(string(errs))
 	if reason == "" {
-		reason = oneLine(string(out))
+		reason = OneLine(string(out))
 	}
 	return false, &Error{Host: c.s.name, Kind: KindOther, Msg: "the key could not be put into ~/.ssh/authorized_keys of " + c.s.user + ": " + reason,
 		Hint: "is the home directory there, and writable?"}

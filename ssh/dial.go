@@ -384,7 +384,7 @@ func (d *Dialer) handshake(ctx context.Context, h Host, s *settings, a *authenti
 		return nil, d.explain(ctx, s, a, check, spy, err, phase, fired, canceled, via)
 	}
 	if banner != "" {
-		d.log.Debug("ssh banner", "host", s.name, "text", oneLine(banner))
+		d.log.Debug("ssh banner", "host", s.name, "text", OneLine(banner))
 	}
 	c := newConn(d, h, s, spy, xssh.NewClient(sc, chans, reqs), check.fingerprint)
 	for _, f := range s.forwards {
@@ -401,7 +401,7 @@ func (d *Dialer) explain(ctx context.Context, s *settings, a *authenticator, che
 	e := &Error{Host: s.name, Err: err}
 	where := s.hostName + " port " + fmt.Sprint(s.port) + via
 	var negotiation *xssh.AlgorithmNegotiationError
-	text := oneLine(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "), "ssh: "))
+	text := OneLine(strings.TrimPrefix(strings.TrimPrefix(err.Error(), "ssh: handshake failed: "), "ssh: "))
 	gone := errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || networkError("", "", err).Kind == KindClosed
 	proxy, isProxy := spy.Conn.(*proxyConn)
 	switch {
@@ -422,7 +422,7 @@ func (d *Dialer) explain(ctx context.Context, s *settings, a *authenticator, che
 			e.Hint = "does sshd hang, or is it another service?"
 		case !spy.isSSH.Load():
 			e.Kind = KindNotSSH
-			e.Msg = fmt.Sprintf("%s is no SSH server: it says %q", where, oneLine(string(spy.start)))
+			e.Msg = fmt.Sprintf("%s is no SSH server: it says %q", where, OneLine(string(spy.start)))
 		default:
 			e.Msg = fmt.Sprintf("%s: the key exchange took more than %s", where, s.connectTimeout)
 		}
@@ -431,7 +431,7 @@ func (d *Dialer) explain(ctx context.Context, s *settings, a *authenticator, che
 		e.Msg = fmt.Sprintf("%s: no common algorithm for %s: it has %s", where, negotiation.What, strings.Join(negotiation.RequestedAlgorithms, ","))
 		e.Hint = "an old server? Allow one of them by ssh_options: " + optionFor(negotiation.What) + "=+…"
 	case !spy.isSSH.Load():
-		switch first := oneLine(string(spy.start)); {
+		switch first := OneLine(string(spy.start)); {
 		case isProxy && proxy.complaint() != "":
 			e.Kind, e.Msg = KindProxy, "the ProxyCommand of "+s.hostName+" failed: "+proxy.complaint()
 		case first == "" || strings.Contains(first, "MaxStartups"):

@@ -74,9 +74,9 @@ func KindOf(err error) Kind {
 	return ""
 }
 
-// oneLine makes text of the other end fit to be shown: one line, no control characters,
+// OneLine makes text of the other end fit to be shown: one line, no control characters,
 // of bounded length.
-func oneLine(s string) string {
+func OneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
 		case r == '\n' || r == '\r' || r == '\t':
@@ -87,8 +87,8 @@ func oneLine(s string) string {
 		return r
 	}, s)
 	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 200 {
-		s = string(r[:200]) + "…"
+	if r := []rune(s); len(r) > 300 {
+		s = string(r[:300]) + "…"
 	}
 	return s
 }
@@ -127,7 +127,7 @@ func networkError(host, addr string, err error) *Error {
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.EPIPE):
 		e.Kind, e.Msg = KindClosed, where+"Connection closed by the other end"
 	default:
-		e.Kind, e.Msg = KindOther, where+oneLine(rootText(err))
+		e.Kind, e.Msg = KindOther, where+OneLine(rootText(err))
 	}
 	return e
 }
@@ -145,7 +145,7 @@ func dnsText(e *net.DNSError) string {
 	case e.IsTimeout:
 		return "no answer in time"
 	}
-	return oneLine(e.Err)
+	return OneLine(e.Err)
 }
 
 // rootText is the innermost text of an error of package net, which repeats addresses.

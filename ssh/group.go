@@ -135,6 +135,6 @@ func (c *Conn) kill(g *group, signal string) {
 	defer cancel()
 	_, errs, code, err := c.Run(ctx, fmt.Sprintf("exec /bin/sh -c 'kill -%s -%d'", signal, pid), nil)
 	if err != nil || code != 0 {
-		c.d.log.Debug("signal to the processes of a command", "host", c.s.name, "signal", signal, "code", code, "stderr", oneLine(string(errs)), "err", err)
+		c.d.log.Debug("signal to the processes of a command", "host", c.s.name, "signal", signal, "code", code, "stderr", OneLine(string(errs)), "err", err)
 	}
 }

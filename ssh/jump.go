@@ -40,7 +40,7 @@ func (d *Dialer) throughJump(ctx context.Context, s *settings, depth int) (net.C
 	case errors.As(err, &open) && open.Reason == xssh.Prohibited:
 		e.Msg, e.Hint = where+"the jump host does not allow it", "AllowTcpForwarding and PermitOpen in its sshd_config decide"
 	case errors.As(err, &open):
-		e.Msg = where + oneLine(open.Message)
+		e.Msg = where + OneLine(open.Message)
 		switch {
 		case strings.Contains(open.Message, "refused"):
 			e.Kind = KindRefused

@@ -102,7 +102,7 @@ func (k *keyFile) read() {
 			k.err.Hint = "the private one is mostly in the file without .pub"
 			return
 		}
-		fail(KindKeyFile, err, "it is no private key that can be read: %s", oneLine(text))
+		fail(KindKeyFile, err, "it is no private key that can be read: %s", OneLine(text))
 		return
 	default:
 		k.pub = k.plain.PublicKey()

@@ -92,10 +92,10 @@ func FuzzKnownHosts(f *testing.F) {
 }
 
 func TestOneLine(t *testing.T) {
-	if got := oneLine("a\n\tb\x1b[31m\x00 c\u0085"); got != "a b[31m c" {
+	if got := OneLine("a\n\tb\x1b[31m\x00 c\u0085"); got != "a b[31m c" {
 		t.Errorf("%q", got)
 	}
-	if got := oneLine(strings.Repeat("x", 500)); len([]rune(got)) != 201 {
+	if got := OneLine(strings.Repeat("x", 500)); len([]rune(got)) != 301 {
 		t.Error(len(got))
 	}
 }

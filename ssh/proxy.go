@@ -75,7 +75,7 @@ func (p *proxyConn) complaint() string {
 	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
 		text = text[i+1:]
 	}
-	return oneLine(text)
+	return OneLine(text)
 }
 
 type proxyAddr struct{}

@@ -133,7 +133,7 @@ func (c *Conn) sessionError(err error) error {
 	var open *xssh.OpenChannelError
 	switch {
 	case errors.As(err, &open):
-		e.Msg = c.s.hostName + " refused a session: " + oneLine(open.Message)
+		e.Msg = c.s.hostName + " refused a session: " + OneLine(open.Message)
 		e.Hint = "MaxSessions in its sshd_config bounds how many run at once"
 	case errors.Is(err, io.EOF):
 		select {
@@ -143,7 +143,7 @@ func (c *Conn) sessionError(err error) error {
 		}
 		e.Kind, e.Msg = KindClosed, c.s.hostName+" closed the session"
 	default:
-		e.Msg = c.s.hostName + " did not run the command: " + oneLine(strings.TrimPrefix(err.Error(), "ssh: "))
+		e.Msg = c.s.hostName + " did not run the command: " + OneLine(strings.TrimPrefix(err.Error(), "ssh: "))
 	}
 	return e
 }
@@ -267,7 +267,7 @@ func (s *Session) result(err error) (Exit, error) {
 		return Exit{Code: 255}, s.c.err
 	default:
 	}
-	return Exit{Code: 255}, &Error{Host: s.c.s.name, Kind: KindOther, Err: err, Msg: "the command's output was not taken: " + oneLine(err.Error())}
+	return Exit{Code: 255}, &Error{Host: s.c.s.name, Kind: KindOther, Err: err, Msg: "the command's output was not taken: " + OneLine(err.Error())}
 }
 
 func (s *Session) finish(exit Exit, err error) {

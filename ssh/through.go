@@ -185,5 +185,5 @@ func (t *through) execError(run context.Context, err error) *Error {
 	if run.Err() != nil {
 		return &Error{Host: t.host.Name(), Kind: KindCanceled, Msg: "the command was canceled", Err: err}
 	}
-	return &Error{Host: t.host.Name(), Kind: KindExec, Msg: oneLine(err.Error()), Err: err}
+	return &Error{Host: t.host.Name(), Kind: KindExec, Msg: OneLine(err.Error()), Err: err}
 }

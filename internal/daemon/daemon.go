@@ -142,7 +142,7 @@ func run(p Program, args []string, again *[]string) int {
 		warn(p, err)
 	}
 	defer closer.Close()
-	prepare(log)
+	prepare(log, p.Kind)
 	pidFile := o.pidFile
 	if pidFile == "" {
 		pidFile = common.PIDFile

@@ -12,8 +12,14 @@ import (
 
 // prepare sets what a process that holds keys should have: files that only their
 // owner can read, no core dumps, and all the descriptors it may have.
-func prepare(log *slog.Logger) {
-	syscall.Umask(0o077)
+func prepare(log *slog.Logger, kind string) {
+	if kind == "minion" {
+		// What jobs make is for the machine: Salt's minion has this mask as a daemon. Its own
+		// files have modes that say who may read them.
+		syscall.Umask(0o022)
+	} else {
+		syscall.Umask(0o077)
+	}
 	limitMemory()
 	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
 		log.Debug("core dumps could not be turned off", "error", err)

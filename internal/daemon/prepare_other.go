@@ -4,4 +4,4 @@ package daemon
 
 import "log/slog"
 
-func prepare(*slog.Logger) {}
+func prepare(*slog.Logger, string) {}

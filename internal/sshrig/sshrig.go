@@ -48,6 +48,8 @@ type Options struct {
 	Config string
 	// Files are put into the home directory, as ".bashrc": "echo hello".
 	Files map[string]string
+	// Foreign is a processor whose programs run in the sessions, by qemu: "arm64".
+	Foreign string
 	// Stranger leaves the host key out of Server.KnownHosts.
 	Stranger bool
 }
@@ -64,10 +66,11 @@ type Server struct {
 	// KnownHosts is a known_hosts file with its keys.
 	KnownHosts string
 
-	t     testing.TB
-	log   *lockedBuffer
-	addrs []string
-	stop  func()
+	t       testing.TB
+	foreign string
+	log     *lockedBuffer
+	addrs   []string
+	stop    func()
 }
 
 // Addr is "host:port".
@@ -97,7 +100,11 @@ func Address() string {
 func New(t testing.TB, o Options) *Server {
 	t.Helper()
 	Need(t)
+	if o.Foreign != "" {
+		needEmulator(t, o.Foreign)
+	}
 	s := newServer(t, o)
+	s.foreign = o.Foreign
 	if os.Getuid() == 0 {
 		// The package's service makes it, where one is started.
 		if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
@@ -223,8 +230,11 @@ func (s *Server) startDaemon() {
 	t := s.t
 	t.Helper()
 	cmd := exec.Command(sshd, "-D", "-e", "-f", filepath.Join(s.Dir, "sshd_config"))
-	cmd.Stderr = s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if s.foreign != "" {
+		emulate(cmd, s.foreign)
+	}
+	cmd.Stderr = s.log
 	ended, err := startBound(cmd)
 	if err != nil {
 		t.Fatal(err)

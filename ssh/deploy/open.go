@@ -158,11 +158,11 @@ func (r *run) await(ctx context.Context, mark string, within time.Duration) (str
 	case strings.Contains(text, "must have a tty"):
 		return "", &Error{"sudo", "sudo: it wants a terminal", "set tty: True for the host"}
 	case strings.Contains(text, "sudo: ") || strings.Contains(text, "not in the sudoers file") || strings.Contains(text, "not allowed to execute") || strings.Contains(text, "may not run sudo"):
-		return "", &Error{"sudo", fmt.Sprintf("%s (exit code %d)", oneLine(text), code), "the user needs the right to run commands by sudo there"}
+		return "", &Error{"sudo", fmt.Sprintf("%s (exit code %d)", ssh.OneLine(text), code), "the user needs the right to run commands by sudo there"}
 	case code == 126 || code == 127:
-		return "", &Error{"agent", fmt.Sprintf("the agent could not be started: %s (exit code %d)", oneLine(text), code), "does the file system allow programs to run? name another directory with thin_dir"}
+		return "", &Error{"agent", fmt.Sprintf("the agent could not be started: %s (exit code %d)", ssh.OneLine(text), code), "does the file system allow programs to run? name another directory with thin_dir"}
 	case text != "":
-		return "", &Error{"agent", fmt.Sprintf("the login shell said %q and ended (exit code %d)", oneLine(text), code), "can the user run commands there?"}
+		return "", &Error{"agent", fmt.Sprintf("the login shell said %q and ended (exit code %d)", ssh.OneLine(text), code), "can the user run commands there?"}
 	case werr != nil:
 		return "", werr
 	}
@@ -197,7 +197,7 @@ func (r *run) end() (int, error) {
 func bring(ctx context.Context, conn ssh.Runner, h ssh.Host, agents *Agents, state string, o Options) error {
 	words := strings.Fields(state) // need Linux x86_64 1000 gzip
 	if len(words) < 4 {
-		return &Error{"system", fmt.Sprintf("the machine does not say what it is: %q", oneLine(state)), "it can be reached with raw commands only (-r)"}
+		return &Error{"system", fmt.Sprintf("the machine does not say what it is: %q", ssh.OneLine(state)), "it can be reached with raw commands only (-r)"}
 	}
 	goos, arch, err := goNames(words[1], words[2])
 	if err != nil {
@@ -260,7 +260,7 @@ func copyTo(ctx context.Context, conn ssh.Runner, h ssh.Host, ag *Agent, dir str
 			if strings.Contains(text, noSpace) {
 				text = noSpace
 			}
-			return oneLine(text), nil
+			return ssh.OneLine(text), nil
 		}
 		return "what arrived is not what was sent", nil
 	case sent != nil:
@@ -289,7 +289,7 @@ func (s *Session) Serve(ctx context.Context, h stream.Handler) error {
 	case werr != nil:
 		return werr
 	case code != 0 && text != "":
-		return &Error{"agent", fmt.Sprintf("the agent ended with code %d: %s", code, oneLine(text)), ""}
+		return &Error{"agent", fmt.Sprintf("the agent ended with code %d: %s", code, ssh.OneLine(text)), ""}
 	case code != 0:
 		return &Error{"agent", fmt.Sprintf("the agent ended with code %d", code), ""}
 	}

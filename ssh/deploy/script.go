@@ -186,20 +186,3 @@ func lastLines(s string) string {
 	}
 	return strings.Join(out[max(len(out)-3, 0):], "; ")
 }
-
-// oneLine makes text of a machine fit to be shown.
-func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return ' '
-		}
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, s)
-	if r := []rune(s); len(r) > 300 {
-		s = string(r[:300]) + "…"
-	}
-	return strings.TrimSpace(s)
-}
