@@ -189,3 +189,18 @@ func TestErrorOfRenderedFile(t *testing.T) {
 		}
 	}
 }
+
+// TestJSONQuery asks as Salt's documentation of the filter does.
+func TestJSONQuery(t *testing.T) {
+	for in, want := range map[string]string{
+		`{{ {"services": [{"name": "http", "port": 80}, {"name": "smtp", "port": 25}]}|json_query("services[].port") }}`: "[80, 25]",
+		`{{ [1, [2, 3]]|json_query("[]")|sum }}`: "6",
+	} {
+		if got, err := renderText(tree{}, in); err != nil || got != want {
+			t.Errorf("%s: %q, %v, want %q", in, got, err, want)
+		}
+	}
+	if _, err := renderText(tree{}, `{{ [1]|json_query("a[") }}`); err == nil || !strings.Contains(err.Error(), "at column 3: the expression ends too early") {
+		t.Errorf("an expression that ends too early: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/pyrandom"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/render/jmespath"
 	"github.com/gosalt/gosalt/internal/render/pydict"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/jinja/py"
@@ -173,6 +174,16 @@ func addData(t table) {
 			return n > 0, err
 		}
 		return false, nil
+	})
+	t.add("json_query", "data, expr", func(c *py.Call) (py.Value, error) {
+		expr, ok := py.AsString(c.Args[1])
+		if !ok {
+			return nil, undefinedOr(c.Args[1], py.Raise("TypeError", "a JMESPath expression is text, not %s", py.TypeName(c.Args[1])))
+		}
+		if u, ok := c.Args[0].(*py.Undefined); ok {
+			return nil, u.Fail()
+		}
+		return jmespath.Search(c.T, expr, c.Args[0])
 	})
 	t.add("unique", "values", func(c *py.Call) (py.Value, error) { return uniqueOf(c.T, c.Args[0]) })
 	t.add("lst_min/min", "obj", func(c *py.Call) (py.Value, error) { return extreme(c, py.LT, "min") })
