@@ -50,10 +50,7 @@ func (k *keyCommand) cloudInit() (Outcome, error) {
 	if err := k.speakFor(&d); err != nil {
 		return OK, err
 	}
-	text, err := d.Make(o.Format)
-	if err != nil {
-		return OK, err
-	}
+	text := d.Make(o.Format)
 	if len(text) > 16<<10 {
 		fmt.Fprintf(k.io.Err, "%s: warning: %d bytes of user-data: EC2 takes 16 KiB\n", k.io.Prog, len(text))
 	}

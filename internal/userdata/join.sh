@@ -1,6 +1,6 @@
 #!/bin/sh
-# Made by {{.By}}: it makes this machine a minion.
-# {{.Whom}}
+# Made by @by@: it makes this machine a minion.
+# @whom@
 set -eu
 
 fail() {
@@ -12,7 +12,8 @@ fail() {
 work=$(umask 077 && mktemp -d "${TMPDIR:-/tmp}/gosalt-join.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
-{{if .URL}}
+#@ url
+
 case $(uname -m) in
 x86_64 | amd64) arch=amd64 ;;
 aarch64 | arm64) arch=arm64 ;;
@@ -21,10 +22,9 @@ armv6l | armv7l | armv8l) arch=arm ;;
 *) fail "there is no gosalt-minion for $(uname -m)" ;;
 esac
 case $arch in
-{{range .Sums}}{{index . 0}}) sum={{index . 1}} ;;
-{{end}}{{if ne (index (index .Sums 0) 0) "*"}}*) fail "no SHA-256 is known of gosalt-minion for $arch" ;;
-{{end}}esac
-url={{arch .URL}}
+@sums@
+esac
+url=@url@
 fetch() {
 	if command -v curl >/dev/null 2>&1; then
 		curl -fsSL --connect-timeout 20 --max-time 600 -o "$work/gosalt-minion" "$url"
@@ -48,8 +48,9 @@ cp "$work/gosalt-minion" /usr/local/bin/.gosalt-minion.new
 mv -f /usr/local/bin/.gosalt-minion.new /usr/local/bin/gosalt-minion
 ln -sf gosalt-minion /usr/local/bin/gosalt-call
 program=/usr/local/bin/gosalt-minion
-{{else}}{{if .Package}}
-package={{quote .Package}}
+#@ package
+
+package=@package@
 install_package() {
 	if command -v apt-get >/dev/null 2>&1; then
 		apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$package"
@@ -66,9 +67,11 @@ install_package() {
 	fi
 }
 install_package || fail "the package $package cannot be installed"
-{{end}}
+#@ find
+
 program=$(PATH=$PATH:/usr/local/bin:/usr/bin command -v gosalt-minion) || fail "gosalt-minion is not there"
-{{end}}
+#@ service
+
 if [ -d /run/systemd/system ]; then
 	if ! systemctl cat gosalt-minion.service >/dev/null 2>&1; then
 		cat >/etc/systemd/system/gosalt-minion.service <<EOF
@@ -106,12 +109,13 @@ depend() {
 EOF
 	chmod 755 /etc/init.d/gosalt-minion
 fi
-{{if .Token}}
+#@ token
+
 (umask 077 && cat >"$work/token" <<'EOF'
-{{.Token}}
+@token@
 EOF
 )
 "$program" join -c /etc/salt --timeout 600 --token-file "$work/token" --remove-token-file
-{{else}}
-"$program" join -c /etc/salt --timeout 600{{range .Join}} {{quote .}}{{end}}
-{{end}}
+#@ join
+
+"$program" join -c /etc/salt --timeout 600@join@

@@ -3,7 +3,6 @@
 package userdata
 
 import (
-	"bytes"
 	sha "crypto/sha256"
 	_ "embed"
 	"encoding/hex"
@@ -14,7 +13,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"text/template"
 
 	"github.com/gosalt/gosalt/internal/lazyre"
 )
@@ -40,27 +38,57 @@ type Data struct {
 //go:embed join.sh
 var script string
 
-var scriptTemplate = sync.OnceValue(func() *template.Template {
-	return template.Must(template.New("join.sh").Funcs(template.FuncMap{
-		"quote": quote,
-		// An URL with the machine's architecture in it, as a word of the shell.
-		"arch": func(s string) string { return strings.ReplaceAll(quote(s), "{arch}", `'"$arch"'`) },
-	}).Parse(script))
+// sections are the parts of the script by their names: each begins with a line "#@ NAME".
+// (A text/template would have the linker keep every method of the program: 9 MB.)
+var sections = sync.OnceValue(func() map[string]string {
+	m := map[string]string{}
+	for part := range strings.SplitSeq("#@ head\n"+script, "#@ ") {
+		name, text, _ := strings.Cut(part, "\n")
+		m[name] = text
+	}
+	return m
 })
 
 // quote makes one word of the shell of a text.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
 
 // Make is the user-data, in one of Formats.
-func (d *Data) Make(format string) (string, error) {
-	var b bytes.Buffer
-	if err := scriptTemplate().Execute(&b, d); err != nil {
-		return "", err
+func (d *Data) Make(format string) string {
+	var b strings.Builder
+	write := func(section string, values ...string) {
+		b.WriteString(strings.NewReplacer(values...).Replace(sections()[section]))
+	}
+	write("head", "@by@", d.By, "@whom@", d.Whom)
+	if d.URL != "" {
+		var sums []string
+		for _, s := range d.Sums {
+			sums = append(sums, s[0]+") sum="+s[1]+" ;;")
+		}
+		if d.Sums[0][0] != "*" {
+			sums = append(sums, `*) fail "no SHA-256 is known of gosalt-minion for $arch" ;;`)
+		}
+		// The machine's architecture in a URL is put in by the shell.
+		write("url", "@sums@", strings.Join(sums, "\n"), "@url@", strings.ReplaceAll(quote(d.URL), "{arch}", `'"$arch"'`))
+	} else {
+		if d.Package != "" {
+			write("package", "@package@", quote(d.Package))
+		}
+		write("find")
+	}
+	write("service")
+	if d.Token != "" {
+		write("token", "@token@", d.Token)
+	} else {
+		var args strings.Builder
+		for _, a := range d.Join {
+			args.WriteString(" " + quote(a))
+		}
+		write("join", "@join@", args.String())
 	}
 	if format == "script" {
-		return b.String(), nil
+		return b.String()
 	}
-	return cloudConfig(b.String()), nil
+	return cloudConfig(b.String())
 }
 
 var (
