@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	lv "github.com/digitalocean/go-libvirt"
@@ -26,9 +27,10 @@ const (
 	pollTime = 500 * time.Millisecond
 )
 
+// Not at the start of every program.
 var (
-	nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`)
-	sizeForm = regexp.MustCompile(`^([1-9][0-9]{0,3})x([1-9][0-9]{0,7})$`)
+	nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$`) })
+	sizeForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([1-9][0-9]{0,3})x([1-9][0-9]{0,7})$`) })
 )
 
 // extras are the keys of a profile that only libvirt has.
@@ -52,14 +54,14 @@ func (p *provider) plan(s inventory.Spec) (*plan, error) {
 		return &inventory.Error{Source: p.env.Source, Kind: "libvirt", Reason: inventory.BadConfig, Msg: fmt.Sprintf(format, args...)}
 	}
 	pl := &plan{Spec: s, h: p.hosts[0], id: lv.UUID(uuid.New()), cpus: 1, mib: 1024, pool: "default"}
-	if !nameForm.MatchString(s.Name) {
+	if !nameForm().MatchString(s.Name) {
 		return nil, bad("name %q: letters, digits, dots, dashes and underscores are expected", s.Name)
 	}
 	if s.Image == "" {
 		return nil, bad("image is missing: the name of a volume, or the path of a file on the host")
 	}
 	if s.Size != "" {
-		m := sizeForm.FindStringSubmatch(s.Size)
+		m := sizeForm().FindStringSubmatch(s.Size)
 		if m == nil {
 			return nil, bad("size %q: CPUs and MiB are expected, as 2x1024", s.Size)
 		}
