@@ -19,8 +19,9 @@ const (
 	liveSeconds = 5
 )
 
-// live measures how late lines are shown by --live while 20 minions print 1 MB/s each.
-// Salt shows nothing before the command ends, so it has no figure.
+// live measures how late lines are shown by --live while 20 minions print 1 MB/s
+// together, and while each of them does. Salt shows nothing before the command ends, so
+// it has no figure.
 func (b *bench) live() error {
 	s, err := b.site("live")
 	if err != nil {
@@ -53,13 +54,34 @@ func (b *bench) live() error {
 	if err != nil {
 		return err
 	}
-	// Ten times a second 100 kB, which a line with the time leads.
+	for _, r := range []struct {
+		what  string
+		lines int // of 100 bytes, ten times a second
+	}{{"1 MB/s together", 1000 / liveMinions}, {"1 MB/s each", 1000}} {
+		if err := b.liveAt(s, m, minions, r.what, r.lines); err != nil {
+			return err
+		}
+	}
+	for _, p := range minions {
+		p.stop()
+	}
+	return nil
+}
+
+// liveAt measures at one rate: so many lines, led by one with the time, ten times a second.
+func (b *bench) liveAt(s *site, m *process, minions []*process, what string, count int) error {
 	block := filepath.Join(s.dir, "block")
-	if err := os.WriteFile(block, []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", 1000)), 0o644); err != nil {
+	if err := os.WriteFile(block, []byte(strings.Repeat(strings.Repeat("x", 99)+"\n", count)), 0o644); err != nil {
 		return err
 	}
+	used := func() (t float64) {
+		for _, p := range minions {
+			t += p.processor()
+		}
+		return t
+	}
+	before, theirs := m.processor(), used()
 	script := fmt.Sprintf(`: ; i=0; while [ $i -lt %d ]; do echo "T $(date +%%s%%N)"; cat %s; sleep 0.1; i=$((i+1)); done`, liveSeconds*10, block)
-	before := m.processor()
 	cmd := b.command(b.ctx, "salt", "-c", s.dir, "--live", "--out", "quiet", "*", "cmd.run", script)
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -99,11 +121,9 @@ func (b *bench) live() error {
 		return fmt.Errorf("no line was shown")
 	}
 	slices.Sort(delays)
-	b.add(Figure{What: fmt.Sprintf("--live, %d minions printing 1 MB/s each: delay of a line, median", liveMinions), Unit: "ms", Value: delays[len(delays)/2], Goal: 1000,
-		Notes: fmt.Sprintf("99%%: %.0f ms; %d lines shown, %d dropped; %.1f s for %d s of output; master %.1f s of processor; all of it on this machine",
-			delays[len(delays)*99/100], lines, dropped, took.Seconds(), liveSeconds, m.processor()-before)})
-	for _, p := range minions {
-		p.stop()
-	}
+	b.add(Figure{What: fmt.Sprintf("--live, %d minions printing %s: delay of a line, median", liveMinions, what), Unit: "ms", Value: delays[len(delays)/2], Goal: 1000,
+		Notes: fmt.Sprintf("99%%: %.0f ms; %d lines shown, %d dropped; %.1f s for %d s of output; master %.1f s, minions %.1f s, gosalt %.1f s of processor; all of it on this machine",
+			delays[len(delays)*99/100], lines, dropped, took.Seconds(), liveSeconds, m.processor()-before, used()-theirs,
+			(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())})
 	return nil
 }
