@@ -122,8 +122,9 @@ func (w *watcher) drop(id wire.MinionID, lines int) {
 const largeReturn = 64 << 10
 
 // maxProgress is how many bytes of progress wait for one watcher. Who reads more
-// slowly than is printed loses lines, and is told how many; never a result.
-const maxProgress = 4 << 20
+// slowly than is printed loses lines, and is told how many; never a result. It is some
+// minions that print all they may keep at once.
+const maxProgress = 16 << 20
 
 func newLiveJob(jid wire.JobID, publish *wire.Map, targets []jobs.Target) *liveJob {
 	j := &liveJob{

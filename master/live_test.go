@@ -41,7 +41,7 @@ func TestLiveLines(t *testing.T) {
 		t.Error("a report is known by its number")
 	}
 	j.addProgress("web2", 1, line("other"))
-	long := strings.Repeat("x", 1<<20)
+	long := strings.Repeat("x", maxProgress/4)
 	for i := range 6 {
 		j.addProgress("web1", 3+i, line(long))
 	}

@@ -18,9 +18,10 @@ const (
 	progressRetry = time.Second
 	// progressBatch is the size in bytes of one report.
 	progressBatch = 128 << 10
-	// progressQueue is how many bytes wait while a report is under way. What comes on
+	// progressQueue is how many bytes wait while a report is under way: what a command
+	// such as dmesg prints at once is to be shown whole. What comes on
 	// top of it is dropped and counted: a command never waits for those who watch it.
-	progressQueue = 1 << 20
+	progressQueue = 4 << 20
 	// progressLinger is how long the result of a job is held back so that the last
 	// lines come before it, where the master takes them. Lines that are left then are
 	// counted, and the result tells how many.

@@ -89,7 +89,7 @@ func TestProgressSlowMaster(t *testing.T) {
 		p.add(wire.NewMap("stdout", "first"))
 		synctest.Wait()
 		long := strings.Repeat("x", 1000)
-		for range 5000 {
+		for range 8000 {
 			p.add(wire.NewMap("stdout", long))
 		}
 		if p.size > progressQueue || p.dropped < 3000 {
@@ -100,8 +100,8 @@ func TestProgressSlowMaster(t *testing.T) {
 		if d := time.Since(began); d != progressLinger {
 			t.Errorf("the result waited for %s", d)
 		}
-		if left != 5001 {
-			t.Errorf("%d lines are told as not reported, not 5001", left)
+		if left != 8001 {
+			t.Errorf("%d lines are told as not reported, not 8001", left)
 		}
 	})
 }
