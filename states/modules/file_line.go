@@ -354,7 +354,7 @@ func fileBlockreplace(ctx context.Context, c *states.Call, a fileBlockreplaceArg
 	if len(sources) > 0 {
 		texts, at, err := sourceTexts(ctx, c, sources, a.Template, a.Defaults, a.Context)
 		if err != nil {
-			if at != "" {
+			if at != "" && !strings.HasPrefix(message(err), "Jinja ") { // a template that fails is this state's
 				p.Name = at
 			}
 			return p, err

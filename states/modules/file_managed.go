@@ -265,7 +265,8 @@ func (m *managed) plan(ctx context.Context) (*states.Plan, error) {
 		m.context.Set("accumulator", acc)
 	}
 	src := &sourceFile{}
-	if m.contents == nil && module.Truth(a.Source) {
+	none, isList := a.Source.([]any) // an empty list is one of which none is found
+	if m.contents == nil && (module.Truth(a.Source) || isList && len(none) == 0) {
 		if src, err = m.fetch(ctx); err != nil {
 			if c.Test { // Salt words it without a prefix there
 				return nil, err

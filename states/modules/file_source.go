@@ -98,7 +98,7 @@ func (m *managed) pick(ctx context.Context) (source, hash string, err error) {
 	}
 	v, err := m.c.Call.Call(ctx, "file.source_list", args(m.a.Source, m.a.SourceHash, m.c.Env), nil)
 	if err != nil {
-		return "", "", err
+		return "", "", &unmanaged{module.Failf("Unable to manage file: %w", err)} // under test=True, too
 	}
 	pair, ok := v.([]any)
 	if !ok || len(pair) != 2 {
@@ -206,6 +206,9 @@ func (m *managed) render(ctx context.Context, s *sourceFile) (*sourceFile, error
 	}
 	v, err := c.Call.Call(ctx, "cp.get_template", args(from, ""), kwargs)
 	if err != nil {
+		if text := message(err); strings.HasPrefix(text, "Jinja ") || strings.HasPrefix(text, "Problem running salt function in Jinja") {
+			return nil, err
+		}
 		return nil, &unmanaged{err}
 	}
 	path, ok := v.(string)
