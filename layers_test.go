@@ -36,7 +36,7 @@ var layers = map[string]struct {
 	"master/events":     {[]string{"internal", "protocol"}, "likewise"},
 	"master/files":      {[]string{"master/files", "internal", "protocol"}, "likewise"},
 	"master/pillar":     {[]string{"internal", "protocol"}, "likewise"},
-	"master/runners":    {[]string{"master/jobs", "master/events", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},
+	"master/runners":    {[]string{"master/jobs", "master/events", "inventory", "internal", "protocol"}, "runners read the job store; the rest of the master is an interface to them"},
 	"minion":            {[]string{"minion", "states", "internal", "protocol"}, "master and minion meet on the wire only"},
 	"minion/modules":    {[]string{"internal", "protocol", "jinja", "states", "minion/grains", "minion/schedule", "cli/output"}, "functions get what they may touch in their Call; of grains and schedule they know the forms; state.* compiles states; out.* shows data as the command line does"},
 	"minion/schedule":   {[]string{"internal", "protocol"}, "knows the clock, and not what a minion does"},

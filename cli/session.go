@@ -97,6 +97,9 @@ func (s *masterSession) ask(ctx context.Context, req *wire.Map, got func(*wire.M
 		switch f.Text("kind") {
 		case control.KindEnd:
 			return nil
+		case control.KindWarning:
+			fmt.Fprintf(s.io.Err, "%s: warning: %s\n", s.io.Prog, f.Text("text"))
+			continue
 		case control.KindError:
 			e, err := wire.ErrorFromMap(f.Map("error"))
 			if err != nil {

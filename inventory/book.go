@@ -48,10 +48,17 @@ func Open(cfg Config, log *slog.Logger) (*Inventory, error) {
 	inv := &Inventory{cfg: cfg, log: log, flights: map[string]*flight{}, providers: map[string]Provider{}}
 	inv.ctx, inv.cancel = context.WithCancel(context.Background())
 	var names []string
-	for name, v := range cfg.Sources.Strings() {
+	for key, v := range cfg.Sources.All() {
+		name, isText := key.(string)
+		if !isText {
+			name = fmt.Sprint(key)
+		}
 		s := inv.readSource(name, v)
+		if !isText && s.err == nil { // "off" is false in YAML
+			s.err = &Error{Source: name, Kind: s.kind.Name, Reason: BadConfig, Msg: "the name of a source has to be text", Hint: "write it in quotes"}
+		}
 		inv.sources = append(inv.sources, s)
-		if s.enabled {
+		if s.enabled && isText {
 			names = append(names, name)
 		}
 	}

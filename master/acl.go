@@ -140,7 +140,7 @@ func (m *Master) allowed(rules []any, c wire.Call, ids []wire.MinionID) bool {
 
 // covers tells whether a target means each of the minions, which may not be none.
 func (m *Master) covers(expr string, ids []wire.MinionID) bool {
-	t, err := target.Parse(expr, "compound", target.Options{Nodegroups: m.cfg.Nodegroups})
+	t, err := target.Parse(expr, "compound", m.targetOptions(m.ctx, ""))
 	if err != nil || len(ids) == 0 {
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 
 // Match implements runners.MinionCache.
 func (r runnerMaster) Match(ctx context.Context, tgt any, kind string) ([]wire.MinionID, error) {
-	t, err := target.Parse(tgt, kind, target.Options{Nodegroups: r.m.cfg.Nodegroups})
+	t, err := target.Parse(tgt, kind, r.m.targetOptions(ctx, ""))
 	if err != nil {
 		return nil, err
 	}

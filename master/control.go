@@ -166,6 +166,11 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 		if err != nil {
 			return err
 		}
+		if req.Bool(usesInventory) {
+			if err := m.warnInventory(ctx, send); err != nil {
+				return err
+			}
+		}
 		return send(wire.NewMap("kind", control.KindResult, "return", texts(ids), "missing", texts(missing)))
 	case control.OpRunner:
 		return m.controlRunner(ctx, who, req, send)
@@ -212,6 +217,11 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	ids, missing, narrow, err := m.resolve(ctx, req)
 	if err != nil {
 		return err
+	}
+	if req.Bool(usesInventory) {
+		if err := m.warnInventory(ctx, send); err != nil {
+			return err
+		}
 	}
 	job, err := jobOf(req)
 	if err != nil {

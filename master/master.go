@@ -24,6 +24,7 @@ import (
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/returners"
+	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/audit"
 	"github.com/gosalt/gosalt/master/eauth"
 	"github.com/gosalt/gosalt/master/events"
@@ -65,6 +66,8 @@ type Config struct {
 	Borrowed bool
 	// AskPass asks who sits at the terminal for a password of SSH; nil where nobody does.
 	AskPass func(ctx context.Context, p ssh.Prompt) (seal.Secret, error)
+	// Kinds are the kinds of sources that an inventory may have, see inventory/providers.
+	Kinds map[string]func() inventory.Kind
 	// Machines finds a machine of a cloud in the inventory, for autosign_cloud; nil where there
 	// is none.
 	Machines join.Lookup
@@ -115,6 +118,8 @@ type Master struct {
 	queued       queuedJobs
 	eauth        *eauth.Auth // nil without external_auth
 	ssh          *sshWay
+	inv          *inventory.Inventory // nil: none is configured
+	invFresh     sync.Once
 
 	rootKey string // of Salt's own programs; "" without compat_root_key
 
@@ -163,6 +168,9 @@ func New(cfg Config) (m *Master, err error) {
 		AutosignFile: cfg.AutosignFile, AutorejectFile: cfg.AutorejectFile, AutosignTimeout: cfg.AutosignTimeout,
 		AutosignGrainsDir: cfg.AutosignGrainsDir, PermissivePKIAccess: cfg.PermissivePKIAccess, RotateAES: cfg.RotateAESKey,
 		MaxPending: cfg.MaxPendingKeys, PendingPerAddress: cfg.MaxPendingKeysPerAddress, OnEvent: m.keyEvent, Log: cfg.Log}); err != nil {
+		return nil, err
+	}
+	if err := m.openInventory(); err != nil {
 		return nil, err
 	}
 	if err := m.openEauth(); err != nil {
@@ -348,6 +356,9 @@ func (m *Master) Run(ctx context.Context) error {
 	part("maintenance", m.maintain)
 	part("file server", m.files.Run)
 	part("pillars", m.pillars.Run)
+	if m.inv != nil {
+		part("inventory", m.inv.Run)
+	}
 	part("returners", func(ctx context.Context) error { m.returners.Run(ctx); return nil })
 	if len(m.cfg.EventReturn) > 0 {
 		part("event_return", m.returnEvents)
@@ -441,6 +452,11 @@ func (m *Master) purge(ctx context.Context) {
 func (m *Master) close() {
 	if m.ssh != nil {
 		m.ssh.close()
+	}
+	if m.inv != nil {
+		if err := m.inv.Close(); err != nil {
+			m.log.Error("inventory", "error", err)
+		}
 	}
 	m.bus.Close()
 	for _, c := range []any{m.requests, m.pub} {

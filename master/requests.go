@@ -46,6 +46,7 @@ var minionCommands = map[string]minionCommand{
 	wire.CmdPubRet:        {handle: (*Master).handlePubRet},        // the minion that began the job
 	wire.CmdMinionRunner:  {handle: (*Master).handleMinionRunner},  // an accepted minion; what peer_run lets it run
 	wire.CmdAck:           {handle: (*Master).handleAck},           // the minion that the job targets
+	wire.CmdCloud:         {handle: (*Master).handleCloud},         // an accepted minion; what the inventory has of its own machine
 	wire.CmdMissed:        {handle: (*Master).handleMissed},        // an accepted minion; its own jobs
 	wire.CmdAlive:         {handle: (*Master).handleAlive},         // an accepted minion; its own jobs
 	wire.CmdSharedKey:     {handle: (*Master).handleSharedKey},     // an accepted minion

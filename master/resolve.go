@@ -17,9 +17,12 @@ import (
 // minions do not know the master's groups.
 func (m *Master) resolve(ctx context.Context, req *wire.Map) (ids, missing []wire.MinionID, narrow bool, err error) {
 	expr, _ := req.Get("tgt")
-	t, err := target.Parse(expr, req.Text("tgt_type"), target.Options{Delimiter: req.Text("delimiter"), Nodegroups: m.cfg.Nodegroups})
+	t, err := target.Parse(expr, req.Text("tgt_type"), m.targetOptions(ctx, req.Text("delimiter")))
 	if err != nil {
 		return nil, nil, false, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
+	}
+	if t.NeedsMachines() {
+		req.Set(usesInventory, true)
 	}
 	req.Set("tgt", t.Wire())
 	req.Set("tgt_type", t.Kind())

@@ -102,12 +102,25 @@ func (m *Master) rosterConfig(over *wire.Map) roster.Config {
 		},
 		Known: m.rosterKnown,
 	}
+	if m.inv != nil {
+		c.Machines, c.MachinesOf = m.rosterMachines, m.machinesOf
+	} else {
+		c.MachinesOf = func(context.Context, string) ([]string, error) { return nil, errNoInventory }
+	}
 	switch v := pick("roster").(type) {
 	case string:
 		c.Rosters = strings.FieldsFunc(v, func(r rune) bool { return r == ',' || r == ' ' })
 	case []any:
 		for _, e := range v {
 			c.Rosters = append(c.Rosters, fmt.Sprint(e))
+		}
+	}
+	if m.hasInventory(c.Rosters) && len(c.Rosters) == 0 {
+		// Where no roster is named the inventory is one, above which the file roster is, if
+		// there is one.
+		c.Rosters = []string{"inventory"}
+		if _, err := os.Stat(rosterFile(c)); !errors.Is(err, fs.ErrNotExist) {
+			c.Rosters = append(c.Rosters, "flat")
 		}
 	}
 	switch v := pick("ssh_scan_ports").(type) {
@@ -226,6 +239,11 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	}
 	if err != nil && m.hasRoster(c) {
 		m.log.Error("a roster cannot be read", "error", err)
+	}
+	if slices.Contains(c.Rosters, "inventory") {
+		if err := m.warnInventory(ctx, send); err != nil {
+			return err
+		}
 	}
 	tgt, _ := req.Get("tgt")
 	o, err := m.sshOptionsOf(over)
@@ -380,14 +398,14 @@ func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionI
 		}
 	}
 	expr, _ := req.Get("tgt")
-	t, err := target.Parse(expr, req.Text("tgt_type"), target.Options{Delimiter: req.Text("delimiter"), Nodegroups: m.cfg.Nodegroups})
+	t, err := target.Parse(expr, req.Text("tgt_type"), m.targetOptions(ctx, req.Text("delimiter")))
 	if err != nil {
 		return nil, nil, nil, &wire.Error{Kind: wire.Malformed, Op: "target", Msg: err.Error()}
 	}
 	all = slices.Clone(ids)
 	for _, h := range r.Hosts() {
 		id, err := wire.ParseMinionID(h.ID)
-		if err != nil || slices.Contains(ids, id) {
+		if err != nil || slices.Contains(ids, id) || r.Down(h.ID) && t.ID() != h.ID && !slices.Contains(t.Listed(), h.ID) {
 			continue
 		}
 		s := target.Subject{ID: h.ID, Grains: h.Grains}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/daemon"
+	"github.com/gosalt/gosalt/inventory/providers"
 	"github.com/gosalt/gosalt/master"
 	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/modules"
@@ -29,7 +30,7 @@ func masterMain(name string, args []string) int {
 		},
 		New: func(log *slog.Logger, ready func()) (daemon.Runner, error) {
 			return master.New(master.Config{Master: cfg, Log: log, Ready: ready, Machines: machines(cfg),
-				Functions: sync.OnceValue(modules.New),
+				Functions: sync.OnceValue(modules.New), Kinds: providers.All(),
 				Grains: sync.OnceValue(func() *wire.Map {
 					return grains.Collect(context.Background(), grains.Options{Opts: cfg.Opts(), ConfDir: filepath.Dir(cfg.ConfFile), Log: log})
 				})})

@@ -14,6 +14,7 @@ import (
 	"github.com/gosalt/gosalt/cli"
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/logs"
+	"github.com/gosalt/gosalt/inventory/providers"
 	"github.com/gosalt/gosalt/master"
 	"github.com/gosalt/gosalt/minion/grains"
 	"github.com/gosalt/gosalt/minion/modules"
@@ -43,7 +44,7 @@ func openSSHMaster(ctx context.Context, io cli.IO, cfg *config.Master, o *cli.SS
 	}
 	cfg.FileRecv = false // gosalt-ssh keeps nothing that machines send but their results
 	m, err := master.New(master.Config{Master: cfg, Log: log, Portless: true, Borrowed: borrowed, AskPass: asker(io),
-		Functions: sync.OnceValue(modules.New),
+		Functions: sync.OnceValue(modules.New), Kinds: providers.All(),
 		Grains: sync.OnceValue(func() *wire.Map {
 			return grains.Collect(context.Background(), grains.Options{Opts: cfg.Opts(), ConfDir: filepath.Dir(cfg.ConfFile), Log: log})
 		})})

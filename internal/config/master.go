@@ -298,6 +298,10 @@ type Master struct {
 	// TokenFile is where the command line keeps the token that --make-token gives.
 	TokenFile string `yaml:"token_file"` // salt_token in ~/.config/salt where that is a directory, else in the home directory
 
+	// Inventory says where machines are to be found: names of sources, each a map with
+	// provider and the options of that. gosalt's own.
+	Inventory *wire.Map `yaml:"inventory"` // none
+
 	// Nodegroups are names for targets: a compound expression, or a list of its words.
 	Nodegroups *wire.Map `yaml:"nodegroups" opt:"map-or-dictlist"` // none
 

@@ -79,11 +79,13 @@ func (p *parser) locate(words []string) ([]string, error) {
 				return nil, err
 			}
 			for _, v := range inner {
-				out, p.offsets = append(out, v), append(p.offsets, at)
+				if err := p.word(&out, v, at); err != nil {
+					return nil, err
+				}
 			}
 			p.expanded = []string{}
-		} else {
-			out, p.offsets = append(out, w), append(p.offsets, at)
+		} else if err := p.word(&out, w, at); err != nil {
+			return nil, err
 		}
 		at += len(w)
 		if len(out) > maxWords {
@@ -94,6 +96,25 @@ func (p *parser) locate(words []string) ([]string, error) {
 		p.expanded = out
 	}
 	return out, nil
+}
+
+// word adds a word. One that asks the inventory becomes a list of ids, so that minions,
+// Salt's too, know what is meant.
+func (p *parser) word(out *[]string, w string, at int) error {
+	expr, ok := strings.CutPrefix(w, "V@")
+	if ok = ok && p.machines != nil && expr != ""; ok {
+		ids, err := p.machines(expr)
+		if err != nil {
+			return p.fail(at, "%v", err)
+		}
+		w = "L@" + strings.Join(ids, ",")
+		if len(ids) == 0 {
+			w = "L@," // nobody
+		}
+		p.expanded, p.uses.machines = []string{}, true
+	}
+	*out, p.offsets, p.found = append(*out, w), append(p.offsets, at), append(p.found, ok)
+	return nil
 }
 
 type compoundParser struct {
@@ -192,7 +213,8 @@ func (c *compoundParser) primary(depth int) (matcher, error) {
 		return nil, c.unexpected(`a condition, "not" or "("`)
 	}
 	at := c.offsets[c.i]
-	negated := c.nots == c.i && c.i > 0
+	// Whom the inventory has need not be a minion: nobody named it.
+	negated := c.nots == c.i && c.i > 0 || c.found[c.i]
 	c.i++
 	return c.condition(w, at, negated)
 }

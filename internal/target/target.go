@@ -22,6 +22,10 @@ import (
 type Options struct {
 	Delimiter  string    // between the keys of grains and pillar; "" is ":"
 	Nodegroups *wire.Map // names for targets: text, or a list of words
+	// Machines returns the ids of the machines that V@ means with this expression, as
+	// "tag:role=web". Where it is nil, V@ is nothing special: minions know no inventory, and
+	// get the ids.
+	Machines func(expr string) ([]string, error)
 }
 
 // Subject is the minion that a target is held against.
@@ -87,7 +91,7 @@ type Target struct {
 }
 
 // uses says which data a target looks at.
-type uses struct{ grains, pillar, data bool }
+type uses struct{ grains, pillar, data, machines bool }
 
 // maxExpr is the size of the longest expression taken: as text, 100,000 long ids.
 const maxExpr = 8 << 20
@@ -104,7 +108,7 @@ func Parse(expr any, kind string, o Options) (*Target, error) {
 	if kind == "" {
 		kind = "glob"
 	}
-	p := &parser{kind: kind, delimiter: o.Delimiter, groups: o.Nodegroups}
+	p := &parser{kind: kind, delimiter: o.Delimiter, groups: o.Nodegroups, machines: o.Machines}
 	if p.delimiter == "" {
 		p.delimiter = ":"
 	}
@@ -164,7 +168,7 @@ func Parse(expr any, kind string, o Options) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if kind == "compound" && p.expanded != nil {
+	if strings.HasPrefix(kind, "compound") && p.expanded != nil {
 		t.expr = joinWords(p.expanded)
 	}
 	t.uses = p.uses
@@ -195,17 +199,22 @@ func (t *Target) NeedsGrains() bool { return t.uses.grains }
 // NeedsPillar tells whether matching looks at the pillar.
 func (t *Target) NeedsPillar() bool { return t.uses.pillar }
 
+// NeedsMachines tells whether the target was worked out from an inventory (V@).
+func (t *Target) NeedsMachines() bool { return t.uses.machines }
+
 // parser carries what the parts of one expression share.
 type parser struct {
 	kind      string
 	delimiter string
 	groups    *wire.Map
+	machines  func(expr string) ([]string, error)
 	uses      uses
 	listed    []string
 
 	whole    string   // the expression as text, for errors
 	offsets  []int    // of the words of a compound expression in whole
-	expanded []string // the words of a compound expression with nodegroups written out
+	expanded []string // the words of a compound expression with nodegroups and V@ written out
+	found    []bool   // of these words: a list that V@ came to
 }
 
 func (p *parser) fail(offset int, format string, args ...any) error {

@@ -48,6 +48,10 @@ func MinionStart(id wire.MinionID) string { return "salt/minion/" + string(id) +
 // "Minion data cache refresh": id.
 func MinionRefresh(id wire.MinionID) string { return "minion/refresh/" + string(id) }
 
+// Cloud tags what the inventory learns of a machine: what is found, changed or gone; data:
+// what, name, source, provider, id, machine, and for changed changes.
+func Cloud(name, what string) string { return "salt/cloud/" + name + "/" + what }
+
 // Run is the prefix of all events of a runner: "salt/run/<jid>/".
 func Run(jid wire.JobID) string { return "salt/run/" + string(jid) + "/" }
 

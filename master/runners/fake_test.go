@@ -13,6 +13,7 @@ import (
 	"github.com/gosalt/gosalt/internal/doctor"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/returners"
+	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -44,6 +45,10 @@ func (m *fakeMaster) Reader(name string) (returners.Reader, error) {
 func (m *fakeMaster) Address(id wire.MinionID) string {
 	return "192.0.2." + string(id[len(id)-1]%10+'0')
 }
+func (m *fakeMaster) Inventory() (*inventory.Inventory, error) {
+	return nil, errors.New("no inventory is configured")
+}
+
 func (m *fakeMaster) Accepted() ([]wire.MinionID, error) { return m.accepted, nil }
 
 func (m *fakeMaster) Withdraw(ctx context.Context, jid wire.JobID, _ string) ([]wire.MinionID, error) {

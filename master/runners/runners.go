@@ -17,6 +17,7 @@ import (
 	"github.com/gosalt/gosalt/internal/doctor"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/returners"
+	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -56,6 +57,9 @@ type Master interface {
 	// DeleteKey deletes a minion's accepted key, on behalf of that user, and ends
 	// what it had by it.
 	DeleteKey(id wire.MinionID, user string) error
+
+	// Inventory is the machines that there are; an error says that none is configured.
+	Inventory() (*inventory.Inventory, error)
 
 	MinionCache
 	Local
@@ -123,6 +127,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerSaltutil(r.reg)
 	registerHTTP(r.reg)
 	registerOrchestrate(r.reg)
+	registerInventory(r.reg)
 	planned(r.reg)
 	return r
 }

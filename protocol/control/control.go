@@ -50,6 +50,7 @@ const (
 	KindProgress = "progress" // output of something that goes on
 	KindResult   = "result"   // return: the answer, whole
 	KindEvent    = "event"    // tag, data
+	KindWarning  = "warning"  // text: a line for the person who asks, whatever the answer is
 	KindEnd      = "end"      // nothing more comes
 	KindError    = "error"    // error: a wire.Error as a map; nothing more comes
 )

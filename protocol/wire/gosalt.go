@@ -14,6 +14,10 @@ const (
 	// a list of publish loads in their order, jobs that expired left out.
 	CmdMissed = "_gosalt_missed"
 
+	// CmdCloud asks what the master's inventory knows of the minion's machine: a map, empty
+	// where that is nothing. A master of Salt does not know it and answers with nothing.
+	CmdCloud = "_gosalt_cloud"
+
 	// CmdAlive tells which jobs still run: {running: [jid, ...]}. The reply is an
 	// AliveReply.
 	CmdAlive = "_gosalt_alive"

@@ -69,13 +69,14 @@ func (r *Roster) Match(ctx context.Context, tgt any, kind string) ([]ssh.Host, e
 		}
 		return append(found, r.pick(ids)...), nil
 	}
-	t, err := target.Parse(tgt, kind, target.Options{Nodegroups: r.allNodegroups()})
+	t, err := target.Parse(tgt, kind, r.targetOptions(ctx))
 	if err != nil {
 		return nil, err
 	}
 	if kind == "list" {
 		return append(found, r.pick(t.Listed())...), nil
 	}
+	from := len(found)
 	for _, h := range r.hosts {
 		s := target.Subject{ID: h.ID, Unknown: target.Differs}
 		if m, ok := r.minions[h.ID]; ok {
@@ -94,7 +95,7 @@ func (r *Roster) Match(ctx context.Context, tgt any, kind string) ([]ssh.Host, e
 			found = append(found, h)
 		}
 	}
-	return found, nil
+	return append(found[:from:from], r.standing(found[from:], kind, t)...), nil
 }
 
 // pick returns these machines, as far as they are there, each once.

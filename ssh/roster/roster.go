@@ -24,7 +24,7 @@ import (
 )
 
 // Names are the rosters there are.
-var Names = []string{"ansible", "cache", "clustershell", "dir", "flat", "range", "scan", "sshconfig", "sshknownhosts", "terraform"}
+var Names = []string{"ansible", "cache", "clustershell", "dir", "flat", "inventory", "range", "scan", "sshconfig", "sshknownhosts", "terraform"}
 
 // Config says where the machines are to be found.
 type Config struct {
@@ -60,6 +60,12 @@ type Config struct {
 	// Known returns the minions that a master knows; nil where there is no master.
 	Known func(ctx context.Context) ([]Minion, error)
 
+	// Machines hands over the machines of the inventory, for the roster inventory; nil where
+	// none is configured.
+	Machines func(ctx context.Context, each func(Machine)) error
+	// MachinesOf returns the ids that V@ in a target means; nil likewise.
+	MachinesOf func(ctx context.Context, expr string) ([]string, error)
+
 	Log *slog.Logger // warnings; nil drops them
 }
 
@@ -80,6 +86,7 @@ type Roster struct {
 	Warnings []string
 
 	minions map[string]Minion   // of the roster cache
+	down    map[string]bool     // machines of the inventory that are not running
 	groups  map[string][]string // of an inventory: names of groups and their machines
 	// scans find machines by the target itself.
 	scans []func(ctx context.Context, tgt any, kind string) ([]ssh.Host, error)
@@ -156,6 +163,7 @@ func init() {
 		"clustershell":  loadClustershell,
 		"dir":           loadDir,
 		"flat":          loadFlat,
+		"inventory":     loadInventory,
 		"range":         loadRange,
 		"scan":          loadScan,
 		"sshconfig":     loadSSHConfig,
