@@ -159,6 +159,9 @@ func Parse(expr any, kind string, o Options) (*Target, error) {
 		}
 		p.whole = strings.Join(words, " ")
 		t.m, err = p.compound(words)
+		if p.expanded != nil {
+			words = p.expanded
+		}
 		t.kind, t.expr, t.listed = "compound", joinWords(words), p.listed
 	case "range":
 		return nil, p.fail(-1, "ranges need a range server, which gosalt does not speak to: use a list (-L) or a nodegroup (-N)")
