@@ -25,7 +25,9 @@ func TestStartsLean(t *testing.T) {
 		ours    int // kB that the packages of this module may allocate
 		all     int // kB that all packages may
 	}{
-		{"gosalt", 260, 1500},
+		// The SDKs of the inventory take 1.7 MB of it (AWS 0.75, Docker's reference and digest
+		// 0.5, Kubernetes 0.4): who runs a command pays for what only the master uses.
+		{"gosalt", 260, 2600},
 		{"gosalt-minion", 220, 700},
 	} {
 		cmd := exec.Command(filepath.Join(bin, c.program), "--version")
