@@ -41,6 +41,7 @@ func environment(o saltjinja.Options, l py.Limits) *jinja.Environment {
 			clear(environments.m)
 		}
 		env = saltjinja.New(o, loader{}, l)
+		maps.Copy(env.Filters, filters)
 		environments.m[key] = env
 	}
 	return env
