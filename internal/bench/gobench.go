@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // benchLine is a line of go test -bench: the name, how often, then values with units.
-var benchLine = regexp.MustCompile(`(?m)^Benchmark\S*\s+\d+\s+(.*)$`)
+var benchLine = lazyre.New(`(?m)^Benchmark\S*\s+\d+\s+(.*)$`)
 
 // goBench runs a benchmark of a package and returns its metrics by their units.
 func (b *bench) goBench(pkg, name, times string) (map[string]float64, error) {
