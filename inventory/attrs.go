@@ -61,7 +61,7 @@ func matcher(expr string) (func(e *Entry) bool, error) {
 		if attr == "tag" {
 			example = "tag:KEY=VALUE, or tag:KEY for all that have it,"
 		}
-		return nil, fmt.Errorf("V@%s is expected", example)
+		return nil, fmt.Errorf("the form V@%s is expected", example)
 	}
 	switch attr {
 	case "tag":

@@ -50,7 +50,6 @@ const nodeScope = "/nodes"
 
 type provider struct {
 	env        inventory.Env
-	loader     clientcmd.ClientConfig
 	cfg        *rest.Config
 	client     *http.Client
 	base       *url.URL // "https://host/api/v1"
