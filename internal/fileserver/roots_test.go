@@ -2,6 +2,7 @@ package fileserver
 
 import (
 	"context"
+	"crypto/md5"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // recording is what Salt's file server answered over the tree that is in it.
@@ -137,5 +139,95 @@ func TestRootsAsSalt(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file that becomes a link out of the root after it was found gives nothing away, with
+// fileserver_followsymlinks: False.
+func TestLinkAfterFind(t *testing.T) {
+	base := grow(t, [][3]string{{"file", "root/a/f", "mine"}, {"file", "out/f", "secret"}, {"file", "root/g", "mine"}, {"file", "root/h", "mine"}})
+	s, err := New("sha256", NewRoots(Options{Roots: map[string][]string{"base": {base + "/root"}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ file, replace, by string }{
+		{"g", "root/g", "../out/f"},                   // itself
+		{"a/f", "root/a", "../out"},                   // its directory
+		{"h", "root/h", filepath.Join(base, "out/f")}, // by an address from /
+	} {
+		f, err := s.Find(t.Context(), "base", c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		full := filepath.Join(base, c.replace)
+		if err := errors.Join(os.RemoveAll(full), os.Symlink(c.by, full)); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := f.ReadFile(100); err == nil {
+			t.Errorf("%s: %q was read", c.file, b)
+		}
+		if sum, err := s.Hash(t.Context(), f); err == nil {
+			t.Errorf("%s: its hash is %s", c.file, sum)
+		}
+		if _, err := s.Find(t.Context(), "base", c.file); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%s: found again: %v", c.file, err)
+		}
+	}
+}
+
+// The hash is that of what is there, however shortly after one another files change.
+func TestHashAfterChange(t *testing.T) {
+	base := grow(t, [][3]string{{"dir", "root", ""}})
+	s, err := New("md5", NewRoots(Options{Roots: map[string][]string{"base": {base + "/root"}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(base, "root/f")
+	old := time.Now().Add(-time.Hour)
+	for i, c := range []struct {
+		text   string
+		mtime  time.Time
+		rename bool
+	}{
+		{"one", time.Time{}, false},
+		{"two", time.Time{}, false}, // at once, and as long
+		{"old", old, true},
+		{"odd", old, true}, // of the same time and length: another file
+	} {
+		to := name
+		if c.rename {
+			to += ".new"
+		}
+		if err := os.WriteFile(to, []byte(c.text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if !c.mtime.IsZero() {
+			if err := os.Chtimes(to, c.mtime, c.mtime); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.Rename(to, name); err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Find(t.Context(), "base", "f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%x", md5.Sum([]byte(c.text)))
+		for range 2 {
+			if sum, err := s.Hash(t.Context(), f); sum != want || err != nil {
+				t.Errorf("%d, %s: %s, %v, want %s", i, c.text, sum, err, want)
+			}
+		}
+	}
+	f, err := s.Find(t.Context(), "base", "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(name); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Open(); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a file that is gone: %v", err)
 	}
 }

@@ -183,6 +183,13 @@ func (r *Renderer) Render(ctx context.Context, s Source) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	switch {
+	case len(steps) > 0:
+	case s.SLS == "": // as in Salt, and the log tells
+		return &Result{Data: wire.NewMap()}, nil
+	default:
+		return nil, &Error{Msg: "none of its renderers is allowed: see renderer_whitelist and renderer_blacklist", Name: s.name()}
+	}
 	if r.depth >= maxRenderDepth {
 		return nil, &Error{Msg: "renders inside one another are nested too deep: does a file render itself?", Name: s.name()}
 	}

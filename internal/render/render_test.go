@@ -204,3 +204,16 @@ func TestJSONQuery(t *testing.T) {
 		t.Errorf("an expression that ends too early: %v", err)
 	}
 }
+
+// TestNotAllowed has files whose only renderers renderer_blacklist forbids.
+func TestNotAllowed(t *testing.T) {
+	r := render.New(render.Config{Opts: wire.NewMap("renderer_blacklist", []any{"yaml", "text"})})
+	src := render.Source{Text: "#!yaml\na: 1\n", SLS: "web", Path: "web.sls"}
+	if _, err := r.Render(t.Context(), src); err == nil || !strings.Contains(err.Error(), "none of its renderers is allowed: see renderer_whitelist and renderer_blacklist") {
+		t.Errorf("an SLS: %v", err)
+	}
+	src.SLS = ""
+	if res, err := r.Render(t.Context(), src); err != nil || pytext.Repr(res.Data) != "{}" {
+		t.Errorf("another file: %v, %v", res, err)
+	}
+}
