@@ -80,7 +80,8 @@ var usedBy = [...]func(name string) bool{
 		switch name {
 		case "top_file_merging_strategy", "env_order", "default_top", "renderer", "failhard", "state_top", "state_top_saltenv",
 			"state_auto_order", "state_events", "state_aggregate", "jinja_env", "jinja_sls_env", "jinja_lstrip_blocks", "jinja_trim_blocks",
-			"salt_cp_chunk_size":
+			"salt_cp_chunk_size",
+			"http_connect_timeout", "http_request_timeout", "http_max_body", "verify_ssl", "ca_bundle", "cert":
 			return true
 		}
 		return strings.HasPrefix(name, "gitfs_") && name != "gitfs_provider" ||
@@ -89,7 +90,7 @@ var usedBy = [...]func(name string) bool{
 	},
 	func(name string) bool {
 		switch name {
-		case "http_connect_timeout", "http_request_timeout", "http_max_body":
+		case "http_connect_timeout", "http_request_timeout", "http_max_body", "verify_ssl", "ca_bundle", "ca_bundle_url", "cert":
 			return true
 		}
 		return false

@@ -50,7 +50,8 @@ func (c *cache) get(id wire.MinionID, env string) *pillar.Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	e, ok := c.load(id)[env]
-	if !ok || time.Since(e.made) > c.ttl {
+	age := time.Since(e.made)
+	if !ok || age > c.ttl || age < 0 { // made in the future: the clock was set back
 		return nil
 	}
 	return e.res

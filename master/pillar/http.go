@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/httpquery"
 	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/pillar"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -19,39 +18,22 @@ import (
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// An answer of http_yaml and http_json has at most so many bytes, and takes at most so long.
+// An answer of http_yaml and http_json has at most so many bytes, and takes at most so long,
+// or as the options http_max_body and http_request_timeout say where that is less.
 const (
 	httpMost = 16 << 20
 	httpTime = 20 * time.Second
 )
 
-// httpClient follows a few redirects, to http and https only, and sends a password to the
-// host that it is meant for alone (net/http drops it for others).
-var httpClient = &http.Client{
-	Timeout: httpTime,
-	CheckRedirect: func(r *http.Request, via []*http.Request) error {
-		if len(via) >= 5 {
-			return errors.New("more than 5 redirects")
-		}
-		if s := r.URL.Scheme; s != "http" && s != "https" {
-			return fmt.Errorf("redirected to %s, which is neither http nor https", s)
-		}
-		if via[0].URL.Scheme == "https" && r.URL.Scheme == "http" {
-			return errors.New("redirected from https to http")
-		}
-		return nil
-	},
-}
-
 // httpYAML is the ext_pillar http_yaml.
 func httpYAML(ctx context.Context, q pillar.SourceRequest) (any, error) {
-	body, _, err := httpGet(ctx, q, "url", "with_grains", "header_dict", "auth", "username", "password")
+	body, args, err := httpGet(ctx, q, "url", "with_grains", "header_dict", "auth", "username", "password")
 	if err != nil {
 		return nil, err
 	}
 	v, err := saltyaml.Load(body)
 	if err != nil {
-		return nil, fmt.Errorf("the answer is no YAML: %w", err)
+		return nil, fmt.Errorf("get %s: the answer is no YAML: %w", args["from"], err)
 	}
 	return v, nil
 }
@@ -64,7 +46,7 @@ func httpJSON(ctx context.Context, q pillar.SourceRequest) (any, error) {
 	}
 	v, err := pytext.ParseJSON(strings.TrimSpace(body))
 	if err != nil {
-		return nil, fmt.Errorf("the answer is no JSON: %w", err)
+		return nil, fmt.Errorf("get %s: the answer is no JSON: %w", args["from"], err)
 	}
 	if ns, ok := args["namespace"].(string); ok && ns != "" {
 		v = wire.NewMap(ns, v)
@@ -72,7 +54,7 @@ func httpJSON(ctx context.Context, q pillar.SourceRequest) (any, error) {
 	return v, nil
 }
 
-// httpGet gets what the settings name.
+// httpGet gets what the settings name. Beside them is "from", the address without its password.
 func httpGet(ctx context.Context, q pillar.SourceRequest, names ...string) (string, map[string]any, error) {
 	args, err := pillar.BindArgs(q.Args, 1, names...)
 	if err != nil {
@@ -87,60 +69,88 @@ func httpGet(ctx context.Context, q pillar.SourceRequest, names ...string) (stri
 	}
 	u, err := url.Parse(address)
 	if err != nil {
-		return "", nil, fmt.Errorf("the setting 'url' is no address: %w", unwrapURL(err))
+		return "", nil, fmt.Errorf("the setting 'url' is no address: %w", errors.Unwrap(err))
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", nil, fmt.Errorf("the setting 'url' is to begin with http:// or https:// and a host, not with %q", u.Scheme+":")
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return "", nil, unwrapURL(err)
+	query := httpquery.Query{URL: address, Total: httpTime, MaxBody: httpMost, Headers: []httpquery.Header{{Name: "User-Agent", Value: "gosalt/" + version.Gosalt()}}}
+	if err := fromOptions(&query, q.Opts); err != nil {
+		return "", nil, err
 	}
-	req.Header.Set("User-Agent", "gosalt/"+version.Gosalt())
 	switch h := args["header_dict"].(type) {
 	case nil:
 	case *wire.Map:
 		for k, v := range h.All() {
-			req.Header.Set(pytext.Str(k), pytext.Str(v))
+			query.Headers = append(query.Headers, httpquery.Header{Name: pytext.Str(k), Value: pytext.Str(v)})
 		}
 	default:
 		return "", nil, fmt.Errorf("the setting 'header_dict' is to be a map, not %s", pytext.TypeName(h))
 	}
-	if err := authorize(req, args); err != nil {
+	if err := authorize(&query, args); err != nil {
 		return "", nil, err
 	}
-	resp, err := httpClient.Do(req)
+	out, err := query.Do(ctx)
 	if err != nil {
-		return "", nil, fmt.Errorf("get %s: %w", u.Redacted(), unwrapURL(err))
+		return "", nil, err
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return "", nil, fmt.Errorf("get %s: the server answers %s", u.Redacted(), resp.Status)
+	switch text := out.Text("error"); {
+	case out.Int("status") == 599:
+		return "", nil, fmt.Errorf("get %s: no answer within %s", u.Redacted(), query.Total)
+	case text != "":
+		return "", nil, fmt.Errorf("get %s: %s", u.Redacted(), text)
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, httpMost+1))
-	if err != nil {
-		return "", nil, fmt.Errorf("get %s: %w", u.Redacted(), unwrapURL(err))
+	args["from"] = u.Redacted()
+	return out.Text("body"), args, nil
+}
+
+// fromOptions takes what the master's options say of all its questions to web servers.
+func fromOptions(query *httpquery.Query, opts *wire.Map) error {
+	seconds := func(name string) time.Duration {
+		v, _ := opts.Get(name)
+		switch x := v.(type) {
+		case int64:
+			return time.Duration(x) * time.Second
+		case float64:
+			return time.Duration(x * float64(time.Second))
+		}
+		return 0
 	}
-	if len(body) > httpMost {
-		return "", nil, fmt.Errorf("get %s: the answer has more than %d bytes", u.Redacted(), httpMost)
+	query.Connect = seconds("http_connect_timeout")
+	if t := seconds("http_request_timeout"); t > 0 && t < query.Total {
+		query.Total = t
 	}
-	return string(body), args, nil
+	if n := opts.Int("http_max_body"); n > 0 && n < query.MaxBody {
+		query.MaxBody = n
+	}
+	query.CABundle = opts.Text("ca_bundle")
+	v, _ := opts.Get("verify_ssl")
+	query.Insecure = v == false
+	switch cert, _ := opts.Get("cert"); x := cert.(type) {
+	case nil:
+	case string:
+		query.Cert = x
+	case []any:
+		if len(x) != 2 {
+			return fmt.Errorf("the option 'cert' is to be a file, or a list of the certificate and its key")
+		}
+		query.Cert, query.Key = pytext.Str(x[0]), pytext.Str(x[1])
+	default:
+		return fmt.Errorf("the option 'cert' is to be a file, or a list of the certificate and its key, not %s", pytext.TypeName(x))
+	}
+	return nil
 }
 
 // authorize adds a user's name and password.
-func authorize(req *http.Request, args map[string]any) error {
-	user, _ := args["username"].(string)
-	password := ""
+func authorize(query *httpquery.Query, args map[string]any) error {
+	query.Username, _ = args["username"].(string)
 	if args["password"] != nil {
-		password = pytext.Str(args["password"])
+		query.Password = pytext.Str(args["password"])
 	}
 	if list, ok := args["auth"].([]any); ok && len(list) == 2 {
-		user, password = pytext.Str(list[0]), pytext.Str(list[1])
+		query.Username, query.Password = pytext.Str(list[0]), pytext.Str(list[1])
 	} else if args["auth"] != nil {
 		return fmt.Errorf("the setting 'auth' is to be a list of a user and a password")
-	}
-	if user != "" {
-		req.SetBasicAuth(user, password)
 	}
 	return nil
 }
@@ -178,13 +188,4 @@ func quoteURL(s string) string {
 		}
 	}
 	return b.String()
-}
-
-// unwrapURL takes the address off an error: it may hold a password.
-func unwrapURL(err error) error {
-	var ue *url.Error
-	if errors.As(err, &ue) {
-		return ue.Err
-	}
-	return err
 }
