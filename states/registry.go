@@ -46,9 +46,19 @@ func (c *Call) strays(p *Plan) *Result {
 		"\nThe states before this one brought it about, or someone else: make a new plan"}
 }
 
-// Tag is the key of a chunk's result: "file_|-/etc/motd_|-/etc/motd_|-managed".
+// Tag is the key of a chunk's result: "file_|-/etc/motd_|-/etc/motd_|-managed". What is no
+// text, as a name of a list of names may be, is there as Python writes it.
 func Tag(low *wire.Map) string {
-	return strings.Join([]string{low.Text("state"), low.Text("__id__"), low.Text("name"), low.Text("fun")}, "_|-")
+	parts := [4]string{}
+	for i, key := range [...]string{"state", "__id__", "name", "fun"} {
+		v, ok := low.Get(key)
+		if s, isText := v.(string); isText {
+			parts[i] = s
+		} else if ok {
+			parts[i] = pytext.Str(v)
+		}
+	}
+	return strings.Join(parts[:], "_|-")
 }
 
 // Hooks are what a state module has beside its functions, each may be nil.

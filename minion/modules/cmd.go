@@ -71,7 +71,7 @@ type cmdResults struct {
 	IgnoreRetcode bool `default:"False"`
 	// File environment of templates and scripts: base.
 	Saltenv string `default:"None"`
-	// Without effect: the output can be followed while it runs without this.
+	// Keep white space at the end of the output, as rstrip=False does. It can be followed while it runs without this.
 	UseVt bool `default:"False"`
 	cmdMore
 }

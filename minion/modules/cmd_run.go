@@ -549,7 +549,7 @@ func (l *cmdLog) decode(stream string, b []byte, o *cmdOptions) (string, error) 
 	if !ok && !l.quiet {
 		l.call.Log.Error("output could not be decoded: characters have been replaced", "cmd", l.name, "stream", stream)
 	}
-	if o.Rstrip {
+	if o.Rstrip && (!o.UseVt || o.Bg) {
 		s = strings.TrimRightFunc(s, pythonSpace)
 	}
 	return s, nil

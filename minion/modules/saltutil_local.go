@@ -86,10 +86,10 @@ type saltutilCmdArgs struct {
 	TgtType string    `default:"glob"`                 // How tgt is to be read: glob, list, grain, compound and so on.
 	Ret     string    `default:""`                     // A returner for the results, besides the master.
 	Kwarg   *wire.Map `default:"None"`                 // Keywords of the function.
-	SSH     bool      `arg:"ssh" default:"False"`      // Not there yet.
+	SSH     bool      `arg:"ssh" default:"False"`      // Over SSH, on machines of the master's roster, which need no minion.
 	Batch   any       `arg:"batch,kw" default:"None"`  // How many minions, or which part of them (10%), run it at a time.
 	Subset  any       `arg:"subset,kw" default:"None"` // On how many of them, drawn at random among those that have the function.
-	Kwargs  *wire.Map `arg:"**"`                       // More options of the job: failhard (no more batches once a minion failed), batch_wait (seconds between a return and the next turn), expect_minions (those that do not return are shown as failed), gather_job_timeout.
+	Kwargs  *wire.Map `arg:"**"`                       // More options of the job: failhard (no more batches once a minion failed), batch_wait (seconds between a return and the next turn), expect_minions (those that do not return are shown as failed), gather_job_timeout; with ssh those of gosalt-ssh: roster, roster_file, ssh_user and so on.
 }
 
 // saltutilCmd runs a function on minions from a minion that is on the master's machine,
@@ -98,9 +98,6 @@ type saltutilCmdArgs struct {
 //	gosalt master1 saltutil.cmd '*' test.ping
 //	gosalt master1 saltutil.cmd '*' state.apply batch=10% failhard=True
 func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.Map, error) {
-	if a.SSH {
-		return nil, module.Failf("ssh=True: gosalt has no SSH yet")
-	}
 	args, ok := a.Arg.([]any)
 	if !ok && a.Arg != nil {
 		args = []any{a.Arg}
@@ -112,6 +109,16 @@ func saltutilCmd(ctx context.Context, c *module.Call, a saltutilCmdArgs) (*wire.
 		args = append(args, kw)
 	}
 	req := wire.NewMap("op", control.OpPublish, "tgt", a.Tgt, "tgt_type", a.TgtType, "fun", a.Fun, "arg", args, "ret", a.Ret, "follow", true)
+	if a.SSH {
+		how := wire.NewMap()
+		for k, v := range a.Kwargs.Strings() {
+			if strings.HasPrefix(k, "ssh_") || strings.HasPrefix(k, "roster") {
+				how.Set(k, v)
+			}
+		}
+		req.Set("op", control.OpSSH)
+		req.Set("ssh", how)
+	}
 	if a.Timeout > 0 {
 		req.Set("timeout", a.Timeout)
 	}
@@ -193,14 +200,14 @@ type waitArgs struct {
 }
 
 // saltutilWaitForEvent waits for events that tell of each entry of a list, and returns the
-// entries in the order in which they were told, and those that are left when the time is
-// over. It is not in Salt, and is what the state salt.wait_for_event asks.
+// entries in the order in which they were told, those that are left when the time is
+// over, and whether it was over: with an empty list, any event ends the waiting. It is not in Salt, and is what the state salt.wait_for_event asks.
 //
 //	gosalt master1 saltutil.wait_for_event 'salt/minion/*/start' '[web1, web2]' timeout=60
 func saltutilWaitForEvent(ctx context.Context, c *module.Call, a waitArgs) (*wire.Map, error) {
 	left := slices.Clone(a.IDList)
 	seen := []any{}
-	told := func() *wire.Map { return wire.NewMap("seen", seen, "left", left) }
+	told := func(all bool) *wire.Map { return wire.NewMap("seen", seen, "left", left, "all", all) }
 	errAll := errors.New("all are seen")
 	got := func(tag string, data *wire.Map) error {
 		if globMatch(a.Tag, tag) {
@@ -247,12 +254,12 @@ func saltutilWaitForEvent(ctx context.Context, c *module.Call, a waitArgs) (*wir
 		err = c.Bus.Watch(ctx, func(tag string, data *wire.Map) (bool, error) { return true, got(tag, data) })
 	}
 	switch {
-	case errors.Is(err, errAll), errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil:
-		return told(), nil
-	case err != nil:
-		return nil, err
+	case errors.Is(err, errAll):
+		return told(true), nil
+	case errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil, err == nil:
+		return told(false), nil
 	}
-	return told(), nil
+	return nil, err
 }
 
 type saltutilRunnerArgs struct {

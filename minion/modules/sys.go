@@ -208,13 +208,14 @@ func nameMatches(pattern, name string) bool {
 	return strings.HasPrefix(name, pattern+".")
 }
 
-// sysListFunctions lists the functions by name, those too that gosalt knows of but
+// sysListFunctions lists the functions that this machine has, by name, those too that gosalt knows of but
 // does not have yet: a call of one of them says so.
 //
 //	gosalt '*' sys.list_functions
 //	gosalt '*' sys.list_functions sys 'test.*'
 func sysListFunctions(ctx context.Context, c *module.Call, a sysListArgs) ([]string, error) {
-	return functionNames(c.Functions(), a.Names), nil
+	names := functionNames(c.Functions(), a.Names)
+	return slices.DeleteFunc(names, func(name string) bool { return c.Functions().Has(name) && !c.Has(name) }), nil
 }
 
 type sysListArgs struct {

@@ -36,7 +36,7 @@ type cmdCommon struct {
 	Timeout         any       `default:"None"`  // Seconds after which the command is killed.
 	OutputLoglevel  string    `default:"debug"` // Level at which the output is logged; quiet logs nothing.
 	HideOutput      bool      `default:"False"` // Leave the output out of the result.
-	UseVt           bool      `default:"False"` // Without effect.
+	UseVt           bool      `default:"False"` // Keep white space at the end of the output.
 	SuccessRetcodes any       `default:"None"`  // Exit codes that are a success, besides 0.
 	SuccessStdout   any       `default:"None"`  // Texts that make it a success when one of them is in the output.
 	SuccessStderr   any       `default:"None"`  // Texts that make it a success when one of them is in the error output.
@@ -71,10 +71,10 @@ func cmdRun(ctx context.Context, c *states.Call, a cmdRunArgs) (*states.Plan, er
 	if c.Test && cmd == "" {
 		return a.would(a.Name, wire.NewMap("cmd", a.Name), fmt.Sprintf(`Command "%s" would have been executed`, a.Name)), nil
 	}
-	if c.Test {
+	p := &states.Plan{Name: a.Name}
+	if c.Test { // what is shown is the state's name still; cmd.script shows the command
 		a.Name = cmd
 	}
-	p := &states.Plan{Name: a.Name}
 	fun, kwargs := "cmd.run_all", a.kwargs(c)
 	kwargs.Set("cmd", a.Name)
 	if a.Root != "" {
@@ -173,7 +173,7 @@ func (a *cmdCommon) kwargs(c *states.Call) *wire.Map {
 		v any
 	}{
 		{"cwd", a.Cwd}, {"runas", a.Runas}, {"shell", shell}, {"env", a.Env}, {"timeout", a.Timeout}, {"output_loglevel", a.OutputLoglevel},
-		{"hide_output", a.HideOutput}, {"success_retcodes", a.SuccessRetcodes}, {"success_stdout", a.SuccessStdout}, {"success_stderr", a.SuccessStderr},
+		{"hide_output", a.HideOutput}, {"use_vt", a.UseVt}, {"success_retcodes", a.SuccessRetcodes}, {"success_stdout", a.SuccessStdout}, {"success_stderr", a.SuccessStderr},
 	} {
 		if module.Truth(kv.v) {
 			m.Set(kv.k, kv.v)
@@ -185,6 +185,9 @@ func (a *cmdCommon) kwargs(c *states.Call) *wire.Map {
 	m.Set("python_shell", true)
 	return m
 }
+
+// deaf are requisites that Salt does not know in their _in form, and does not object to.
+var deaf = map[string]bool{"require_any_in": true, "watch_any_in": true, "onfail_any_in": true, "onfail_all_in": true, "onchanges_any_in": true}
 
 // known drops the arguments that an execution function does not take, and says so.
 func known(c *states.Call, fun string, kwargs *wire.Map) (warnings []string) {
@@ -198,6 +201,9 @@ func known(c *states.Call, fun string, kwargs *wire.Map) (warnings []string) {
 			continue
 		}
 		kwargs.Delete(k)
+		if deaf[k] {
+			continue
+		}
 		if k == "python_shell" {
 			continue
 		}

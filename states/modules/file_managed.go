@@ -345,12 +345,15 @@ func (m *managed) existing(ctx context.Context, src *sourceFile) (*states.Plan, 
 		if err := m.bring(ctx, src); err != nil {
 			return nil, err
 		}
-		text := "Replace symbolic link with regular file"
-		if !link {
+		text := ""
+		if c.Host.IsFile(real) || !link { // what differs shows also where a link becomes a file
 			var err error
 			if text, err = m.diff(ctx, real, src); err != nil {
 				return nil, err
 			}
+		}
+		if link && text == "" {
+			text = "Replace symbolic link with regular file"
 		}
 		p.Do(wire.NewMap("diff", text), func(ctx context.Context, r *states.Result) error {
 			if err := m.checkCmd(ctx, r, src); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/dictmerge"
@@ -81,7 +82,7 @@ func fileSerialize(ctx context.Context, c *states.Call, a fileSerializeArgs) (*s
 		}
 		old, err := readData(ctx, c, name, kind, optionsOf(a.DeserializerOpts))
 		if err != nil {
-			return p, module.Failf("Failed to deserialize existing data: %s", strings.ReplaceAll(strings.TrimPrefix(message(err), "DeserializationError: "), "'<???>'", pytext.Repr(name)))
+			return p, module.Failf("Failed to deserialize existing data: %s", inFile(message(err), name))
 		}
 		if old == nil {
 			break
@@ -105,6 +106,12 @@ func fileSerialize(ctx context.Context, c *states.Call, a fileSerializeArgs) (*s
 		return p, err
 	}
 	return p, a.plan(ctx, c, p, name, contents, before, merged)
+}
+
+// inFile is what a deserializer says, with the file that its text is from.
+func inFile(msg, name string) string {
+	msg = strings.TrimPrefix(msg, "DeserializationError: ")
+	return strings.NewReplacer("'<???>'", pytext.Repr(name), `"<unicode string>"`, `"`+name+`"`).Replace(msg)
 }
 
 // serializeData is the data of the arguments.
@@ -313,6 +320,9 @@ func fileDecode(ctx context.Context, c *states.Call, a fileDecodeArgs) (*states.
 		foreseen = changes
 	}
 	p.Do(foreseen, func(_ context.Context, r *states.Result) error {
+		if !c.Host.IsDir(filepath.Dir(a.Name)) {
+			return module.Failf("[Errno 2] No such file or directory: %s", pytext.Repr(a.Name))
+		}
 		if err := c.Host.Replace(c.Host.Real(a.Name), host.Keep, c.Umask, writeString(string(contents))); err != nil {
 			return err
 		}

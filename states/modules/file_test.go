@@ -60,7 +60,10 @@ func TestFileManaged(t *testing.T) {
 		if !m.Host.IsLink("/l") || m.Read(t, "/real") != "new\n" {
 			t.Error(m.Snapshot(t))
 		}
-		m.Conform(t, low("file.managed", "/l", "contents", "own", "follow_symlinks", false))
+		res := m.Conform(t, low("file.managed", "/l", "contents", "own", "follow_symlinks", false))
+		if got := res.Map("changes").Text("diff"); got != "--- \n+++ \n@@ -1 +1 @@\n-new\n+own\n" {
+			t.Errorf("%q", got)
+		}
 		if m.Host.IsLink("/l") || m.Read(t, "/real") != "new\n" || m.Read(t, "/l") != "own\n" {
 			t.Error(m.Snapshot(t))
 		}
@@ -84,6 +87,13 @@ func TestFileManaged(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestFileDecode(t *testing.T) {
+	m := machine(t)
+	if got := m.Fails(t, statetest.Low("file.decode", "/gone/f", "encoded_data", "aGVsbG8=")); got != "[Errno 2] No such file or directory: '/gone/f'" {
+		t.Error(got)
+	}
 }
 
 func TestFileDirectory(t *testing.T) {

@@ -27,7 +27,7 @@ func init() {
 // saltTarget is whom a step of an orchestration means, and how it is asked.
 type saltTarget struct {
 	Tgt         any    // Which minions.
-	SSH         bool   `arg:"ssh" default:"False"` // Over SSH, which orchestrations do not do yet.
+	SSH         bool   `arg:"ssh" default:"False"` // Over SSH, on machines of the master's roster.
 	TgtType     string `default:"glob"`            // How tgt is to be read: glob, list, grain, compound, nodegroup and so on.
 	Ret         string `default:""`                // A returner for the results, besides the master.
 	RetConfig   any    `default:"None"`            // Configuration of that returner.
@@ -505,7 +505,7 @@ func saltWaitForEvent(_ context.Context, c *states.Call, a saltWaitArgs) (*state
 		if seen := m.List("seen"); len(seen) > 0 {
 			r.Change("minions_seen", seen)
 		}
-		if len(m.List("left")) > 0 {
+		if !m.Bool("all") {
 			return module.Failf("Timeout value reached.")
 		}
 		r.Comment = fmt.Sprintf("All events seen in %s seconds.", pytext.Str(time.Since(began).Seconds()))
