@@ -58,6 +58,9 @@ func ParseSSH(io IO, args []string) (*SSHOptions, error) {
 		if len(rest) > 0 {
 			o.Job.Target = rest[0]
 		}
+		if t, ok := o.Job.Target.(string); ok && strings.Contains(t, "V@") { // -H stands in the place of -C, and no name has an @
+			o.Job.TargetType = "compound"
+		}
 		o.Job.Compound = Compound{Funs: []string{"test.ping"}, Args: [][]any{{}}} // it is not run
 		return o, nil
 	}

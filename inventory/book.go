@@ -492,15 +492,41 @@ var ErrUnknown = errors.New("the inventory has no such machine")
 
 // Get finds a machine by its name.
 func (inv *Inventory) Get(ctx context.Context, name string) (Entry, error) {
-	return inv.find(ctx, "m.base = ?1 OR m.alt = ?1 OR (m.alt || '.' || m.source) = ?1", name, func(e *Entry) bool { return e.Name == name })
+	where, args := inv.byName(name)
+	return inv.find(ctx, where, args, func(e *Entry) bool { return e.Name == name })
 }
 
 // ByID finds a machine by its provider's id, whatever its name.
 func (inv *Inventory) ByID(ctx context.Context, id string) (Entry, error) {
-	return inv.find(ctx, "m.id = ?1", id, func(*Entry) bool { return true })
+	where, args := inv.byID(id)
+	return inv.find(ctx, where, args, func(*Entry) bool { return true })
 }
 
-func (inv *Inventory) find(ctx context.Context, where, arg string, ok func(*Entry) bool) (found Entry, err error) {
+// byName is the condition that a row may be the machine of that name: one that indexes
+// answer, since every minion asks when it connects.
+func (inv *Inventory) byName(name string) (where string, args []any) {
+	where, args = "m.base = ? OR m.alt = ?", []any{name, name}
+	for _, s := range inv.sources {
+		if alt, ok := strings.CutSuffix(name, "."+s.name); ok {
+			where += " OR m.alt = ?"
+			args = append(args, alt)
+		}
+	}
+	return where, args
+}
+
+// byID is the same for a provider's id.
+func (inv *Inventory) byID(id string) (where string, args []any) {
+	where = "m.id = ? AND m.source IN (''"
+	args = []any{id}
+	for _, s := range inv.sources {
+		where += ", ?"
+		args = append(args, s.name)
+	}
+	return where + ")", args
+}
+
+func (inv *Inventory) find(ctx context.Context, where string, args []any, ok func(*Entry) bool) (found Entry, err error) {
 	err = ErrUnknown
 	rerr := inv.store.read(ctx, func(c *sqlite.Conn) error {
 		return exec(c, "SELECT "+entryColumns+" FROM machines m WHERE m.live = 1 AND ("+where+")", func(st *sqlite.Stmt) error {
@@ -509,7 +535,7 @@ func (inv *Inventory) find(ctx context.Context, where, arg string, ok func(*Entr
 				found, err = e, nil
 			}
 			return eerr
-		}, arg)
+		}, args...)
 	})
 	if rerr != nil {
 		return Entry{}, rerr
@@ -529,8 +555,10 @@ func (inv *Inventory) Exists(ctx context.Context, minion string) (exists, sure b
 	for _, st := range list {
 		sure = sure && st.Error == "" && len(st.Scopes) == 0 && !st.Listed.IsZero() && !inv.overdue(st)
 	}
+	names, args := inv.byName(minion)
+	ids, more := inv.byID(minion)
 	err = inv.store.read(ctx, func(c *sqlite.Conn) error {
-		return exec(c, "SELECT 1 FROM machines WHERE live >= 0 AND (base = ?1 OR alt = ?1 OR (alt || '.' || source) = ?1 OR id = ?1) LIMIT 1", func(*sqlite.Stmt) error { exists = true; return nil }, minion)
+		return exec(c, "SELECT 1 FROM machines m WHERE m.live >= 0 AND ("+names+" OR "+ids+") LIMIT 1", func(*sqlite.Stmt) error { exists = true; return nil }, append(args, more...)...)
 	})
 	return exists, sure, err
 }

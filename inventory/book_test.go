@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/testproc"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -54,11 +55,12 @@ func (c *cloud) List(ctx context.Context) iter.Seq2[Machine, error] {
 			page := make([]*Machine, 100)
 			for k := range page {
 				m := c.made(i + k)
+				m.Attrs = wire.NewMap("n", int64(i+k)) // shared by all copies of the machine
 				page[k] = &m
-				runtime.AddCleanup(&m, func(a *atomic.Int64) { a.Add(-1) }, &c.alive)
+				runtime.AddCleanup(m.Attrs, func(a *atomic.Int64) { a.Add(-1) }, &c.alive)
 				c.alive.Add(1)
 			}
-			if i/100%25 == 24 {
+			if i/100%3 == 2 {
 				runtime.GC()
 			}
 			c.most.Store(max(c.most.Load(), c.alive.Load()))
@@ -356,7 +358,10 @@ func TestOneListingAtATime(t *testing.T) {
 // 10,000 machines over 100 pages in 3 regions are listed, stored, listed again and matched
 // while few are alive at a time.
 func TestMany(t *testing.T) {
-	const n = 10_000
+	n := 10_000
+	if testproc.Race { // a machine takes ten times as long
+		n = 1_500
+	}
 	made := func(i int) Machine {
 		region := []string{"eu-west-1", "eu-north-1", "us-east-1"}[i*3/n]
 		return Machine{ID: fmt.Sprintf("i-%05d", i), Label: fmt.Sprintf("web%05d", i), Scope: region, Region: region, State: Running,
@@ -367,14 +372,14 @@ func TestMany(t *testing.T) {
 	if l := refresh(t, inv); l.Found != n || len(l.Errors) > 0 {
 		t.Fatalf("%+v", l)
 	}
-	if most := c.most.Load(); most > 4000 {
-		t.Errorf("%d machines were alive at once", most)
+	if got := c.most.Load(); got > 1200 {
+		t.Errorf("%d machines were alive at once", got)
 	}
 	if l := refresh(t, inv); l.Listed != n || l.Found+l.Changed+l.Gone != 0 {
 		t.Errorf("%+v", l)
 	}
 	ids, err := inv.Match(t.Context(), "region:eu-*")
-	if err != nil || len(ids) != n*2/3+1 || ids[0] != "web00000" {
+	if err != nil || len(ids) != (n*2+2)/3 || ids[0] != "web00000" {
 		t.Errorf("%d %v", len(ids), err)
 	}
 	k := 0

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"sync"
 	"time"
 
 	"zombiezen.com/go/sqlite"
@@ -108,6 +110,41 @@ func (inv *Inventory) Refresh(ctx context.Context, name string) (*Listing, error
 	case <-ctx.Done():
 		return nil, fmt.Errorf("the source %s is still being listed: %w", name, ctx.Err())
 	}
+}
+
+// RefreshAll lists all sources of a kind ("": all of them) now, and says which could not be
+// listed whole.
+func (inv *Inventory) RefreshAll(ctx context.Context, kind string) (wrong []string, err error) {
+	for _, p := range inv.Problems() {
+		wrong = append(wrong, p.Error())
+	}
+	list, err := inv.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	var errs []error
+	for _, st := range list {
+		if !st.Enabled || kind != "" && st.Kind != kind || !slices.Contains(inv.Sources(), st.Name) {
+			continue
+		}
+		wg.Go(func() {
+			l, err := inv.Refresh(ctx, st.Name)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				errs = append(errs, err)
+				return
+			}
+			for _, e := range l.Errors {
+				wrong = append(wrong, e.Error())
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(wrong)
+	return wrong, errors.Join(errs...)
 }
 
 // list makes one listing, while no other process does.

@@ -31,9 +31,11 @@ func (m *Master) openInventory() error {
 		return errors.New("inventory: this program has no providers")
 	}
 	var err error
+	m.cloudNews = newCloudNews()
 	m.inv, err = inventory.Open(inventory.Config{Sources: m.cfg.Inventory, ConfigDir: filepath.Dir(m.cfg.ConfFile), Dir: filepath.Join(m.cfg.CacheDir, InventoryDir),
 		Kinds: m.cfg.Kinds, OnChange: func(c inventory.Change) {
 			m.bus.Publish(events.Cloud(c.Name, c.What), c.Map())
+			m.cloudNews.add(c)
 		}}, m.log.With("part", "inventory"))
 	if err != nil {
 		return fmt.Errorf("inventory: %w", err)
@@ -124,8 +126,8 @@ func (m *Master) execOf(e inventory.Entry) ssh.Exec {
 	}
 }
 
-// handleCloud answers a minion that asks what the inventory knows of its machine: by its
-// id, or by the id of the instance that it says to be, where that is not another's name.
+// handleCloud answers a minion that asks what the inventory knows of its machine: that of
+// its name, or the one whose id at its provider is the minion's.
 func (m *Master) handleCloud(ctx context.Context, r *minionRequest) (any, error) {
 	if m.inv == nil {
 		return wire.NewMap(), nil

@@ -46,7 +46,7 @@ func (m *Master) openJoin() error {
 	if m.joining.tokens, err = join.OpenTokens(m.cfg.PKIDir, nil); err != nil {
 		return err
 	}
-	m.joining.clouds, err = join.OpenClouds(m.cfg.PKIDir, filepath.Dir(m.cfg.ConfFile), policies, m.cfg.Machines, nil)
+	m.joining.clouds, err = join.OpenClouds(m.cfg.PKIDir, filepath.Dir(m.cfg.ConfFile), policies, m.cloudLookup(), nil)
 	return err
 }
 

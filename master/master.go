@@ -30,7 +30,6 @@ import (
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/files"
 	"github.com/gosalt/gosalt/master/jobs"
-	"github.com/gosalt/gosalt/master/join"
 	"github.com/gosalt/gosalt/master/keys"
 	masterpillar "github.com/gosalt/gosalt/master/pillar"
 	"github.com/gosalt/gosalt/master/runners"
@@ -68,9 +67,6 @@ type Config struct {
 	AskPass func(ctx context.Context, p ssh.Prompt) (seal.Secret, error)
 	// Kinds are the kinds of sources that an inventory may have, see inventory/providers.
 	Kinds map[string]func() inventory.Kind
-	// Machines finds a machine of a cloud in the inventory, for autosign_cloud; nil where there
-	// is none.
-	Machines join.Lookup
 	// Ready is called when the master answers on its ports and its control socket; may be nil.
 	Ready func()
 }
@@ -120,6 +116,7 @@ type Master struct {
 	ssh          *sshWay
 	inv          *inventory.Inventory // nil: none is configured
 	invFresh     sync.Once
+	cloudNews    *cloudNews
 
 	rootKey string // of Salt's own programs; "" without compat_root_key
 
@@ -358,6 +355,7 @@ func (m *Master) Run(ctx context.Context) error {
 	part("pillars", m.pillars.Run)
 	if m.inv != nil {
 		part("inventory", m.inv.Run)
+		part("news of the inventory", m.tellNews)
 	}
 	part("returners", func(ctx context.Context) error { m.returners.Run(ctx); return nil })
 	if len(m.cfg.EventReturn) > 0 {

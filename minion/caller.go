@@ -57,6 +57,7 @@ func NewCaller(ctx context.Context, cfg Config, local bool) (*Caller, error) {
 		l.grains, l.secrets = m.Grains, m.secrets
 		m.links = []*link{l}
 		if _, err = l.signIn(ctx, nil, true); err == nil {
+			m.askCloud(ctx, l)
 			err = m.fetchPillar(ctx, l)
 		}
 		if err == nil {

@@ -58,6 +58,7 @@ type link struct {
 	enc     seal.Algorithm
 	sig     seal.Algorithm
 	grains  func() *wire.Map // for autosign_grains
+	cloud   *wire.Map        // what the master's inventory knows of this machine; guarded by the minion's mu
 	secrets *secret.Set      // what events must not hold
 
 	stream   *stream.Client      // in the place of connections and seals: see stream.go

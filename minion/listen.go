@@ -99,6 +99,7 @@ func (m *Minion) session(ctx context.Context, l *link, c *credentials, greeted *
 // pillar and our grains, and the event that this minion is there; with a gosalt
 // master, every time, the jobs that were missed.
 func (m *Minion) greet(ctx context.Context, l *link, c *credentials, greeted *bool) error {
+	news := m.askCloud(ctx, l) // before the pillar, which goes by the grains
 	if !*greeted {
 		if err := m.fetchPillar(ctx, l); err != nil {
 			return fmt.Errorf("get the pillar: %w", err)
@@ -110,6 +111,13 @@ func (m *Minion) greet(ctx context.Context, l *link, c *credentials, greeted *bo
 		l.log.Info("connected to the master")
 	} else {
 		l.log.Info("connected to the master again")
+		if news {
+			m.background.Go(func() {
+				if err := m.refreshPillar(m.ctx, false); err != nil && m.ctx.Err() == nil {
+					l.log.Warn("what the master's inventory says of this machine has changed", "error", err)
+				}
+			})
+		}
 	}
 	if !c.gosalt {
 		return nil

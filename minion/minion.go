@@ -170,7 +170,7 @@ func (m *Minion) Grains() *wire.Map {
 		m.grains = wire.NewMap()
 	}
 	if m.grains == nil {
-		m.grains = m.collectGrains()
+		m.grains = m.addCloud(m.collectGrains())
 	}
 	return m.grains
 }
@@ -179,6 +179,7 @@ func (m *Minion) Grains() *wire.Map {
 func (m *Minion) refresh(ctx context.Context, what string) error {
 	switch what {
 	case "grains":
+		m.askClouds(ctx)
 		m.mu.Lock()
 		m.grains = nil
 		m.mu.Unlock()

@@ -23,6 +23,7 @@ var outputters map[string]Func
 
 func init() { // highstate shows orchestrations by calling back into Format
 	outputters = map[string]Func{
+		"columns":             columns,
 		"highstate":           highstate,
 		"json":                jsonOut,
 		"key":                 keyOut,

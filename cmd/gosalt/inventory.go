@@ -4,17 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
-	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/inventory/providers"
-	"github.com/gosalt/gosalt/master/join"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -26,88 +22,6 @@ func openInventory(cfg *config.Master) (*inventory.Inventory, error) {
 		return nil, nil
 	}
 	return inventory.Open(inventory.Config{Sources: sources, ConfigDir: filepath.Dir(cfg.ConfFile), Dir: filepath.Join(cfg.CacheDir, "inventory"), Kinds: providers.All()}, nil)
-}
-
-// lookAgain is how often a source is asked at most for machines that nobody knows.
-const lookAgain = 15 * time.Second
-
-// machines finds the machines of clouds for autosign_cloud; nil without an inventory. One
-// that is not known is looked for anew, as it may have just been started.
-func machines(cfg *config.Master) join.Lookup {
-	if cfg.Raw.Map("inventory").Len() == 0 {
-		return nil
-	}
-	open := sync.OnceValues(func() (*inventory.Inventory, error) { return openInventory(cfg) })
-	var mu sync.Mutex
-	var looked time.Time
-	return func(ctx context.Context, cloud, id string) (*join.Found, error) {
-		kind := map[string]string{"aws": "ec2"}[cloud]
-		inv, err := open()
-		if err != nil {
-			return nil, err
-		}
-		find := func() (*join.Found, error) {
-			e, err := inv.ByID(ctx, id)
-			if errors.Is(err, inventory.ErrUnknown) || err == nil && e.Kind != kind {
-				return nil, nil
-			}
-			if err != nil {
-				return nil, err
-			}
-			return &join.Found{Name: e.Name, Addrs: slices.Concat([]netip.Addr{}, e.Private, e.Public)}, nil
-		}
-		if f, err := find(); f != nil || err != nil {
-			return f, err
-		}
-		mu.Lock()
-		again := time.Since(looked) > lookAgain
-		if again {
-			looked = time.Now()
-		}
-		mu.Unlock()
-		if !again {
-			return nil, nil
-		}
-		if _, err := refreshAll(ctx, inv, kind); err != nil {
-			return nil, err
-		}
-		return find()
-	}
-}
-
-// refreshAll lists all sources of a kind ("": all of them) now, and says which could not be
-// listed whole.
-func refreshAll(ctx context.Context, inv *inventory.Inventory, kind string) (wrong []string, err error) {
-	for _, p := range inv.Problems() {
-		wrong = append(wrong, p.Error())
-	}
-	list, err := inv.Status(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	var errs []error
-	for _, st := range list {
-		if !st.Enabled || kind != "" && st.Kind != kind || !slices.Contains(inv.Sources(), st.Name) {
-			continue
-		}
-		wg.Go(func() {
-			l, err := inv.Refresh(ctx, st.Name)
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				errs = append(errs, err)
-				return
-			}
-			for _, e := range l.Errors {
-				wrong = append(wrong, e.Error())
-			}
-		})
-	}
-	wg.Wait()
-	slices.Sort(wrong)
-	return wrong, errors.Join(errs...)
 }
 
 // goneKeys finds the minions whose machine is in no source of the inventory, as they are
@@ -122,7 +36,7 @@ func goneKeys(cfg *config.Master) func(context.Context, []wire.MinionID) (map[wi
 			return nil, "", err
 		}
 		defer inv.Close()
-		wrong, err := refreshAll(ctx, inv, "")
+		wrong, err := inv.RefreshAll(ctx, "")
 		if err != nil {
 			return nil, "", err
 		}

@@ -29,7 +29,7 @@ func masterMain(name string, args []string) int {
 			return &c.Common, problems, nil
 		},
 		New: func(log *slog.Logger, ready func()) (daemon.Runner, error) {
-			return master.New(master.Config{Master: cfg, Log: log, Ready: ready, Machines: machines(cfg),
+			return master.New(master.Config{Master: cfg, Log: log, Ready: ready,
 				Functions: sync.OnceValue(modules.New), Kinds: providers.All(),
 				Grains: sync.OnceValue(func() *wire.Map {
 					return grains.Collect(context.Background(), grains.Options{Opts: cfg.Opts(), ConfDir: filepath.Dir(cfg.ConfFile), Log: log})

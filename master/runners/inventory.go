@@ -1,6 +1,7 @@
 package runners
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func registerInventory(r *module.Registry) {
 type inventoryListArgs struct {
 	Tgt     string `default:"*"`     // Which machines: a glob of their names, or what tgt_type says, as "V@tag:env=prod and web*" with compound.
 	TgtType string `default:"None"`  // How tgt is to be read: glob, pcre, list or compound; compound where tgt has V@ in it and nothing is said, else glob.
-	Format  string `default:"table"` // table; data, with all that is known of each machine; ansible, an inventory as Ansible's programs print it.
+	Format  string `default:"table"` // table, a line for each machine; data, with all that is known of each machine; ansible, an inventory as Ansible's programs print it.
 }
 
 type inventoryShowArgs struct {
@@ -98,16 +99,7 @@ func inventoryList(ctx context.Context, c *module.Call, a inventoryListArgs) (an
 		case "data":
 			data.Set(e.Name, withAge(&e))
 		default:
-			row := wire.NewMap("address", e.Host, "state", string(e.StateText()), "source", e.Source)
-			for k, v := range map[string]string{"region": e.Region, "type": e.Type, "exec": e.Exec} {
-				if v != "" {
-					row.Set(k, v)
-				}
-			}
-			row.Set("id", e.ID)
-			if e.Old {
-				row.Set("seen", inventory.Age(time.Since(e.Seen))+" ago, old")
-			}
+			row := wire.NewMap("state", string(e.StateText()), "source", e.Source, "region", e.Region, "address", cmp.Or(e.Host, e.Exec), "age", ageText(&e), "id", e.ID)
 			data.Set(e.Name, row)
 		}
 	}
@@ -115,7 +107,19 @@ func inventoryList(ctx context.Context, c *module.Call, a inventoryListArgs) (an
 	if a.Format == "ansible" {
 		return ans.out(), nil
 	}
+	if a.Format == "table" && data.Len() > 0 {
+		return withOutputter("columns", data), nil
+	}
 	return data, nil
+}
+
+// ageText is how long ago a machine was last seen, and whether it should have been since.
+func ageText(e *inventory.Entry) string {
+	age := inventory.Age(max(0, time.Since(e.Seen)))
+	if e.Old {
+		age += ", old"
+	}
+	return age
 }
 
 // sayWarnings reports what is old or wrong.
