@@ -21,7 +21,7 @@ var layers = map[string]struct {
 	"internal/render":   {[]string{"internal", "protocol", "jinja"}, "Salt's files are templates"},
 	"internal/bench":    {[]string{"internal", "protocol"}, "measures the programs from outside"},
 	"internal/swarm":    {[]string{"internal", "protocol"}, "plays minions by the protocol alone"},
-	"internal/gendocs":  {[]string{"cli", "internal", "master/runners", "minion/modules", "master/events", "master/jobs"}, "prints the reference of everything"},
+	"internal/gendocs":  {[]string{"cli", "internal", "master/runners", "minion/modules", "master/events", "master/jobs", "inventory"}, "prints the reference of everything"},
 	"cli":               {[]string{"cli", "internal", "protocol"}, "the command line speaks to a master as anyone could"},
 	"cli/output":        {[]string{"internal", "protocol"}, "the outputters serve out.* of the minions, too"},
 	"internal/formulas": {[]string{"internal", "protocol", "jinja", "states", "minion/modules"}, "compiles formulas as a minion does"},

@@ -91,6 +91,7 @@ func generate() (map[string]string, error) {
 		return nil, err
 	}
 	add("returners.md", "Returners", funs)
+	add("inventory.md", "Sources of the inventory", inventoryPage())
 	pages["README.md"] = note + index.String()
 	return pages, nil
 }
