@@ -351,6 +351,16 @@ func (r *gitRemote) names() map[string]bool {
 	return set
 }
 
+// mapped tells whether an environment of another name is made of a branch or tag.
+func (r *gitRemote) mapped(ref string) bool {
+	for env, e := range r.envs {
+		if e.ref == ref && env != ref {
+			return true
+		}
+	}
+	return false
+}
+
 // exposed tells whether an environment is served.
 func (r *gitRemote) exposed(env string) bool {
 	matches := func(list []string) bool {
@@ -386,6 +396,8 @@ func (r *gitRemote) place(env string) (h plumbing.Hash, root, mount string, ok b
 	case r.noMapping:
 		return h, "", "", false
 	case env == r.base: // it is called base
+		return h, "", "", false
+	case r.fallback == "" && r.mapped(env): // it is called as saltenv has it
 		return h, "", "", false
 	}
 	if h, ok = r.Commit(ref, r.refTypes); !ok && r.fallback != "" {
