@@ -1,0 +1,34 @@
+package gosalt_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gosalt/gosalt/internal/testmachine"
+)
+
+// TestInventoryStory is the whole story: a machine appears in a source, is a target over SSH at
+// once, is made a minion by what it is tagged with, and then gets its states as one.
+func TestInventoryStory(t *testing.T) {
+	t.Parallel()
+	s := newBootSite(t, testmachine.Options{Systemd: true})
+	s.m.Run("sh", "-c", "cat >> /srv/m/master <<'.'\ninventory:\n  lab: {provider: static, file: lab.yaml, refresh: 0, name: '{{ tags.Name }}', ssh: {user: '{{ tags.login }}', priv: /srv/m/id}}\nroster: inventory\nfile_roots: {base: [/srv/m/states]}\n.\n")
+	s.m.Run("sh", "-ec", "rm -f /srv/m/roster; mkdir -p /srv/m/states")
+	s.m.Write("/srv/m/states/web.sls", "/etc/motd.web:\n  file.managed:\n    - contents: {{ grains['cloud']['tags']['role'] }} in {{ grains['cloud']['region'] }}\n")
+	s.m.Write("/srv/m/lab.yaml", "{}\n")
+	s.startMaster()
+	s.want(0, nil, "gosalt-run", "inventory.refresh")
+	s.m.Write("/srv/m/lab.yaml", "i-1: {address: 127.0.0.1, region: eu-west-1, tags: {Name: web1, role: web, login: root}}\ni-2: {address: 127.0.0.9, state: stopped, tags: {Name: web2, role: web, login: root}}\n")
+	s.want(0, []string{"found:\n        2"}, "gosalt-run", "inventory.refresh", "lab")
+	s.want(0, []string{"web1:\n    True"}, "gosalt-ssh", "-C", "V@tag:role=web", "test.ping")
+	s.want(0, []string{"made, and accepted", "and connected"}, "gosalt-ssh", "-C", "V@tag:role=web and V@state:unknown", "bootstrap")
+	s.want(0, []string{"web1:\n    True"}, "gosalt", "-G", "cloud:region:eu-west-1", "test.ping")
+	out := s.want(0, []string{"Succeeded: 1 (changed=1)"}, "gosalt", "-C", "V@tag:role=web and V@region:eu-*", "state.apply", "web")
+	if strings.Contains(out, "web2") {
+		t.Errorf("a machine that is no minion is in the result:\n%s", out)
+	}
+	if got := s.m.Run("cat", "/etc/motd.web"); strings.TrimSpace(got) != "web in eu-west-1" {
+		t.Errorf("%q", got)
+	}
+	s.want(0, []string{"taken off the master"}, "gosalt-ssh", "web1", "bootstrap.remove")
+}
