@@ -20,6 +20,17 @@ type Spec struct {
 	Extra    *wire.Map         // the provider's own: security_groups, disk, …
 }
 
+// Tags of machines that are made by us.
+const (
+	TagProfile = "gosalt:vm"        // the profile
+	TagRecord  = "gosalt:vm-record" // the reference of the record that the maker has of it
+	TagBy      = "gosalt:vm-by"     // the user who had it made
+)
+
+// Address is the first address of the machine of these sorts: private, public, dns; "" when
+// it has none.
+func (m *Machine) Address(order ...string) string { return pickAddress(m, order) }
+
 // Machines is a Provider that can also make and end machines. All wait until the API says
 // that it is so, report progress, and end early with ctx. A machine that Create began and
 // could not finish is in the Machine returned beside the error, to be destroyed.

@@ -294,3 +294,11 @@ func (l *life) dropKey(ctx context.Context) *inventory.Error {
 
 // newToken is what a request is known by when it is repeated.
 func newToken() string { return keyPrefix + strings.ToLower(rand.Text()) }
+
+// tokenOf is the token of a machine that its maker has a record of.
+func tokenOf(record string) string {
+	if record == "" || len(record) > 40 {
+		return ""
+	}
+	return keyPrefix + record
+}

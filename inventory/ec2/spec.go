@@ -35,7 +35,7 @@ var extra = []inventory.Option{
 	{Name: "image_owners", Type: inventory.List, Doc: "Owners of an image that is given by its name; default: self, amazon."},
 	{Name: "spot", Type: inventory.Bool, Doc: "Make a spot instance; default false."},
 	{Name: "metadata_tokens", Type: inventory.Text, Doc: "required or optional: whether the metadata service demands tokens; default required."},
-	{Name: "client_token", Type: inventory.Text, Doc: "Token of the request: the same one makes no second instance; default: a new one."},
+	{Name: "client_token", Type: inventory.Text, Doc: "Token of the request: the same one makes no second instance; default: the record of vm.create, or a new one."},
 }
 
 const maxUserData = 16 << 10
@@ -104,7 +104,7 @@ func (p *Provider) regionToMakeIn(ctx context.Context, s *session, want string) 
 
 // request makes the call's input.
 func (l *life) request(ctx context.Context, spec inventory.Spec, x *inventory.Values) (*ec2.RunInstancesInput, *inventory.Error) {
-	token := cmp.Or(x.Text("client_token"), newToken())
+	token := cmp.Or(x.Text("client_token"), tokenOf(spec.Tags[inventory.TagRecord]), newToken())
 	in := &ec2.RunInstancesInput{
 		MinCount: aws.Int32(1), MaxCount: aws.Int32(1), ClientToken: aws.String(token),
 		InstanceType:    types.InstanceType(spec.Size),

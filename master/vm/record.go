@@ -1,0 +1,139 @@
+package vm
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gosalt/gosalt/internal/durable"
+)
+
+// The phases of a machine.
+const (
+	creating = "creating" // it may be there or not
+	made     = "made"
+	ending   = "ending"
+)
+
+// A Record is what is known of a machine from before it is made until it is gone for
+// certain. It is a file, so that a machine is found again after a crash.
+type Record struct {
+	Ref       string    `json:"ref"` // random; the machine has it in a tag
+	Name      string    `json:"name"`
+	Profile   string    `json:"profile"`
+	Source    string    `json:"source"`
+	ID        string    `json:"id,omitempty"` // "" as long as the provider has not told it
+	By        string    `json:"by"`
+	Begun     time.Time `json:"begun"`
+	Phase     string    `json:"phase"`
+	Throwaway bool      `json:"throwaway,omitempty"` // it goes with who made it
+	Minion    string    `json:"minion,omitempty"`    // whose key goes with it
+	Token     string    `json:"token,omitempty"`     // of the join token in its user-data
+}
+
+// what names the machine in messages.
+func (r *Record) what() string {
+	s := fmt.Sprintf("%s (profile %s, source %s", r.Name, r.Profile, r.Source)
+	if r.ID != "" {
+		s += ", " + r.ID
+	}
+	return s + ")"
+}
+
+// leftover tells whether the machine has to go when its owner is dead: nobody was told
+// that it is there, or nobody needs it any more.
+func (r *Record) leftover() bool { return r.Throwaway || r.Phase != made }
+
+// records is the directory of records.
+type records struct{ dir string }
+
+var refForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]{26}$`) })
+
+func (s records) put(r *Record) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return fmt.Errorf("records of machines: %w", err)
+	}
+	return durable.WriteFile(filepath.Join(s.dir, r.Ref+".json"), append(b, '\n'), 0o600)
+}
+
+// drop forgets a machine that is gone.
+func (s records) drop(ref string) error {
+	err := os.Remove(filepath.Join(s.dir, ref+".json"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	os.Remove(filepath.Join(s.dir, ref+".lock"))
+	return durable.SyncDir(s.dir)
+}
+
+func (s records) get(ref string) (*Record, error) {
+	name := filepath.Join(s.dir, ref+".json")
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	r := &Record{}
+	if err := json.Unmarshal(b, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	r.Ref = ref
+	return r, nil
+}
+
+// list returns all records, the oldest first. One that cannot be read does not hide the
+// others.
+func (s records) list() (list []*Record, err error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("records of machines: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		ref, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok || !refForm().MatchString(ref) {
+			continue
+		}
+		r, err := s.get(ref)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // just gone
+		case err != nil:
+			errs = append(errs, err)
+		default:
+			list = append(list, r)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b *Record) int { return a.Begun.Compare(b.Begun) })
+	return list, errors.Join(errs...)
+}
+
+// hold makes this process the owner of a machine. ok is false where another call has it,
+// here or in another process. The kernel lets go when the owner dies, however it dies.
+func (s records) hold(ref string) (release func(), ok bool, err error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, false, fmt.Errorf("records of machines: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(s.dir, ref+".lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, false, fmt.Errorf("records of machines: %w", err)
+	}
+	if ok, err = tryLock(f); !ok {
+		f.Close()
+		return nil, false, err
+	}
+	return func() { f.Close() }, true, nil
+}
