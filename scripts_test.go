@@ -65,6 +65,7 @@ func run(m *testing.M) int {
 //	capture VAR RE                       sets a variable to what the last output has in RE's parentheses
 //	metadata INSTANCE                    EC2's metadata service of an instance, for gosalt-minion join --aws; its
 //	                                     documents are signed by the certificate in $WORK/aws.pem
+//	cloud                                an API of EC2 at $EC2_ENDPOINT whose machines are minions, see fakeCloud
 //	[!] log NAME RE                      wait until its log matches, or check that it does not
 //
 // Commands of the control side find the configuration of "master" by themselves. A
@@ -80,7 +81,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"start": cmdStart, "end": cmdEnd, "crash": cmdCrash, "pause": cmdPause, "resume": cmdResume, "exited": cmdExited,
 			"accept": cmdAccept, "await": cmdAwait, "exits": cmdExits, "log": cmdLog, "capture": cmdCapture,
-			"metadata": cmdMetadata,
+			"metadata": cmdMetadata, "cloud": cmdCloud,
 		},
 	})
 }

@@ -46,6 +46,10 @@ func Run(io IO, args []string) int {
 	}
 	fun, fargs := o.Fun, o.Args
 	doc := o.Doc || fun == ""
+	report, err := o.vmReport()
+	if err != nil {
+		return io.Fail(err)
+	}
 	if doc {
 		fargs = nil
 		if fun != "" {
@@ -81,6 +85,9 @@ func Run(io IO, args []string) int {
 	switch {
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(io.Err, "\nExiting gracefully on Ctrl-c")
+		if strings.HasPrefix(fun, "vm.") {
+			io.Hint("the master ends what was not made whole; gosalt-run vm.list shows what is there")
+		}
 		return Interrupted.Code(o.Strict)
 	case err != nil:
 		return s.explain(err)
@@ -96,6 +103,11 @@ func Run(io IO, args []string) int {
 		return OK.Code(o.Strict)
 	}
 	v, _ := result.Get("return")
+	if report != nil {
+		if err := report.vmTest(v, int(result.Int("retcode"))); err != nil {
+			return io.Fail(err)
+		}
+	}
 	if !o.Quiet {
 		if err := output.Display(io.Out, v, result.Text("out"), settings); err != nil {
 			return io.Fail(err)

@@ -33,6 +33,7 @@ import (
 	"github.com/gosalt/gosalt/master/keys"
 	masterpillar "github.com/gosalt/gosalt/master/pillar"
 	"github.com/gosalt/gosalt/master/runners"
+	"github.com/gosalt/gosalt/master/vm"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/transport"
 	"github.com/gosalt/gosalt/protocol/transport/zmq"
@@ -117,6 +118,7 @@ type Master struct {
 	inv          *inventory.Inventory // nil: none is configured
 	invFresh     sync.Once
 	cloudNews    *cloudNews
+	vms          *vm.Manager
 
 	rootKey string // of Salt's own programs; "" without compat_root_key
 
@@ -204,6 +206,7 @@ func New(cfg Config) (m *Master, err error) {
 	if err := m.openPresence(); err != nil {
 		return nil, err
 	}
+	m.openVMs()
 	m.runners = runners.New(runnerMaster{m}, m.bus, cfg.Log)
 	if m.ssh, err = m.openSSH(); err != nil {
 		return nil, err
@@ -356,6 +359,7 @@ func (m *Master) Run(ctx context.Context) error {
 	if m.inv != nil {
 		part("inventory", m.inv.Run)
 		part("news of the inventory", m.tellNews)
+		part("virtual machines", m.vms.Run)
 	}
 	part("returners", func(ctx context.Context) error { m.returners.Run(ctx); return nil })
 	if len(m.cfg.EventReturn) > 0 {

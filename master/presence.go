@@ -177,6 +177,14 @@ func (p *presence) expected(id wire.MinionID) bool {
 	return c.Connected || c.Settling || c.Known && time.Since(c.Lost) < lostGrace
 }
 
+// isConnected tells whether a minion is connected now.
+func (p *presence) isConnected(id wire.MinionID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.minions[id]
+	return m != nil && m.connected()
+}
+
 // connectedIDs is the set of minions that are connected now.
 func (p *presence) connectedIDs() map[wire.MinionID]bool {
 	p.mu.Lock()

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -76,7 +75,7 @@ func (j *joinTokens) Master(given string) (masters []string, finger string, err 
 		return nil, "", err
 	}
 	if given == "" {
-		masters, err = j.masters()
+		masters, err = join.Masters(j.cfg)
 		return masters, finger, err
 	}
 	for m := range strings.SplitSeq(given, ",") {
@@ -86,24 +85,6 @@ func (j *joinTokens) Master(given string) (masters []string, finger string, err 
 		return nil, "", fmt.Errorf("--master: %w", err)
 	}
 	return masters, finger, nil
-}
-
-// masters are the addresses by which minions find this master.
-func (j *joinTokens) masters() ([]string, error) {
-	if len(j.cfg.JoinMasters) > 0 {
-		return j.cfg.JoinMasters, seal.CheckMasters(j.cfg.JoinMasters)
-	}
-	host := j.cfg.Interface
-	if ip := net.ParseIP(strings.Trim(host, "[]")); ip != nil && ip.IsUnspecified() {
-		var err error
-		if host, err = os.Hostname(); err != nil || host == "" || strings.HasPrefix(host, "localhost") {
-			return nil, errors.New("by which address minions reach this master cannot be told: give it with --master, or once and for all by join_masters in its configuration")
-		}
-	}
-	if j.cfg.RetPort != 4506 {
-		host = net.JoinHostPort(strings.Trim(host, "[]"), strconv.Itoa(j.cfg.RetPort))
-	}
-	return []string{host}, nil
 }
 
 // Issue implements cli.JoinTokens.

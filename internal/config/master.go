@@ -302,6 +302,10 @@ type Master struct {
 	// provider and the options of that. gosalt's own.
 	Inventory *wire.Map `yaml:"inventory"` // none
 
+	// VMProfiles say what machines gosalt-run vm.create and vm.test make: names, each a map
+	// with source, image, size and so on. See docs/vms.md. gosalt's own.
+	VMProfiles *wire.Map `yaml:"vm_profiles"` // none
+
 	// Nodegroups are names for targets: a compound expression, or a list of its words.
 	Nodegroups *wire.Map `yaml:"nodegroups" opt:"map-or-dictlist"` // none
 

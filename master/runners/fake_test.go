@@ -16,6 +16,7 @@ import (
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/master/vm"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -46,6 +47,10 @@ func (m *fakeMaster) Address(id wire.MinionID) string {
 	return "192.0.2." + string(id[len(id)-1]%10+'0')
 }
 func (m *fakeMaster) Inventory() (*inventory.Inventory, error) {
+	return nil, errors.New("no inventory is configured")
+}
+
+func (m *fakeMaster) VMs() (*vm.Manager, error) {
 	return nil, errors.New("no inventory is configured")
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/jobs"
+	"github.com/gosalt/gosalt/master/vm"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -60,6 +61,9 @@ type Master interface {
 
 	// Inventory is the machines that there are; an error says that none is configured.
 	Inventory() (*inventory.Inventory, error)
+
+	// VMs makes and ends machines; an error says that it cannot.
+	VMs() (*vm.Manager, error)
 
 	MinionCache
 	Local
@@ -128,6 +132,7 @@ func New(m Master, bus *events.Bus, log *slog.Logger) *Runners {
 	registerHTTP(r.reg)
 	registerOrchestrate(r.reg)
 	registerInventory(r.reg)
+	registerVM(r.reg)
 	planned(r.reg)
 	return r
 }

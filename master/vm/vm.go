@@ -381,3 +381,14 @@ func (m *Manager) Destroy(ctx context.Context, name string, progress func(string
 	})
 	return out, err
 }
+
+// Sources are the mistakes that show when profiles meet the inventory: sources that are
+// not there, or that cannot make machines. Nobody is asked.
+func (m *Manager) Sources() (out []error) {
+	for _, name := range slices.Sorted(maps.Keys(m.profiles)) {
+		if _, err := m.machines(name, m.profiles[name].Source); err != nil {
+			out = append(out, err)
+		}
+	}
+	return out
+}

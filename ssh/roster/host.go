@@ -98,6 +98,11 @@ var fields = map[string]field{
 // others are keys that Salt's rosters may have and that are for others to read.
 var others = []string{"mine_functions", "mine_interval", "disable_wipe", "ssh_python_env", "winrm_port", "python_env"}
 
+// Host makes a machine of an entry as a roster has it. source says where it was said.
+func Host(id string, entry *wire.Map, source string) ssh.Host {
+	return (&Roster{}).parseHost(id, entry, func(string) string { return source })
+}
+
 // parseHost makes a machine of an entry. What is wrong with it goes into Host.Err, so that
 // the other machines are still reached.
 func (r *Roster) parseHost(id string, v any, place func(key string) string) ssh.Host {
