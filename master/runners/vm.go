@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/vm"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -41,8 +42,8 @@ func sayVM(c *module.Call) func(string) {
 }
 
 type vmCreateArgs struct {
-	Profile string   // A profile of vm_profiles in the master's configuration.
-	Names   []string `arg:"*"` // Names of the machines, which are made side by side; one machine with a name of its own where there is none.
+	Profile string // A profile of vm_profiles in the master's configuration.
+	Names   []any  `arg:"*"` // Names of the machines, which are made side by side; one machine with a name of its own where there is none.
 }
 
 // vmCreate makes machines from a profile, and waits until they answer: as minions, which
@@ -57,9 +58,9 @@ func vmCreate(ctx context.Context, c *module.Call, a vmCreateArgs) (*wire.Map, e
 		return nil, err
 	}
 	if len(a.Names) == 0 {
-		a.Names = []string{""}
+		a.Names = []any{""}
 	}
-	return eachVM(ctx, a.Names, func(name string) (*vm.Record, error) {
+	return eachVM(a.Names, func(name string) (*vm.Record, error) {
 		return m.Create(ctx, a.Profile, name, callOf(ctx).user, sayVM(c))
 	})
 }
@@ -104,7 +105,7 @@ func vmList(ctx context.Context, c *module.Call, _ vmListArgs) (*wire.Map, error
 }
 
 type vmNamesArgs struct {
-	Names []string `arg:"*"` // Names or ids of machines that vm.create has made.
+	Names []any `arg:"*"` // Names or ids of machines that vm.create has made.
 }
 
 // vmStart starts machines that were stopped, and waits until they answer.
@@ -139,12 +140,16 @@ func named(ctx context.Context, c *module.Call, fun string, a vmNamesArgs, do fu
 	if err != nil {
 		return nil, err
 	}
-	return eachVM(ctx, a.Names, func(name string) (*vm.Record, error) { return do(m, ctx, name, sayVM(c)) })
+	return eachVM(a.Names, func(name string) (*vm.Record, error) { return do(m, ctx, name, sayVM(c)) })
 }
 
 // eachVM does something to machines side by side. One that fails does not hinder the
 // others; its error is its result.
-func eachVM(ctx context.Context, names []string, do func(string) (*vm.Record, error)) (*wire.Map, error) {
+func eachVM(given []any, do func(string) (*vm.Record, error)) (*wire.Map, error) {
+	names := make([]string, len(given))
+	for i, v := range given {
+		names[i] = pytext.Str(v)
+	}
 	results := make([]*wire.Map, len(names))
 	errs := make([]error, len(names))
 	titles := make([]string, len(names))

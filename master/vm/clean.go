@@ -36,7 +36,7 @@ func (m *Manager) end(ctx context.Context, r *Record, progress func(string)) err
 			cancel()
 		}
 	}()
-	unsure := r.Phase == creating && r.ID == "" || r.Phase == ending && r.ID == ""
+	unsure := r.ID == "" && !r.NotMade
 	r.Phase = ending
 	if err := m.records.put(r); err != nil {
 		return err
@@ -47,12 +47,17 @@ func (m *Manager) end(ctx context.Context, r *Record, progress func(string)) err
 			return fmt.Errorf("%s: its join token: %w", r.what(), err)
 		}
 	}
-	api, err := m.machines(r.Profile, r.Source)
-	if err != nil {
-		return fmt.Errorf("%s cannot be ended: %w", r.what(), err)
+	var api inventory.Machines
+	if !r.NotMade {
+		var err error
+		if api, err = m.machines(r.Profile, r.Source); err != nil {
+			return fmt.Errorf("%s cannot be ended: %w", r.what(), err)
+		}
 	}
 	var ids []string
-	if r.ID != "" {
+	if r.NotMade {
+		// There is nothing to look for.
+	} else if r.ID != "" {
 		ids = []string{r.ID}
 	} else {
 		var errs []error
@@ -171,7 +176,10 @@ type seen struct {
 func (m *Manager) tagged(ctx context.Context) (out []seen, errs []error) {
 	sources := map[string]string{} // and a profile of each
 	for name, p := range m.profiles {
-		sources[p.Source] = name
+		// What is wrong with a profile was told at the start, and concerns no machine.
+		if _, err := m.machines(name, p.Source); err == nil {
+			sources[p.Source] = name
+		}
 	}
 	list, _ := m.records.list()
 	for _, r := range list {

@@ -34,6 +34,7 @@ type Record struct {
 	By        string    `json:"by"`
 	Begun     time.Time `json:"begun"`
 	Phase     string    `json:"phase"`
+	NotMade   bool      `json:"not_made,omitempty"`  // its source has refused to make it
 	Throwaway bool      `json:"throwaway,omitempty"` // it goes with who made it
 	Minion    string    `json:"minion,omitempty"`    // whose key goes with it
 	Token     string    `json:"token,omitempty"`     // of the join token in its user-data

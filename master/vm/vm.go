@@ -139,7 +139,7 @@ func (m *Manager) machines(profile, source string) (inventory.Machines, error) {
 	return vm, nil
 }
 
-// free takes a name for a new machine, and keeps it on record.
+// take takes a name for a new machine, and keeps it on record.
 func (m *Manager) take(r *Record) (release func(), err error) {
 	m.naming.Lock()
 	defer m.naming.Unlock()
@@ -224,6 +224,7 @@ func (m *Manager) create(ctx context.Context, profile, name, user string, throwa
 	defer cancel()
 	spec, err := m.spec(p, r)
 	if err != nil {
+		r.NotMade = true
 		return nil, nil, undo(fmt.Errorf("profile %s: %w", p.Name, err))
 	}
 	progress(fmt.Sprintf("%s: making it by source %s", r.Name, p.Source))
@@ -232,6 +233,7 @@ func (m *Manager) create(ctx context.Context, profile, name, user string, throwa
 		r.ID = machine.ID
 	}
 	if err != nil {
+		r.NotMade = r.ID == "" && refused(err)
 		return nil, nil, undo(fmt.Errorf("profile %s, source %s: %s cannot be made: %w", p.Name, p.Source, r.Name, err))
 	}
 	r.Phase = made
@@ -247,6 +249,20 @@ func (m *Manager) create(ctx context.Context, profile, name, user string, throwa
 	}
 	progress(fmt.Sprintf("%s: it answers", r.Name))
 	return r, release, nil
+}
+
+// refused tells whether an error of Create is an answer: there is no machine then. Without
+// an answer there may be one.
+func refused(err error) bool {
+	var e *inventory.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Reason {
+	case inventory.NoCredentials, inventory.BadLogin, inventory.NotPermitted, inventory.Throttled, inventory.NotFound, inventory.BadConfig:
+		return true
+	}
+	return false
 }
 
 // spec is what is asked of the provider.
@@ -271,7 +287,7 @@ func (m *Manager) spec(p *Profile, r *Record) (inventory.Spec, error) {
 	return s, err
 }
 
-// Find is a machine of ours by its name, its id or its reference.
+// find is a machine of ours by its name, its id or its reference.
 func (m *Manager) find(ctx context.Context, name string) (*Record, error) {
 	list, err := m.records.list()
 	if err != nil && len(list) == 0 {
