@@ -80,7 +80,7 @@ func (d *minionData) byTopic(topic string) (wire.MinionID, bool) {
 		return id, true
 	}
 	ids, err := d.keys.List(keys.Accepted)
-	if err != nil || len(ids) == len(d.topics) {
+	if err != nil {
 		return "", false
 	}
 	d.topics = make(map[string]wire.MinionID, len(ids))
