@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type minionData struct {
 
 	mu     sync.Mutex
 	topics map[string]wire.MinionID
+	listed []wire.MinionID // whose digests topics has
 }
 
 // set keeps a minion's grains and pillar; a pillar that is nil stays as it was.
@@ -80,9 +82,10 @@ func (d *minionData) byTopic(topic string) (wire.MinionID, bool) {
 		return id, true
 	}
 	ids, err := d.keys.List(keys.Accepted)
-	if err != nil {
+	if err != nil || d.topics != nil && slices.Equal(ids, d.listed) {
 		return "", false
 	}
+	d.listed = slices.Clone(ids)
 	d.topics = make(map[string]wire.MinionID, len(ids))
 	for _, id := range ids {
 		d.topics[seal.Topic(id)] = id

@@ -86,6 +86,7 @@ func TestProblems(t *testing.T) {
 	}{
 		{"one letter off", "master", "worker_thread: 5", `DIR/master:1:1: unknown option "worker_thread": write worker_threads, or give your own data another name`},
 		{"swapped letters", "minion", "a: 1\nmatser: x", `DIR/minion:2:1: unknown option "matser": write master, or give your own data another name`},
+		{"ours, in no struct", "master", "ssh_fallback: never\nsite: berlin", `warning: unknown option "site": kept as data for config.get`},
 		{"own data", "minion", "site: berlin", `warning: unknown option "site": kept as data for config.get`},
 		{"far from everything", "minion", "company_directory_servers: [x]", `warning: unknown option "company_directory_servers": kept as data for config.get`},
 		{"a hint", "minion", "mine_intervals_of: 5", `warning: unknown option "mine_intervals_of": kept as data for config.get (nearest option: mine_interval)`},

@@ -110,7 +110,7 @@ func (r *reader) unknown(root *node, s side) {
 			r.add(Problem{File: k.file, Line: k.line, Column: k.col, Severity: Warning,
 				Text: fmt.Sprintf("%s as the name of an option: text is expected", describe(k))})
 			continue
-		case modelled[s]()[name], salt && usedBy[s](name):
+		case modelled[s]()[name], salt && usedBy[s](name), s == masterSide && name == "ssh_fallback": // ours, read where it is needed
 			continue
 		case modelled[1-s]()[name]:
 			other = append(other, name)
