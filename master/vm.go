@@ -120,7 +120,7 @@ func (v vmMaster) Bootstrap(ctx context.Context, id wire.MinionID, address strin
 }
 
 func (v vmMaster) Run(ctx context.Context, id wire.MinionID, fun string, args []any, user string) (*wire.Map, error) {
-	r := runnerMaster{v.m}
+	r := runnerMaster(v)
 	ans, err := r.Ask(ctx, runners.Ask{Fun: fun, Args: args, Target: []any{string(id)}, Type: "list", User: user})
 	if err != nil {
 		return nil, err
