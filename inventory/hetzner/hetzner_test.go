@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 // serve answers as the reference of the API says. The path says what goes wrong.
 func serve(t *testing.T, n int) string {
 	end := make(chan struct{})
+	var mu sync.Mutex
 	faults := map[string]int{}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -38,12 +40,15 @@ func serve(t *testing.T, n int) string {
 			w.WriteHeader(status)
 			fmt.Fprintf(w, `{"error": {"code": %q, "message": %q, "details": null}}`, code, msg)
 		}
+		mu.Lock()
 		faults[fault]++
+		times := faults[fault]
+		mu.Unlock()
 		switch {
 		case r.Header.Get("Authorization") != "Bearer hushhush":
 			say(401, "unauthorized", "unable to authenticate")
 			return
-		case fault == "throttled" || fault == "moment" && faults[fault] < 3:
+		case fault == "throttled" || fault == "moment" && times < 3:
 			say(429, "rate_limit_exceeded", "limit of 3600 requests per hour reached")
 			return
 		case fault == "selector":
