@@ -48,7 +48,7 @@ func TestTestFunctions(t *testing.T) {
 		{"test.random_hash", []any{int64(9), "nosuch"}, "ERROR: unsupported hash type nosuch:"},
 		{"sys.list_functions", []any{"grains"}, "['grains.append', 'grains.delkey'"},
 		{"sys.list_functions", []any{"cmd.run_*", "cmd.tty"}, "['cmd.run_all', 'cmd.run_bg', 'cmd.run_chroot', 'cmd.run_stderr', 'cmd.run_stdout', 'cmd.tty']"},
-		{"sys.list_modules", nil, "['alternatives', 'archive', 'at', 'cmd', 'config', "},
+		{"sys.list_modules", nil, "['alternatives', 'archive', 'at', 'bootstrap', 'cmd', 'config', "},
 		{"sys.doc", []any{"test.ping"}, `{'test.ping': "\n    Tells that the minion is up`},
 		{"sys.state_doc", nil, "{}"},
 		{"sys.list_state_functions", nil, "[]"},
