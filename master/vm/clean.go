@@ -97,11 +97,12 @@ func (m *Manager) end(ctx context.Context, r *Record, progress func(string)) err
 // stay on record.
 func (m *Manager) Clean(ctx context.Context, progress func(string)) []error {
 	list, err := m.records.list()
-	var errs []error
-	if err != nil {
-		errs = append(errs, err)
-	}
 	var mu sync.Mutex
+	var errs []error
+	fail := func(err error) { mu.Lock(); errs = append(errs, err); mu.Unlock() }
+	if err != nil {
+		fail(err)
+	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 4)
 	for _, r := range list {
@@ -110,7 +111,7 @@ func (m *Manager) Clean(ctx context.Context, progress func(string)) []error {
 		}
 		release, ok, err := m.records.hold(r.Ref)
 		if err != nil {
-			errs = append(errs, err)
+			fail(err)
 		}
 		if !ok {
 			continue
@@ -129,9 +130,7 @@ func (m *Manager) Clean(ctx context.Context, progress func(string)) []error {
 			defer func() { <-slots }()
 			progress(fmt.Sprintf("%s is left over from a call that did not end: ending it", now.what()))
 			if err := m.end(ctx, now, progress); err != nil {
-				mu.Lock()
-				errs = append(errs, err)
-				mu.Unlock()
+				fail(err)
 			}
 		})
 	}

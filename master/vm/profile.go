@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/userdata"
 	"github.com/gosalt/gosalt/inventory"
@@ -66,7 +65,7 @@ type Profile struct {
 	install userdata.Data
 }
 
-var nameForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`) })
+var nameForm = lazyre.New(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
 
 // profileError is a mistake in the configuration.
 func profileError(name, format string, args ...any) error {
@@ -79,7 +78,7 @@ func readProfile(name string, v any, confDir string) (*Profile, error) {
 	if !ok {
 		return nil, profileError(name, "it has to be a map with source, image and so on")
 	}
-	if !nameForm().MatchString(name) {
+	if !nameForm.MatchString(name) {
 		return nil, profileError(name, "the name of a profile has letters, digits, dots and dashes, 63 at most")
 	}
 	o, err := inventory.ReadValues(name, cfg, Options)
@@ -119,7 +118,7 @@ func readProfile(name string, v any, confDir string) (*Profile, error) {
 	for _, a := range p.Address {
 		oneOf("address", a, "private", "public", "dns")
 	}
-	if len(p.Prefix) > 50 || !nameForm().MatchString(p.Prefix) {
+	if len(p.Prefix) > 50 || !nameForm.MatchString(p.Prefix) {
 		say("name is %q: letters, digits, dots and dashes are expected, 50 at most", p.Prefix)
 	}
 	for k, v := range o.Map("tags").Strings() {

@@ -7,13 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/durable"
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // The phases of a machine.
@@ -56,7 +55,7 @@ func (r *Record) leftover() bool { return r.Throwaway || r.Phase != made }
 // records is the directory of records.
 type records struct{ dir string }
 
-var refForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z0-9]{26}$`) })
+var refForm = lazyre.New(`^[a-z0-9]{26}$`)
 
 func (s records) put(r *Record) error {
 	b, err := json.MarshalIndent(r, "", "  ")
@@ -87,7 +86,7 @@ func (s records) get(ref string) (*Record, error) {
 	}
 	r := &Record{}
 	if err := json.Unmarshal(b, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s is damaged: %w; with that file removed, vm.list shows the machine by its tag, and vm.destroy ends it", name, err)
 	}
 	r.Ref = ref
 	return r, nil
@@ -106,7 +105,7 @@ func (s records) list() (list []*Record, err error) {
 	var errs []error
 	for _, e := range entries {
 		ref, ok := strings.CutSuffix(e.Name(), ".json")
-		if !ok || !refForm().MatchString(ref) {
+		if !ok || !refForm.MatchString(ref) {
 			continue
 		}
 		r, err := s.get(ref)

@@ -201,7 +201,7 @@ func (m *Manager) create(ctx context.Context, profile, name, user string, throwa
 	if r.Name == "" {
 		r.Name = strings.ToLower(p.Prefix) + "-" + strings.ToLower(rand.Text()[:6])
 	}
-	if !nameForm().MatchString(r.Name) {
+	if !nameForm.MatchString(r.Name) {
 		return nil, nil, fmt.Errorf("profile %s: the name %q: letters, digits, dots and dashes are expected, 63 at most", p.Name, r.Name)
 	}
 	if p.Join != joinNone {
@@ -306,7 +306,7 @@ func (m *Manager) find(ctx context.Context, name string) (*Record, error) {
 		if s.machine.ID == name || s.machine.Label == name || s.machine.Tags[inventory.TagRecord] == name {
 			t := s.machine.Tags
 			ref := t[inventory.TagRecord]
-			if !refForm().MatchString(ref) {
+			if !refForm.MatchString(ref) {
 				continue
 			}
 			return &Record{Ref: ref, Name: s.machine.Label, Profile: t[inventory.TagProfile], Source: s.source, ID: s.machine.ID, By: t[inventory.TagBy], Begun: s.machine.Created, Phase: made}, nil
