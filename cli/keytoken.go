@@ -87,11 +87,10 @@ func (t *TokenOptions) declare(p *optparse.Parser) {
 func (t *TokenOptions) request() (TokenRequest, error) {
 	r := TokenRequest{ID: t.ID, Uses: t.Uses, Note: t.Note}
 	if t.Life != "" {
-		life, err := parseLife(t.Life)
-		if err != nil {
-			return r, fmt.Errorf("--life: %w", err)
+		var ok bool
+		if r.Life, ok = parseSpan(strings.TrimSpace(t.Life)); !ok || r.Life == 0 {
+			return r, fmt.Errorf("--life %q: a time as 90s, 15m, 2h, 7d or 1d12h expected", t.Life)
 		}
-		r.Life = life
 	}
 	if t.Uses < 1 {
 		return r, fmt.Errorf("--uses %d: 1 or more expected", t.Uses)
@@ -108,20 +107,6 @@ func (t *TokenOptions) request() (TokenRequest, error) {
 		}
 	}
 	return r, nil
-}
-
-// parseLife reads a time with a unit; days are one.
-func parseLife(s string) (time.Duration, error) {
-	text := strings.TrimSpace(s)
-	days := 1
-	if d, ok := strings.CutSuffix(text, "d"); ok {
-		text, days = d+"h", 24
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 || d > 1000*24*time.Hour {
-		return 0, fmt.Errorf("%q: a time as 90s, 15m, 2h or 7d expected", s)
-	}
-	return d * time.Duration(days), nil
 }
 
 // tokens does what is asked for about join tokens; done is false where that is nothing.

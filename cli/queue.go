@@ -34,10 +34,27 @@ func (g *gosaltRun) readQueueUntil(now time.Time) error {
 	return nil
 }
 
-// untilDuration is a time from now: "90s", "2h30m", "1d", "2w".
-var untilDuration = lazyre.New(`^(?:\d+(?:\.\d+)?[wdhms])+$`)
+var (
+	spanForm  = lazyre.New(`^(?:\d+(?:\.\d+)?[wdhms])+$`)
+	spanParts = lazyre.New(`(\d+(?:\.\d+)?)([wdhms])`)
+)
 
-var untilParts = lazyre.New(`(\d+(?:\.\d+)?)([wdhms])`)
+// parseSpan reads a length of time: "90s", "2h30m", "1d12h", "2w". What is longer than ten
+// years is cut to that.
+func parseSpan(text string) (time.Duration, bool) {
+	if !spanForm.MatchString(text) {
+		return 0, false
+	}
+	sum := 0.0
+	for _, p := range spanParts.FindAllStringSubmatch(text, -1) {
+		n, err := strconv.ParseFloat(p[1], 64)
+		if err != nil {
+			return 0, false
+		}
+		sum += n * map[string]float64{"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}[p[2]]
+	}
+	return time.Duration(min(sum, 10*queueMax.Seconds()) * float64(time.Second)), true
+}
 
 // untilForms are points in time, in this machine's zone where they name none.
 var untilForms = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02T15:04:05", "2006-01-02T15:04", time.RFC3339, "2006-01-02T15:04Z07:00"}
@@ -46,19 +63,8 @@ var untilForms = []string{"2006-01-02 15:04:05", "2006-01-02 15:04", "2006-01-02
 // ("18:00"), or a date with a time.
 func parseUntil(text string, now time.Time) (time.Time, error) {
 	text = strings.TrimSpace(text)
-	if untilDuration.MatchString(text) {
-		var sum float64
-		for _, p := range untilParts.FindAllStringSubmatch(text, -1) {
-			n, err := strconv.ParseFloat(p[1], 64)
-			if err != nil {
-				return time.Time{}, fmt.Errorf("%q: %w", text, err)
-			}
-			sum += n * map[string]float64{"w": 7 * 86400, "d": 86400, "h": 3600, "m": 60, "s": 1}[p[2]]
-		}
-		if sum > 10*queueMax.Seconds() {
-			sum = 10 * queueMax.Seconds()
-		}
-		return now.Add(time.Duration(sum * float64(time.Second))), nil
+	if d, ok := parseSpan(text); ok {
+		return now.Add(d), nil
 	}
 	for _, form := range []string{"15:04:05", "15:04"} {
 		if t, err := time.ParseInLocation(form, text, now.Location()); err == nil {

@@ -35,3 +35,23 @@ func TestParseUntil(t *testing.T) {
 		}
 	}
 }
+
+func TestTokenLife(t *testing.T) {
+	for _, tt := range []struct {
+		text string
+		want time.Duration
+	}{
+		{"", 0},
+		{"90s", 90 * time.Second},
+		{" 15m ", 15 * time.Minute},
+		{"7d", 7 * 24 * time.Hour},
+		{"1d12h", 36 * time.Hour},
+		{"1h2d", 49 * time.Hour},
+		{"0s", -1}, {"2", -1}, {"-2h", -1}, {"500ms", -1},
+	} {
+		r, err := (&TokenOptions{Uses: 1, Life: tt.text}).request()
+		if tt.want < 0 != (err != nil) || err == nil && r.Life != tt.want {
+			t.Errorf("--life %q: %s, %v; want %s", tt.text, r.Life, err, tt.want)
+		}
+	}
+}
