@@ -64,6 +64,7 @@ func loadAWSCerts(confDir string, files []string) (*awsCerts, error) {
 		if err != nil {
 			return nil, err
 		}
+		before := len(c.own)
 		for {
 			var block *pem.Block
 			if block, rest = pem.Decode(rest); block == nil {
@@ -75,7 +76,7 @@ func loadAWSCerts(confDir string, files []string) (*awsCerts, error) {
 			}
 			c.own = append(c.own, cert)
 		}
-		if len(c.own) == 0 {
+		if len(c.own) == before {
 			return nil, fmt.Errorf("%s: no certificate in it: PEM expected", name)
 		}
 	}

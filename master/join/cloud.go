@@ -317,5 +317,9 @@ func ForgetCloud(pkiDir, machine string) error {
 	if _, err := c.use(who.claim()); err != nil {
 		return err
 	}
-	return errors.Join(c.remove(who.claim()), c.remove(who.claim()+".done"))
+	// The claim goes last: as long as it is there, this can be done again.
+	if err := c.remove(who.claim() + ".done"); err != nil {
+		return err
+	}
+	return c.remove(who.claim())
 }

@@ -242,6 +242,17 @@ func TestCloudOnce(t *testing.T) {
 	if err := ForgetCloud(ct.dir, "aws/i-0fffffffff"); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
 	}
+	// What cannot be forgotten whole can be tried again.
+	mark := filepath.Join(ct.dir, CloudDir, "aws."+id+".done")
+	if err := errors.Join(os.Rename(mark, mark+"~"), os.MkdirAll(filepath.Join(mark, "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := ForgetCloud(ct.dir, "aws/"+id); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
+	}
+	if err := errors.Join(os.RemoveAll(mark), os.Rename(mark+"~", mark)); err != nil {
+		t.Fatal(err)
+	}
 	if err := ForgetCloud(ct.dir, "aws/"+id); err != nil {
 		t.Fatal(err)
 	}
