@@ -111,7 +111,10 @@ func Join(ctx context.Context, cfg JoinConfig) (*Joined, error) {
 			told = s
 			cfg.Say("trying again: " + s)
 		}
-		if sleep(ctx, backoff(n, time.Second, 5*time.Second)) != nil {
+		switch werr := sleep(ctx, backoff(n, time.Second, 5*time.Second)); {
+		case errors.Is(werr, context.Canceled):
+			return nil, fmt.Errorf("interrupted: %w; the last try: %w", werr, err)
+		case werr != nil:
 			return nil, fmt.Errorf("given up after the time of --timeout: %w", err)
 		}
 	}
