@@ -69,4 +69,9 @@ postfix, redis, samba, syslog-ng, systemd and tomcat, 783 of 783 cells equal; no
 stumbles over its own message for broken YAML. Whole trees: REMnux (388 of 393 SLS), SIFT (320 of 328), Servo (78 of 78), SUSE's SAP
 deployments (204 of 204), Qusal (684 of 688), the Python foundation's (180 of 185); what differs asks the network, the mine
 or a Python script. Of MetalK8s, 68 of 230: the others need its renderers and modules in Python.
+
+A third round, with no pillar, pillar.example and the pillars of their tests, on Debian and Rocky Linux: mongodb, supervisor and varnish,
+126 of 126 cells equal (high data, low data, errors and the text after Jinja; no files).
+
+The two files of bind-formula that count as different have a serial number in them, which is the day of the recording there.
 `
