@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gosalt/gosalt/master/events"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/seal"
@@ -124,18 +123,17 @@ func (m *Master) Preaccept(id wire.MinionID, pub string, replace bool, user stri
 	case st == keys.Rejected && !replace:
 		return false, fmt.Errorf("the master has rejected a key of %s: if that is over, say replace_key=True, or first: gosalt-key -d %s", id, id)
 	}
+	if _, err := seal.ParsePublic([]byte(seal.CleanKey(pub))); err != nil { // before anything is deleted
+		return false, fmt.Errorf("accept the key of %s: %w", id, err)
+	}
 	for _, old := range []keys.State{keys.Accepted, keys.Rejected, keys.Pending, keys.Denied} {
 		if err := m.keys.Delete(old, id); err != nil && !errors.Is(err, keys.ErrUnknown) {
 			return false, err
 		}
 	}
-	err = m.keys.Seed(id, pub)
-	m.audit("key seeded", "user", user, "minion", string(id), "was", string(st), "result", err == nil)
-	if err != nil {
+	if err := m.seedKey(id, pub, user, "was", string(st)); err != nil {
 		return false, fmt.Errorf("accept the key of %s: %w", id, err)
 	}
-	m.bus.Publish(events.Key, wire.NewMap("result", true, "act", "accept", "id", string(id)))
-	m.keysChanged()
 	m.tellMaster("accept", id)
 	return true, nil
 }
@@ -146,20 +144,11 @@ func (m *Master) Unaccept(id wire.MinionID, pub, user string) (changed bool, err
 	if pub != "" && !m.keys.IsAccepted(id, pub) {
 		return false, nil
 	}
-	err = m.keys.Delete(keys.Accepted, id)
-	if errors.Is(err, keys.ErrUnknown) {
-		return false, nil
+	changed, err = m.deleteKey(keys.Accepted, id, user)
+	if changed {
+		m.tellMaster("delete", id)
 	}
-	m.audit("key deleted", "user", user, "minion", string(id), "state", string(keys.Accepted), "result", err == nil)
-	if err != nil {
-		return false, err
-	}
-	m.keysChanged()
-	m.tellMaster("delete", id)
-	if m.cfg.PreserveMinionCache {
-		return true, nil
-	}
-	return true, m.store.ForgetMinion(context.WithoutCancel(m.ctx), id)
+	return changed, err
 }
 
 // tellMaster has the master that runs on this machine look at its keys: this one is

@@ -36,28 +36,40 @@ func (r runnerMaster) MoveKey(id wire.MinionID, from, to, user string) error {
 
 // RemoveKey implements runners.Keys.
 func (r runnerMaster) RemoveKey(state string, id wire.MinionID, user string) error {
-	err := r.m.keys.Delete(keys.State(state), id)
+	_, err := r.m.deleteKey(keys.State(state), id, user)
+	return err
+}
+
+// deleteKey deletes a key, with what is kept of the minion where it was its last one, and
+// tells whether it was there.
+func (m *Master) deleteKey(state keys.State, id wire.MinionID, user string) (was bool, err error) {
+	err = m.keys.Delete(state, id)
 	if errors.Is(err, keys.ErrUnknown) {
-		return nil
+		return false, nil
 	}
-	r.m.audit("key deleted", "user", user, "minion", string(id), "state", state, "result", err == nil)
-	r.m.keysChanged()
+	m.audit("key deleted", "user", user, "minion", string(id), "state", string(state), "result", err == nil)
+	m.keysChanged()
 	if err != nil {
-		return err
+		return false, err
 	}
-	if st, err := r.m.keys.StateOf(id); err != nil || st != "" || r.m.cfg.PreserveMinionCache {
-		return err
+	if st, err := m.keys.StateOf(id); err != nil || st != "" || m.cfg.PreserveMinionCache {
+		return true, err
 	}
-	return r.m.store.ForgetMinion(context.WithoutCancel(r.m.ctx), id)
+	return true, m.store.ForgetMinion(context.WithoutCancel(m.ctx), id)
 }
 
 // SeedKey implements runners.Keys.
 func (r runnerMaster) SeedKey(id wire.MinionID, pem, user string) error {
-	err := r.m.keys.Seed(id, pem)
-	r.m.audit("key seeded", "user", user, "minion", string(id), "result", err == nil)
+	return r.m.seedKey(id, pem, user)
+}
+
+// seedKey accepts a key before its minion comes; more is for the audit log.
+func (m *Master) seedKey(id wire.MinionID, pem, user string, more ...any) error {
+	err := m.keys.Seed(id, pem)
+	m.audit("key seeded", append([]any{"user", user, "minion", string(id), "result", err == nil}, more...)...)
 	if err == nil {
-		r.m.bus.Publish(events.Key, wire.NewMap("result", true, "act", "accept", "id", string(id)))
-		r.m.keysChanged()
+		m.bus.Publish(events.Key, wire.NewMap("result", true, "act", "accept", "id", string(id)))
+		m.keysChanged()
 	}
 	return err
 }

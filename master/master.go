@@ -181,9 +181,11 @@ func New(cfg Config) (m *Master, err error) {
 	if m.sessions, err = openSessions(cfg.CacheDir, cfg.PublishSession); err != nil {
 		return nil, err
 	}
-	if m.store, err = jobs.Open(cfg.JobStore, jobs.Options{Log: cfg.Log}); err != nil {
+	store, err := jobs.Open(cfg.JobStore, jobs.Options{Log: cfg.Log})
+	if err != nil {
 		return nil, err
 	}
+	m.store = store
 	if m.auditLog, err = audit.Open(cfg.AuditLog, audit.Options{}); err != nil {
 		return nil, err
 	}
