@@ -62,7 +62,7 @@ func (p *Provider) apiError(ctx context.Context, s *session, region, call string
 	if errors.As(err, &api) {
 		p.byCode(e, api)
 		if e.Reason == inventory.NotPermitted {
-			p.permission(ctx, s, e)
+			p.permission(ctx, s, e, api.ErrorMessage())
 		}
 		if e.Reason == inventory.BadLogin {
 			s.drop(p)
@@ -87,7 +87,7 @@ func (s *session) drop(p *Provider) {
 
 // byCode knows the codes of the API's reference.
 func (p *Provider) byCode(e *inventory.Error, api smithy.APIError) {
-	e.Code, e.Msg = api.ErrorCode(), oneLine(api.ErrorMessage())
+	e.Code, e.Msg = api.ErrorCode(), cloud.OneLine(api.ErrorMessage())
 	code := e.Code
 	switch {
 	case slices.Contains([]string{"RequestLimitExceeded", "Throttling", "ThrottlingException", "ThrottledException", "RequestThrottled", "RequestThrottledException",
@@ -197,9 +197,9 @@ func regionHint(region string) string {
 
 // permission adds what the API says of who may not do what. Where it only gives that
 // sealed, it is asked to open it, which not everyone may.
-func (p *Provider) permission(ctx context.Context, s *session, e *inventory.Error) {
-	msg, sealed, _ := strings.Cut(e.Msg, "Encoded authorization failure message:")
-	e.Msg = strings.TrimRight(strings.TrimSpace(msg), ".")
+func (p *Provider) permission(ctx context.Context, s *session, e *inventory.Error, text string) {
+	msg, sealed, _ := strings.Cut(text, "Encoded authorization failure message:")
+	e.Msg = strings.TrimRight(cloud.OneLine(msg), ".")
 	if m := denied().FindStringSubmatch(msg); m != nil {
 		e.Hint = "allow " + m[2] + " for " + m[1]
 		if strings.Contains(msg, "explicit deny") {
@@ -348,20 +348,11 @@ func rootText(err error) string {
 			}
 		}
 		if inner == nil {
-			return oneLine(err.Error())
+			return cloud.OneLine(err.Error())
 		}
 		if _, ok := err.(*net.OpError); ok {
-			return oneLine(err.Error())
+			return cloud.OneLine(err.Error())
 		}
 		err = inner
 	}
-}
-
-// oneLine is a text of someone else: shortened, without line breaks.
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 600 && !strings.Contains(s, "Encoded authorization") {
-		s = string(r[:600]) + "…"
-	}
-	return s
 }

@@ -215,7 +215,7 @@ func (l *life) wait(ctx context.Context, m inventory.Machine, want types.Instanc
 			if ends := state == types.InstanceStateNameTerminated || state == types.InstanceStateNameShuttingDown; ends && want != types.InstanceStateNameTerminated {
 				e := &inventory.Error{Scope: l.region, Call: "DescribeInstances", Reason: inventory.NotFound, Msg: fmt.Sprintf("%s is %s instead of %s", m.ID, state, want)}
 				if r := inst.StateReason; r != nil {
-					e.Code, e.Msg = aws.ToString(r.Code), e.Msg+": "+oneLine(aws.ToString(r.Message))
+					e.Code, e.Msg = aws.ToString(r.Code), e.Msg+": "+cloud.OneLine(aws.ToString(r.Message))
 				}
 				return m, inst, e
 			}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -57,7 +56,7 @@ type Provider struct {
 	status   []string
 	page     int
 	attempts int
-	wait     func(ctx context.Context, attempt int) error // before a call is repeated
+	wait     func(ctx context.Context, attempt int, after time.Duration) error // before a call is repeated
 	http     *http.Client
 }
 
@@ -70,7 +69,7 @@ var states = map[string]inventory.State{
 
 // New makes a provider.
 func New(o *inventory.Values, env inventory.Env) (inventory.Provider, error) {
-	p := &Provider{env: env, token: o.Secret("token"), endpoint: o.Text("endpoint"), selector: o.Text("label_selector"), page: 50, attempts: 5, wait: backoff}
+	p := &Provider{env: env, token: o.Secret("token"), endpoint: o.Text("endpoint"), selector: o.Text("label_selector"), page: 50, attempts: 5, wait: cloud.Backoff}
 	var bad []string
 	number := func(name string, low, high int, into *int) {
 		if n := o.Number(name); !o.Has(name) {
@@ -184,24 +183,9 @@ func (p *Provider) fetch(ctx context.Context, token string, page int) (a answer,
 		if err == nil || attempt >= p.attempts || !errors.As(err, &s) || !slices.Contains(passing, s.code) && s.status < 500 {
 			return a, err
 		}
-		if p.wait(ctx, attempt) != nil {
+		if p.wait(ctx, attempt, 0) != nil {
 			return a, err
 		}
-	}
-}
-
-// backoff waits longer each time, but never beyond the deadline.
-func backoff(ctx context.Context, attempt int) error {
-	d := min(time.Second<<min(attempt, 6), 20*time.Second)
-	d = d/2 + rand.N(d/2)
-	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
-		return context.DeadlineExceeded
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
 	}
 }
 
@@ -225,7 +209,7 @@ func (p *Provider) once(ctx context.Context, token string, page int) (a answer, 
 	if resp.StatusCode != http.StatusOK {
 		var e schema.ErrorResponse
 		_ = json.NewDecoder(resp.Body).Decode(&e) // whoever answered
-		return a, &statusError{status: resp.StatusCode, code: e.Error.Code, msg: strings.Join(strings.Fields(e.Error.Message), " ")}
+		return a, &statusError{status: resp.StatusCode, code: e.Error.Code, msg: cloud.OneLine(e.Error.Message)}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
 		return a, fmt.Errorf("the answer cannot be read: %w", err)

@@ -91,7 +91,7 @@ func serve(t *testing.T, n int) string {
 func newFast(o *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 	p, err := New(o, env)
 	if err == nil {
-		p.(*Provider).wait = func(ctx context.Context, _ int) error { return ctx.Err() }
+		p.(*Provider).wait = func(ctx context.Context, _ int, _ time.Duration) error { return ctx.Err() }
 	}
 	return p, err
 }

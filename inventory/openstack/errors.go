@@ -102,7 +102,7 @@ func messageOf(body []byte) string {
 	for _, v := range doc {
 		var m struct{ Message string }
 		if json.Unmarshal(v, &m) == nil && m.Message != "" {
-			return oneLine(m.Message)
+			return cloud.OneLine(m.Message)
 		}
 	}
 	return ""
@@ -124,7 +124,7 @@ func byNetwork(e *inventory.Error, err error) {
 			host = u.Host
 		}
 	}
-	e.Reason, e.Msg = inventory.NoAnswer, oneLine(err.Error())
+	e.Reason, e.Msg = inventory.NoAnswer, cloud.OneLine(err.Error())
 	switch {
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Reason, e.Msg, e.Hint = inventory.NotFound, "there is no host "+dns.Name, "see auth_url, and the catalog of the cloud"
@@ -144,13 +144,4 @@ func isNetwork(err error) bool {
 	var op *net.OpError
 	var at *url.Error
 	return errors.As(err, &op) || errors.As(err, &at) || errors.Is(err, io.EOF)
-}
-
-// oneLine is a text of someone else: shortened, without line breaks.
-func oneLine(s string) string {
-	s = strings.Join(strings.Fields(s), " ")
-	if r := []rune(s); len(r) > 600 {
-		s = string(r[:600]) + "…"
-	}
-	return s
 }

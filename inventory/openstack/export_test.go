@@ -9,6 +9,3 @@ import (
 func NoWait(p *Provider) {
 	p.wait = func(ctx context.Context, _ int, _ time.Duration) error { return ctx.Err() }
 }
-
-// Backoff is how long is waited otherwise.
-var Backoff = backoff

@@ -108,16 +108,18 @@ func (p *Provider) listRegion(ctx context.Context, s *session, region string, em
 	endpoint.Region = region
 	client, err := openstack.NewComputeV2(s.client, endpoint)
 	if err != nil {
-		return &inventory.Error{Scope: region, Call: "catalog", Reason: inventory.NotFound, Msg: oneLine(err.Error()), Err: err}
+		return &inventory.Error{Scope: region, Call: "catalog", Reason: inventory.NotFound, Msg: cloud.OneLine(err.Error()), Err: err}
 	}
 	budget := cloud.Budget{Whole: p.timeout}
 	names := flavorNames{}
+	call := "GET /" // the versions
 	err = budget.Call(ctx, func(ctx context.Context) error { return negotiate(ctx, client) })
 	if err == nil && client.Microversion == "" {
+		call = "GET /flavors/detail"
 		err = budget.Call(ctx, func(ctx context.Context) error { return names.read(ctx, client) })
 	}
 	if err != nil {
-		return p.regionError(ctx, s, region, "GET /flavors/detail", err)
+		return p.regionError(ctx, s, region, call, err)
 	}
 	query := maps.Clone(p.query)
 	query.Set("limit", strconv.Itoa(p.page))

@@ -1,8 +1,6 @@
 package openstack_test
 
 import (
-	"context"
-	"errors"
 	"maps"
 	"net/netip"
 	"os"
@@ -10,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/gosalt/gosalt/inventory"
@@ -104,31 +101,6 @@ func TestPassingFaults(t *testing.T) {
 	if len(f.logins) < 2 {
 		t.Errorf("%d logins", len(f.logins))
 	}
-}
-
-// How long is waited before a call is repeated: as the cloud says, else longer each time,
-// and never when the deadline is before that.
-func TestBackoff(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		took := func(ctx context.Context, attempt int, after time.Duration) (time.Duration, error) {
-			begin := time.Now()
-			err := openstack.Backoff(ctx, attempt, after)
-			return time.Since(begin), err
-		}
-		if d, err := took(t.Context(), 1, 7*time.Second); d != 7*time.Second || err != nil {
-			t.Error(d, err)
-		}
-		for attempt, most := range map[int]time.Duration{0: time.Second, 2: 4 * time.Second, 9: 20 * time.Second} {
-			if d, err := took(t.Context(), attempt, 0); d < most/2 || d > most || err != nil {
-				t.Error(attempt, d, err)
-			}
-		}
-		ctx, end := context.WithTimeout(t.Context(), 5*time.Second)
-		defer end()
-		if d, err := took(ctx, 1, 6*time.Second); d != 0 || !errors.Is(err, context.DeadlineExceeded) {
-			t.Error(d, err)
-		}
-	})
 }
 
 func TestRegions(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -51,7 +50,7 @@ func (p *Provider) login(ctx context.Context) (*session, *inventory.Error) {
 	const call = "POST /auth/tokens"
 	client, err := openstack.NewClient(auth.IdentityEndpoint)
 	if err != nil {
-		return nil, &inventory.Error{Call: call, Reason: inventory.BadConfig, Msg: "auth_url: " + oneLine(err.Error()), Err: err}
+		return nil, &inventory.Error{Call: call, Reason: inventory.BadConfig, Msg: "auth_url: " + cloud.OneLine(err.Error()), Err: err}
 	}
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	cloud.SetLimits(t)
@@ -100,24 +99,6 @@ func (p *Provider) again(ctx context.Context, attempt int, after time.Duration, 
 		return err
 	}
 	return nil
-}
-
-// backoff waits as long as the cloud says, or longer each time; never beyond the deadline.
-func backoff(ctx context.Context, attempt int, after time.Duration) error {
-	d := min(time.Second<<min(attempt, 6), 20*time.Second)
-	d = d/2 + rand.N(d/2)
-	if after > 0 {
-		d = after
-	}
-	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
-		return context.DeadlineExceeded
-	}
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // computeRegions are the regions of the catalog where servers are.
@@ -301,7 +282,7 @@ func (p *Provider) cloudsError(name string, err error) *inventory.Error {
 			e.Hint = "is it " + near + "? " + e.Hint
 		}
 	default:
-		e.Msg = found + ": " + oneLine(err.Error())
+		e.Msg = found + ": " + cloud.OneLine(err.Error())
 	}
 	return e
 }

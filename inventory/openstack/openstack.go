@@ -25,7 +25,7 @@ import (
 var Kind = inventory.Kind{Name: "openstack", Doc: "Servers of an OpenStack cloud, in one region or more.", Options: options, New: New}
 
 var options = []inventory.Option{
-	{Name: "cloud", Type: inventory.Text, Doc: "Entry of clouds.yaml; default: OS_CLOUD, unless auth_url or OS_AUTH_URL says where to log in."},
+	{Name: "cloud", Type: inventory.Text, Doc: "Entry of clouds.yaml; default: OS_CLOUD, unless auth_url says where to log in."},
 	{Name: "clouds_file", Type: inventory.Text, Doc: "The file clouds.yaml, with a secure.yaml beside it if there is one; default: OS_CLIENT_CONFIG_FILE, then clouds.yaml in ~/.config/openstack and /etc/openstack."},
 	{Name: "auth_url", Type: inventory.Text, Doc: "URL of Keystone, as https://cloud.example:5000/v3; default: OS_AUTH_URL. This and what follows goes above clouds.yaml."},
 	{Name: "username", Type: inventory.Text, Doc: "User; default: OS_USERNAME."},
@@ -39,7 +39,7 @@ var options = []inventory.Option{
 	{Name: "application_credential_name", Type: inventory.Text, Doc: "Application credential by name, of the user; default: OS_APPLICATION_CREDENTIAL_NAME."},
 	{Name: "application_credential_secret", Type: inventory.Secret, Doc: "Secret of the application credential; default: OS_APPLICATION_CREDENTIAL_SECRET."},
 	{Name: "token", Type: inventory.Secret, Doc: "A token instead of a user; it cannot be renewed; default: OS_TOKEN."},
-	{Name: "regions", Type: inventory.List, Doc: "Regions to list; default: the one of clouds.yaml or OS_REGION_NAME, else all that the cloud names."},
+	{Name: "regions", Type: inventory.List, Doc: "Regions to list, or all; default: the one of clouds.yaml or OS_REGION_NAME, else all that the cloud names."},
 	{Name: "interface", Type: inventory.Text, Doc: "Which endpoints to use: public, internal or admin; default: as clouds.yaml or OS_INTERFACE says, else public."},
 	{Name: "all_projects", Type: inventory.Bool, Doc: "List the servers of all projects, which needs a role of an administrator; default false."},
 	{Name: "filters", Type: inventory.Map, Doc: "Filters of Nova: name (a regular expression), status, flavor, image, host, ip, tags, tags-any, not-tags, not-tags-any, availability_zone, project_id, user_id, changes-since."},
@@ -71,7 +71,7 @@ var filterNames = []string{"name", "status", "flavor", "image", "host", "ip", "i
 
 // New makes a provider.
 func New(o *inventory.Values, env inventory.Env) (inventory.Provider, error) {
-	p := &Provider{env: env, o: o, page: 500, lanes: 4, timeout: time.Minute, attempts: 5, wait: backoff, regions: o.List("regions"), query: url.Values{}}
+	p := &Provider{env: env, o: o, page: 500, lanes: 4, timeout: time.Minute, attempts: 5, wait: cloud.Backoff, regions: o.List("regions"), query: url.Values{}}
 	var bad []string
 	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
 	number := func(name string, low, high int, into *int) {

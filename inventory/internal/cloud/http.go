@@ -1,11 +1,15 @@
 package cloud
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // MaxBody is the largest answer that is read: a page of a thousand machines has a tenth.
@@ -71,4 +75,39 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	b.left -= int64(n)
 	return n, err
+}
+
+// Backoff waits before a call is repeated: as long as the cloud says (after), or longer
+// each time. When the deadline is before that it does not wait.
+func Backoff(ctx context.Context, attempt int, after time.Duration) error {
+	d := min(time.Second<<min(attempt, 6), 20*time.Second)
+	d = d/2 + rand.N(d/2)
+	if after > 0 {
+		d = after
+	}
+	if end, ok := ctx.Deadline(); ok && time.Until(end) < d {
+		return context.DeadlineExceeded
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// OneLine makes text of someone else fit to be shown: one line, no control characters, of
+// bounded length.
+func OneLine(s string) string {
+	s = strings.Join(strings.Fields(s), " ")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if r := []rune(s); len(r) > 600 {
+		s = string(r[:600]) + "…"
+	}
+	return s
 }

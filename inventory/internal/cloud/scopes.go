@@ -26,11 +26,11 @@ func Scopes(ctx context.Context, scopes []string, call string, lanes int, list f
 	return func(yield func(inventory.Machine, error) bool) {
 		run, stop := context.WithCancel(ctx)
 		items := make(chan item)
-		todo := make(chan string)
+		queue := make(chan string)
 		var workers sync.WaitGroup
 		for range min(max(lanes, 1), max(len(scopes), 1)) {
 			workers.Go(func() {
-				for scope := range todo {
+				for scope := range queue {
 					err := list(run, scope, func(m inventory.Machine) bool {
 						select {
 						case items <- item{m: m}:
@@ -49,10 +49,10 @@ func Scopes(ctx context.Context, scopes []string, call string, lanes int, list f
 			})
 		}
 		workers.Go(func() {
-			defer close(todo)
+			defer close(queue)
 			for _, s := range scopes {
 				select {
-				case todo <- s:
+				case queue <- s:
 				case <-run.Done():
 					return
 				}
