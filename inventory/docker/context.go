@@ -77,7 +77,7 @@ func contextEndpoint(v *inventory.Values, env inventory.Env, name string) (endpo
 	}
 	ends, err := withTLS(v, env, []string{d.Host})
 	if err != nil {
-		return endpoint{}, err
+		return endpoint{}, fmt.Errorf("context %q: %w", name, err)
 	}
 	if ends[0].tls != nil && d.SkipTLSVerify {
 		ends[0].tls.InsecureSkipVerify = true

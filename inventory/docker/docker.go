@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -224,9 +225,10 @@ func health(c *container.Summary) string {
 // fail makes an error of a call to a host.
 func (p *provider) fail(ctx context.Context, h *host, call string, err error) *inventory.Error {
 	e := &inventory.Error{Scope: h.scope, Call: call, Err: err, Msg: strings.TrimPrefix(err.Error(), "Error response from daemon: ")}
-	if late := inventory.Interrupted(ctx, inventory.Error{Scope: h.scope, Call: call, Msg: h.addr + " did not answer in time"}); late != nil {
-		return late
+	if ended := inventory.Interrupted(ctx, inventory.Error{Scope: h.scope, Call: call, Msg: h.addr + " did not answer in time"}); ended != nil {
+		return ended
 	}
+	var late net.Error
 	service := "the docker service"
 	if p.kind == "podman" {
 		service = "podman's API service (podman system service)"
@@ -241,6 +243,8 @@ func (p *provider) fail(ctx context.Context, h *host, call string, err error) *i
 		d := h.dialError()
 		e.Msg = d.Error()
 		e.Reason, e.Hint = h.explainDial(d, service)
+	case errors.As(err, &late) && late.Timeout():
+		e.Reason, e.Msg = inventory.NoAnswer, fmt.Sprintf("%s did not answer within %s", h.addr, callTime)
 	case cerrdefs.IsUnauthorized(err):
 		e.Reason, e.Code = inventory.BadLogin, "401"
 	case cerrdefs.IsPermissionDenied(err):

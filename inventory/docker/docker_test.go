@@ -3,8 +3,10 @@ package docker
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -227,6 +229,37 @@ func TestSuite(t *testing.T) {
 			},
 		}
 	})
+}
+
+// A call that has no answer while its caller still waits is one without an answer.
+func TestLate(t *testing.T) {
+	p, h := &provider{kind: "docker"}, &host{addr: "tcp://10.0.0.5:2375"}
+	if e := p.fail(t.Context(), h, "ExecCreate", fmt.Errorf("post: %w", context.DeadlineExceeded)); e.Reason != inventory.NoAnswer || e.Msg != "tcp://10.0.0.5:2375 did not answer within 30s" {
+		t.Errorf("%v", e)
+	}
+}
+
+// ssh:// is refused with what to do instead, from wherever it comes.
+func TestSSH(t *testing.T) {
+	alone(t)
+	dir := os.Getenv("DOCKER_CONFIG")
+	sum := sha256.Sum256([]byte("far"))
+	meta := filepath.Join(dir, "contexts", "meta", hex.EncodeToString(sum[:]))
+	if err := os.MkdirAll(meta, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(meta, "meta.json"), []byte(`{"Name": "far", "Endpoints": {"docker": {"Host": "ssh://root@far"}}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, cfg := range []*wire.Map{wire.NewMap("host", "ssh://root@far"), wire.NewMap("context", "far")} {
+		v, err := inventory.ReadValues("c", cfg, Kind.Options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Kind.New(v, inventory.Env{Source: "c"}); err == nil || !strings.Contains(err.Error(), "forward its socket") {
+			t.Errorf("%v", err)
+		}
+	}
 }
 
 func list(t testing.TB, p inventory.Provider) map[string]inventory.Machine {

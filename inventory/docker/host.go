@@ -60,8 +60,6 @@ func newHost(e endpoint, several bool) (*host, error) {
 			}
 			addr = net.JoinHostPort(strings.Trim(addr, "[]"), port)
 		}
-	case "ssh":
-		return nil, fmt.Errorf("host %q: ssh:// is not supported: forward the socket with ssh -L, or list that machine's containers from there", e.addr)
 	default:
 		return nil, fmt.Errorf("host %q: unix:// and tcp:// are supported", e.addr)
 	}
@@ -216,6 +214,9 @@ func withTLS(v *inventory.Values, env inventory.Env, list []string) ([]endpoint,
 	var out []endpoint
 	for _, addr := range list {
 		e := endpoint{addr: addr}
+		if strings.HasPrefix(addr, "ssh://") { // which is what most have a user name in
+			return nil, errors.New("host: the API is not reached by ssh://: forward its socket, as ssh -nNT -L /run/other.sock:/var/run/docker.sock HOST does, and name unix:///run/other.sock")
+		}
 		if u, err := url.Parse(addr); err == nil && u.User != nil {
 			return nil, errors.New("host: a user name and password have no place in an address")
 		}
