@@ -12,6 +12,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -300,6 +301,25 @@ func TestMachines(t *testing.T) {
 	}
 	if _, ms := list(t, wire.NewMap("kubeconfig", conf, "context", "other")); len(ms) != 0 {
 		t.Errorf("%v", ms)
+	}
+}
+
+// A node that has not been heard of for a while is neither ready nor known not to be.
+func TestLostNode(t *testing.T) {
+	var n node
+	if err := json.Unmarshal([]byte(`{"metadata": {"name": "n"}, "status": {"conditions": [{"type": "Ready", "status": "Unknown"}]}}`), &n); err != nil {
+		t.Fatal(err)
+	}
+	if m := n.machine(); m.State != inventory.Unknown || m.Attrs.Text("state") != "Unknown" {
+		t.Errorf("%v %v", m.State, m.Attrs)
+	}
+}
+
+// A server that hangs up says nothing about the login.
+func TestHangUp(t *testing.T) {
+	p := &provider{base: &url.URL{Host: "10.0.0.1:6443"}}
+	if e := p.netError(t.Context(), &inventory.Error{Call: "list pods"}, &url.Error{Op: "Get", URL: "https://10.0.0.1:6443/", Err: io.EOF}); e.Reason != inventory.NoAnswer || !strings.Contains(e.Hint, "10.0.0.1:6443") {
+		t.Errorf("%v", e)
 	}
 }
 

@@ -160,7 +160,7 @@ func (p *provider) netError(ctx context.Context, e *inventory.Error, err error) 
 		e.Reason, e.Hint = inventory.BadAnswer, "make page_size smaller"
 	case errors.As(err, &syntax), errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Reason, e.Msg = inventory.BadAnswer, "the answer cannot be read: "+err.Error()
-	case errors.As(err, &op):
+	case errors.As(err, &op), errors.Is(err, io.EOF):
 		e.Hint = "is the cluster up, and " + p.base.Host + " reachable from here?"
 	default:
 		// A program that the kubeconfig names for logins fails like this.

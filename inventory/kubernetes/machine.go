@@ -1,6 +1,7 @@
 package kubernetes
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -164,7 +165,7 @@ func (n *node) machine() inventory.Machine {
 	word := "Unknown"
 	for _, c := range n.Status.Conditions {
 		if c.Type == "Ready" {
-			word = map[string]string{"True": "Ready", "False": "NotReady"}[c.Status]
+			word = cmp.Or(map[string]string{"True": "Ready", "False": "NotReady"}[c.Status], word)
 			if c.Status == "True" {
 				m.State = inventory.Running
 			}
