@@ -49,7 +49,7 @@ func parseURI(text string) (*host, error) {
 		return nil, errors.New("it is no URI, as qemu:///system")
 	}
 	if u.User != nil {
-		return nil, errors.New("user names and passwords are not supported")
+		return nil, errors.New("a user name and password have no place in it: certificates, or the rights of the socket, say who may")
 	}
 	q := u.Query()
 	h := &host{uri: text, driver: lv.ConnectURI(driver + "://" + u.Path), verify: q.Get("no_verify") != "1", pki: q.Get("pkipath"), name: u.Hostname()}
@@ -79,9 +79,9 @@ func parseURI(text string) (*host, error) {
 		}
 		h.addr = []string{net.JoinHostPort(u.Hostname(), port)}
 	case "ssh", "libssh", "libssh2":
-		return nil, errors.New("libvirt over SSH is not supported: use qemu+tls, or forward its socket with ssh -L and name it by ?socket=")
+		return nil, errors.New("libvirt is not reached by SSH: use qemu+tls, or forward its socket with ssh -L and name it by ?socket=")
 	default:
-		return nil, fmt.Errorf("the transport %q is not supported: unix, tcp and tls are", way)
+		return nil, fmt.Errorf("there is no transport %q: unix, tcp and tls are known", way)
 	}
 	return h, nil
 }

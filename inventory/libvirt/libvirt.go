@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -67,7 +68,7 @@ func open(v *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 	for _, u := range uris {
 		h, err := parseURI(u)
 		if err != nil {
-			return nil, bad("uri %q: %s", u, err)
+			return nil, bad("uri %q: %s", redacted(u), err)
 		}
 		if slices.ContainsFunc(p.hosts, func(o *host) bool { return o.uri == u }) {
 			return nil, bad("uri %q is there twice", u)
@@ -78,6 +79,14 @@ func open(v *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 		p.hosts = append(p.hosts, h)
 	}
 	return p, nil
+}
+
+// redacted is an URI without its password, which has no place there.
+func redacted(uri string) string {
+	if u, err := url.Parse(uri); err == nil {
+		return u.Redacted()
+	}
+	return "…"
 }
 
 // List asks each host. The domains of one come in one answer, without what they are; that

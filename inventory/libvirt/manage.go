@@ -243,8 +243,9 @@ func (c *conn) image(ctx context.Context, pool lv.StoragePool, pl *plan) (image,
 	return img, nil
 }
 
-func (c *conn) createVolume(ctx context.Context, pool lv.StoragePool, text string) (path string, err error) {
-	err = c.call(ctx, "StorageVolCreateXML", callTime, func() error {
+func (c *conn) createVolume(ctx context.Context, pool lv.StoragePool, text string) (string, error) {
+	var path string // which a call that is given up may still write to
+	err := c.call(ctx, "StorageVolCreateXML", callTime, func() error {
 		vol, err := c.l.StorageVolCreateXML(pool, text, 0)
 		if err == nil {
 			path, err = c.l.StorageVolGetPath(vol)
