@@ -262,27 +262,12 @@ func TestSSH(t *testing.T) {
 	}
 }
 
-func list(t testing.TB, p inventory.Provider) map[string]inventory.Machine {
-	t.Helper()
-	out := map[string]inventory.Machine{}
-	for m, err := range p.List(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Check(); err != nil {
-			t.Error(err)
-		}
-		out[m.Label] = m
-	}
-	return out
-}
-
 func TestMachines(t *testing.T) {
 	alone(t)
 	e := &engine{list: recorded(t, "docker-20.10.json")}
 	s := inventorytest.Service{Kind: Kind}
 	p := s.Open(t, wire.NewMap("host", serve(t, e), "filters", wire.NewMap("label", []any{"a=b", "c"}, "status", "running")))
-	ms := list(t, p)
+	ms := inventorytest.ByLabel(t, p)
 	m := ms["shop-web-1"]
 	if m.State != inventory.Running || m.Exec != "docker" || m.Image != "nginx:1.27" || fmt.Sprint(m.Private) != "[172.19.0.7 172.18.0.2 fd00:1::2]" || fmt.Sprint(m.Groups) != "[shop]" ||
 		m.Tags["note"] != `a "quoted" = ü` || m.Created.Year() != 2026 || m.Scope != "" {
@@ -303,7 +288,7 @@ func TestMachines(t *testing.T) {
 	}
 
 	p = inventorytest.Service{Kind: PodmanKind}.Open(t, wire.NewMap("host", serve(t, &engine{list: recorded(t, "podman-4.3.json")})))
-	if m := list(t, p)["p1"]; m.State != inventory.Running || m.Exec != "podman" || m.Tags["a"] != "b" || m.Image != "localhost/bb:latest" {
+	if m := inventorytest.ByLabel(t, p)["p1"]; m.State != inventory.Running || m.Exec != "podman" || m.Tags["a"] != "b" || m.Image != "localhost/bb:latest" {
 		t.Errorf("%+v", m)
 	}
 }

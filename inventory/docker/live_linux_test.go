@@ -136,7 +136,7 @@ func TestDockerd(t *testing.T) {
 	web := create("web1", map[string]string{"role": "web", "com.docker.compose.project": "shop"}, true)
 	create("old", nil, false)
 	p := inventorytest.Service{Kind: Kind}.Open(t, wire.NewMap("host", sock)).(inventory.Executor)
-	ms := list(t, p)
+	ms := inventorytest.ByLabel(t, p)
 	if m := ms["web1"]; len(ms) != 2 || m.ID != web || m.State != inventory.Running || m.Tags["role"] != "web" || fmt.Sprint(m.Groups) != "[shop]" || m.Image != "base" {
 		t.Errorf("%+v", ms)
 	}
@@ -146,7 +146,7 @@ func TestDockerd(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	filtered := inventorytest.Service{Kind: Kind}.Open(t, wire.NewMap("host", sock, "filters", wire.NewMap("label", "role=web")))
-	if ms := list(t, filtered); len(ms) != 1 {
+	if ms := inventorytest.ByLabel(t, filtered); len(ms) != 1 {
 		t.Errorf("%+v", ms)
 	}
 }

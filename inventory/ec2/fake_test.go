@@ -178,13 +178,7 @@ func stsFault(w http.ResponseWriter, status int, code, msg string) {
 func (f *fakeAPI) count(call string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := 0
-	for _, c := range f.calls {
-		if c == call {
-			n++
-		}
-	}
-	return n
+	return len(slices.DeleteFunc(slices.Clone(f.calls), func(c string) bool { return c != call }))
 }
 
 // The environment's and the user's settings of AWS are taken away.
@@ -202,11 +196,7 @@ func TestMain(m *testing.M) {
 
 // keys are what every configuration here begins with.
 func keys(url string, more ...any) *wire.Map {
-	m := wire.NewMap("access_key_id", "AKIATEST", "secret_access_key", "hushhush", "endpoint", url, "sts_endpoint", url)
-	for i := 0; i < len(more); i += 2 {
-		m.Set(more[i].(string), more[i+1])
-	}
-	return m
+	return wire.NewMap(append([]any{"access_key_id", "AKIATEST", "secret_access_key", "hushhush", "endpoint", url, "sts_endpoint", url}, more...)...)
 }
 
 func open(t testing.TB, cfg *wire.Map) *ec2.Provider {
@@ -228,18 +218,4 @@ func try(cfg *wire.Map) (inventory.Provider, error) {
 		ec2.SetPace(p.(*ec2.Provider), 0)
 	}
 	return p, err
-}
-
-// all lists everything: machines by region, and errors as lines.
-func all(t testing.TB, p inventory.Provider) (byRegion map[string]int, errs []string) {
-	byRegion = map[string]int{}
-	for m, err := range p.List(t.Context()) {
-		if err != nil {
-			errs = append(errs, err.Error())
-		} else {
-			byRegion[m.Scope]++
-		}
-	}
-	slices.Sort(errs)
-	return byRegion, errs
 }

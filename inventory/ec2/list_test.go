@@ -82,7 +82,7 @@ func TestFaultsOfRegions(t *testing.T) {
 			t.Parallel()
 			f := newFakeAPI(t, map[string]*fakeRegion{"eu-west-1": {n: 12}, "eu-north-1": &c.fault, "us-east-1": {n: 8}})
 			p := open(t, keys(f.URL, append([]any{"regions", "eu-north-1,eu-west-1,us-east-1", "page_size", int64(5)}, c.more...)...))
-			got, errs := all(t, p)
+			got, errs := inventorytest.Count(t, p)
 			if got["eu-west-1"] != 12 || got["us-east-1"] != 8 || got["eu-north-1"] != c.some {
 				t.Errorf("machines: %v", got)
 			}
@@ -100,7 +100,7 @@ func TestFaultsOfRegions(t *testing.T) {
 func TestThrottledForAMoment(t *testing.T) {
 	t.Parallel()
 	f := newFakeAPI(t, map[string]*fakeRegion{"eu-west-1": {n: 12, status: 503, code: "RequestLimitExceeded", msg: "Request limit exceeded.", times: 1, after: 1}})
-	got, errs := all(t, open(t, keys(f.URL, "regions", "eu-west-1", "page_size", int64(5))))
+	got, errs := inventorytest.Count(t, open(t, keys(f.URL, "regions", "eu-west-1", "page_size", int64(5))))
 	if got["eu-west-1"] != 12 || errs != nil {
 		t.Error(got, errs)
 	}
@@ -128,7 +128,7 @@ func TestRegions(t *testing.T) {
 			if c.regions != nil {
 				cfg.Set("regions", c.regions)
 			}
-			got, errs := all(t, open(t, cfg))
+			got, errs := inventorytest.Count(t, open(t, cfg))
 			if s := strings.Join(slices.Sorted(maps.Keys(got)), " "); s != c.want || strings.Join(errs, "\n") != c.err {
 				t.Errorf("%s\n%s", s, strings.Join(errs, "\n"))
 			}
@@ -161,7 +161,7 @@ func TestLanes(t *testing.T) {
 // Filters are sent as they are, and wrong ones are found before anyone is asked.
 func TestFilters(t *testing.T) {
 	f := newFakeAPI(t, map[string]*fakeRegion{"eu-west-1": {n: 1}})
-	all(t, open(t, keys(f.URL, "regions", "eu-west-1", "filters", wire.NewMap("tag:env", "prod", "instance-state-name", []any{"running", "stopped"}, "ebs-optimized", true))))
+	inventorytest.Count(t, open(t, keys(f.URL, "regions", "eu-west-1", "filters", wire.NewMap("tag:env", "prod", "instance-state-name", []any{"running", "stopped"}, "ebs-optimized", true))))
 	form := f.forms[0]
 	for k, want := range map[string]string{"Filter.1.Name": "tag:env", "Filter.1.Value.1": "prod", "Filter.2.Value.2": "stopped", "Filter.3.Value.1": "true", "MaxResults": "500"} {
 		if form.Get(k) != want {
@@ -234,7 +234,7 @@ credential_process = /bin/false
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg := wire.NewMap(append([]any{"endpoint", f.URL, "sts_endpoint", f.URL, "config_file", config, "credentials_file", creds}, c.cfg...)...)
-			got, errs := all(t, open(t, cfg))
+			got, errs := inventorytest.Count(t, open(t, cfg))
 			if c.want == "" {
 				if got["eu-west-1"] != 1 || errs != nil {
 					t.Error(got, errs)
@@ -260,11 +260,11 @@ func TestMendedCredentials(t *testing.T) {
 	}
 	put("AKIAEXPIRED")
 	p := open(t, wire.NewMap("endpoint", f.URL, "credentials_file", file, "regions", "eu-west-1"))
-	if _, errs := all(t, p); len(errs) != 1 || !strings.Contains(errs[0], "credentials are refused: Request has expired. [RequestExpired] (the credentials have expired") {
+	if _, errs := inventorytest.Count(t, p); len(errs) != 1 || !strings.Contains(errs[0], "credentials are refused: Request has expired. [RequestExpired] (the credentials have expired") {
 		t.Fatal(errs)
 	}
 	put("AKIANEW")
-	if got, errs := all(t, p); got["eu-west-1"] != 1 || errs != nil {
+	if got, errs := inventorytest.Count(t, p); got["eu-west-1"] != 1 || errs != nil {
 		t.Fatal(got, errs)
 	}
 }

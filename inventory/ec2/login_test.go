@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gosalt/gosalt/inventory/inventorytest"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -39,7 +40,7 @@ func TestInstanceRole(t *testing.T) {
 	t.Cleanup(imds.Close)
 	t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
 	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", imds.URL)
-	if got, errs := all(t, open(t, wire.NewMap("endpoint", f.URL))); got["eu-west-1"] != 3 || errs != nil {
+	if got, errs := inventorytest.Count(t, open(t, wire.NewMap("endpoint", f.URL))); got["eu-west-1"] != 3 || errs != nil {
 		t.Error(got, errs)
 	}
 }
@@ -80,7 +81,7 @@ func TestSSO(t *testing.T) {
 		"revoked": {"other", "2099-01-01T00:00:00Z", "credentials are refused: the login with SSO is missing or has expired (aws sso login --profile corp)"},
 	} {
 		write(cache, fmt.Sprintf(token, c.token, c.until))
-		got, errs := all(t, open(t, cfg))
+		got, errs := inventorytest.Count(t, open(t, cfg))
 		if c.err == "" && (got["eu-west-1"] != 3 || errs != nil) || c.err != "" && (len(errs) != 1 || !strings.Contains(errs[0], c.err)) {
 			t.Errorf("%s: %v %v", name, got, errs)
 		}

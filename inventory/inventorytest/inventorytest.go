@@ -189,6 +189,36 @@ func (s Service) collect(t testing.TB, ctx context.Context, p inventory.Provider
 	return ms, errs
 }
 
+// ByLabel lists everything, of which nothing may fail, by the machines' labels.
+func ByLabel(t testing.TB, p inventory.Provider) map[string]inventory.Machine {
+	t.Helper()
+	out := map[string]inventory.Machine{}
+	for m, err := range p.List(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Check(); err != nil {
+			t.Error(err)
+		}
+		out[m.Label] = m
+	}
+	return out
+}
+
+// Count lists everything: how many machines each scope has, and the errors, sorted.
+func Count(t testing.TB, p inventory.Provider) (byScope map[string]int, errs []string) {
+	byScope = map[string]int{}
+	for m, err := range p.List(t.Context()) {
+		if err != nil {
+			errs = append(errs, err.Error())
+		} else {
+			byScope[m.Scope]++
+		}
+	}
+	slices.Sort(errs)
+	return byScope, errs
+}
+
 // wellFormed checks what every error has to be.
 func (s Service) wellFormed(t testing.TB, err error) *inventory.Error {
 	t.Helper()

@@ -253,17 +253,7 @@ func TestSuite(t *testing.T) {
 func list(t testing.TB, cfg *wire.Map) (p inventory.Provider, out map[string]inventory.Machine) {
 	t.Helper()
 	p = inventorytest.Service{Kind: Kind}.Open(t, cfg)
-	out = map[string]inventory.Machine{}
-	for m, err := range p.List(t.Context()) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := m.Check(); err != nil {
-			t.Error(err)
-		}
-		out[m.Label] = m
-	}
-	return p, out
+	return p, inventorytest.ByLabel(t, p)
 }
 
 func TestMachines(t *testing.T) {

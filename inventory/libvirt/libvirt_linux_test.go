@@ -106,18 +106,7 @@ func TestLibvirtd(t *testing.T) {
 		})
 	})
 	p := inventorytest.Service{Kind: Kind}.Open(t, wire.NewMap("uri", uri))
-	list := func() map[string]inventory.Machine {
-		t.Helper()
-		out := map[string]inventory.Machine{}
-		for m, err := range p.List(t.Context()) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			out[m.Label] = m
-		}
-		return out
-	}
-	ms := list()
+	ms := inventorytest.ByLabel(t, p)
 	if m := ms["vm1"]; m.State != inventory.Stopped || m.Type != "2x512" || m.Attrs.Text("title") != "The VM 1" || m.Attrs.Text("state") != "shut off" || m.Attrs.Text("arch") != "x86_64" {
 		t.Errorf("%+v", m)
 	}
@@ -142,7 +131,7 @@ func TestLibvirtd(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m = list()["new1"]
+		m = inventorytest.ByLabel(t, p)["new1"]
 		if m.State != inventory.Running || m.Type != "2x256" || m.Tags["role"] != "web & <b>" || m.Tags["gosalt:vm"] != "debian" || m.Image != "base.qcow2" || len(said) < 2 {
 			t.Errorf("%+v %q", m, said)
 		}
@@ -168,7 +157,7 @@ func TestLibvirtd(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, ok := list()["new1"]; ok {
+		if _, ok := inventorytest.ByLabel(t, p)["new1"]; ok {
 			t.Error("it is still there")
 		}
 		if _, err := c.l.StorageVolLookupByName(pool, "new1.qcow2"); !isCode(err, lv.ErrNoStorageVol) {

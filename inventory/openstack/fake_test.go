@@ -207,13 +207,7 @@ func (f *fakeCloud) login(w http.ResponseWriter, r *http.Request) {
 func (f *fakeCloud) count(call string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	n := 0
-	for _, c := range f.calls {
-		if c == call {
-			n++
-		}
-	}
-	return n
+	return len(slices.DeleteFunc(slices.Clone(f.calls), func(c string) bool { return c != call }))
 }
 
 // The environment's and the user's settings of OpenStack are taken away.
@@ -229,11 +223,7 @@ func TestMain(m *testing.M) {
 
 // keys are what every configuration here begins with.
 func (f *fakeCloud) keys(more ...any) *wire.Map {
-	m := wire.NewMap("auth_url", f.URL+"/identity/v3", "username", "salt", "password", "hushhush", "project", "demo")
-	for i := 0; i < len(more); i += 2 {
-		m.Set(more[i].(string), more[i+1])
-	}
-	return m
+	return wire.NewMap(append([]any{"auth_url", f.URL + "/identity/v3", "username", "salt", "password", "hushhush", "project", "demo"}, more...)...)
 }
 
 func try(cfg *wire.Map) (inventory.Provider, error) {
@@ -259,18 +249,4 @@ func open(t testing.TB, cfg *wire.Map) inventory.Provider {
 		t.Fatal(err)
 	}
 	return p
-}
-
-// all lists everything: machines by region, and errors as lines.
-func all(t testing.TB, p inventory.Provider) (byRegion map[string]int, errs []string) {
-	byRegion = map[string]int{}
-	for m, err := range p.List(t.Context()) {
-		if err != nil {
-			errs = append(errs, err.Error())
-		} else {
-			byRegion[m.Scope]++
-		}
-	}
-	slices.Sort(errs)
-	return byRegion, errs
 }

@@ -72,7 +72,7 @@ func TestFaultsOfRegions(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFakeCloud(t, map[string]*fakeRegion{"Bad": &c.fault, "RegionOne": {n: 12}, "RegionTwo": {n: 8}})
-			got, errs := all(t, open(t, f.keys(append([]any{"page_size", int64(5)}, c.more...)...)))
+			got, errs := inventorytest.Count(t, open(t, f.keys(append([]any{"page_size", int64(5)}, c.more...)...)))
 			if got["RegionOne"] != 12 || got["RegionTwo"] != 8 || got["Bad"] != c.some {
 				t.Errorf("machines: %v", got)
 			}
@@ -91,7 +91,7 @@ func TestPassingFaults(t *testing.T) {
 	f := newFakeCloud(t, map[string]*fakeRegion{"RegionOne": {n: 12, status: 429, times: 2, after: 5}, "RegionTwo": {n: 8, status: 503, times: 2}})
 	p := open(t, f.keys("page_size", int64(5)))
 	for range 2 {
-		if got, errs := all(t, p); got["RegionOne"] != 12 || got["RegionTwo"] != 8 || errs != nil {
+		if got, errs := inventorytest.Count(t, p); got["RegionOne"] != 12 || got["RegionTwo"] != 8 || errs != nil {
 			t.Error(got, errs)
 		}
 		f.mu.Lock()
@@ -122,13 +122,13 @@ func TestRegions(t *testing.T) {
 			if c.regions != nil {
 				cfg.Set("regions", c.regions)
 			}
-			got, errs := all(t, open(t, cfg))
+			got, errs := inventorytest.Count(t, open(t, cfg))
 			if s := strings.Join(slices.Sorted(maps.Keys(got)), " "); s != c.want || strings.Join(errs, "\n") != c.err {
 				t.Errorf("%s\n%s", s, strings.Join(errs, "\n"))
 			}
 		})
 	}
-	_, errs := all(t, open(t, f.keys("interface", "internal")))
+	_, errs := inventorytest.Count(t, open(t, f.keys("interface", "internal")))
 	if len(errs) != 1 || !strings.Contains(errs[0], "the cloud names no compute service that has a internal endpoint") {
 		t.Error(errs)
 	}
@@ -177,7 +177,7 @@ clouds:
 				t.Setenv(k, v)
 			}
 			f.logins = nil
-			got, errs := all(t, open(t, c.cfg))
+			got, errs := inventorytest.Count(t, open(t, c.cfg))
 			if strings.Join(errs, "\n") != c.err || len(got) != c.want {
 				t.Fatal(got, errs)
 			}
@@ -213,11 +213,11 @@ func TestMendedLogin(t *testing.T) {
 	cfg := f.keys()
 	cfg.Delete("password")
 	p := open(t, cfg)
-	if _, errs := all(t, p); len(errs) != 1 || !strings.Contains(errs[0], "POST /auth/tokens: credentials are refused: The request you have made requires authentication. [HTTP 401] (see username") {
+	if _, errs := inventorytest.Count(t, p); len(errs) != 1 || !strings.Contains(errs[0], "POST /auth/tokens: credentials are refused: The request you have made requires authentication. [HTTP 401] (see username") {
 		t.Fatal(errs)
 	}
 	t.Setenv("OS_PASSWORD", "hushhush")
-	if got, errs := all(t, p); got["RegionOne"] != 1 || errs != nil {
+	if got, errs := inventorytest.Count(t, p); got["RegionOne"] != 1 || errs != nil {
 		t.Fatal(got, errs)
 	}
 }
