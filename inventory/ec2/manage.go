@@ -232,10 +232,10 @@ func (l *life) wait(ctx context.Context, m inventory.Machine, want types.Instanc
 }
 
 // afterFailure finds what a request that failed may have made all the same: one that was
-// ended midway, or whose answer got lost.
+// ended midway, whose answer got lost, or at which the API had a fault of its own.
 func (l *life) afterFailure(ctx context.Context, token string, e *inventory.Error) (inventory.Machine, *inventory.Error) {
 	var api smithy.APIError
-	if errors.As(e.Err, &api) {
+	if errors.As(e.Err, &api) && e.Reason != inventory.NoAnswer {
 		l.dropKey(ctx) // refused, and not made
 		return inventory.Machine{}, e
 	}

@@ -106,6 +106,24 @@ func TestCreateEnded(t *testing.T) {
 	}
 }
 
+// An API with a fault of its own may have made a machine all the same.
+func TestCreateServerFault(t *testing.T) {
+	p, got := scripted(t, map[string][]http.HandlerFunc{
+		"RunInstances": {func(w http.ResponseWriter, _ *http.Request) {
+			fault(w, 500, "InternalError", "An internal error has occurred")
+		}},
+		"DescribeInstances": {says(describeXML("pending", ""))},
+	})
+	m, err := p.Create(t.Context(), small, nil)
+	var e *inventory.Error
+	if m.ID != "i-1" || !errors.As(err, &e) || e.Reason != inventory.NoAnswer || e.Call != "RunInstances" {
+		t.Error(m, err)
+	}
+	if d := got("DescribeInstances"); len(d) != 1 || d[0].Get("Filter.1.Value.1") != got("RunInstances")[0].Get("ClientToken") {
+		t.Errorf("asked were %v", d)
+	}
+}
+
 // A machine that ends instead of starting says why, and what was made for one that is
 // refused is taken away.
 func TestCreateFails(t *testing.T) {
