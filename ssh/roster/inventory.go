@@ -52,8 +52,8 @@ func loadInventory(ctx context.Context, r *Roster) error {
 }
 
 // standing leaves out machines that are not running, unless they are named themselves.
-func (r *Roster) standing(hosts []ssh.Host, kind string, t *target.Target) []ssh.Host {
-	if len(r.down) == 0 || kind == "list" {
+func (r *Roster) standing(hosts []ssh.Host, t *target.Target) []ssh.Host {
+	if len(r.down) == 0 {
 		return hosts
 	}
 	named := append(slices.Clone(t.Listed()), t.ID())

@@ -95,7 +95,7 @@ func (r *Roster) Match(ctx context.Context, tgt any, kind string) ([]ssh.Host, e
 			found = append(found, h)
 		}
 	}
-	return append(found[:from:from], r.standing(found[from:], kind, t)...), nil
+	return append(found[:from:from], r.standing(found[from:], t)...), nil
 }
 
 // pick returns these machines, as far as they are there, each once.
