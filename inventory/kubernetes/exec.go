@@ -3,11 +3,15 @@ package kubernetes
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/client-go/util/exec"
 	"k8s.io/streaming/pkg/httpstream"
@@ -33,11 +37,13 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 		q.Set("stdin", "true")
 	}
 	u.RawQuery = q.Encode()
-	ws, err := remotecommand.NewWebSocketExecutor(p.cfg, http.MethodGet, u.String())
+	cfg := rest.CopyConfig(p.cfg)
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return handshake{rt, p.begin} })
+	ws, err := remotecommand.NewWebSocketExecutor(cfg, http.MethodGet, u.String())
 	if err != nil {
 		return fail(&inventory.Error{Reason: inventory.BadConfig, Err: err})
 	}
-	spdy, err := remotecommand.NewSPDYExecutor(p.cfg, http.MethodPost, u)
+	spdy, err := remotecommand.NewSPDYExecutor(cfg, http.MethodPost, u)
 	if err != nil {
 		return fail(&inventory.Error{Reason: inventory.BadConfig, Err: err})
 	}
@@ -58,7 +64,10 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 		return code.Code, nil
 	}
 	e := &inventory.Error{Err: err, Reason: inventory.NoAnswer}
+	var late net.Error
 	switch text := err.Error(); {
+	case errors.As(err, &late) && late.Timeout():
+		e.Msg = fmt.Sprintf("%s did not answer within %s", p.base.Host, p.begin)
 	case strings.Contains(text, "forbidden"):
 		e.Reason, e.Hint = inventory.NotPermitted, "the account needs the verbs create and get on pods/exec"
 	case strings.Contains(text, "nauthorized"):
@@ -72,4 +81,18 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 		e.Reason, e.Hint = inventory.NotFound, "is "+argv[0]+" in the image, and may the user run it?"
 	}
 	return fail(e)
+}
+
+// handshake bounds the time until a command's connection is there: what is sent over it
+// then has no limit.
+type handshake struct {
+	http.RoundTripper
+	within time.Duration
+}
+
+// RoundTrip implements http.RoundTripper.
+func (h handshake) RoundTrip(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), h.within)
+	defer cancel()
+	return h.RoundTripper.RoundTrip(r.WithContext(ctx))
 }

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -59,6 +60,7 @@ type provider struct {
 	container  string
 	page       int
 	namespaces []string
+	begin      time.Duration // in which the server has to say that a command begins
 }
 
 // quiet keeps the library from logging what it returns as errors, too.
@@ -69,7 +71,7 @@ func open(v *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 		return &inventory.Error{Source: env.Source, Kind: "kubernetes", Reason: inventory.BadConfig, Msg: fmt.Sprintf(format, args...)}
 	}
 	quiet()
-	p := &provider{env: env, labels: v.Text("labels"), fields: v.Text("fields"), container: v.Text("container"), page: 500, namespaces: v.List("namespaces")}
+	p := &provider{env: env, labels: v.Text("labels"), fields: v.Text("fields"), container: v.Text("container"), page: 500, namespaces: v.List("namespaces"), begin: pageTime}
 	if v.Has("page_size") {
 		if p.page = v.Number("page_size"); p.page < 1 || p.page > 10_000 {
 			return nil, bad("page_size has to be 1 to 10000")

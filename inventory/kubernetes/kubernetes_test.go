@@ -20,6 +20,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/net/websocket"
 
@@ -310,6 +311,18 @@ func TestHangUp(t *testing.T) {
 	p := &provider{base: &url.URL{Host: "10.0.0.1:6443"}}
 	if e := p.netError(t.Context(), &inventory.Error{Call: "list pods"}, &url.Error{Op: "Get", URL: "https://10.0.0.1:6443/", Err: io.EOF}); e.Reason != inventory.NoAnswer || !strings.Contains(e.Hint, "10.0.0.1:6443") {
 		t.Errorf("%v", e)
+	}
+}
+
+// A server that does not say whether a command begins is not waited for longer than that.
+func TestExecLate(t *testing.T) {
+	c := &cluster{pods: items(t, "pods.json")}
+	p, ms := list(t, wire.NewMap("kubeconfig", serve(t, c, token)))
+	c.hang = make(chan struct{})
+	p.(*provider).begin = 50 * time.Millisecond
+	var e *inventory.Error
+	if _, err := p.(inventory.Executor).Exec(t.Context(), ms["web-6d4b75cb6d-hwl7x"], []string{"true"}, nil, io.Discard, io.Discard); !errors.As(err, &e) || e.Reason != inventory.NoAnswer || !strings.Contains(e.Msg, "within 50ms") {
+		t.Errorf("%v", err)
 	}
 }
 
