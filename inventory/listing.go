@@ -15,6 +15,7 @@ import (
 
 	"zombiezen.com/go/sqlite"
 
+	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -346,7 +347,7 @@ func (inv *Inventory) lock(ctx context.Context, name string) (release func(), wa
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		ok, err := tryLock(f)
+		ok, err := durable.TryLock(f)
 		if err != nil {
 			return nil, waited, errors.Join(err, f.Close())
 		}

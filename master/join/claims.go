@@ -43,7 +43,7 @@ func (c *claims) take(name string, u any) (err error) {
 	if err == nil {
 		err = tmp.Sync()
 	}
-	if err = errors.Join(err, giveToOwner(tmp.Name(), c.dir), tmp.Close()); err != nil {
+	if err = errors.Join(err, durable.GiveToOwner(tmp, c.dir), tmp.Close()); err != nil {
 		return err
 	}
 	if err := os.Link(tmp.Name(), filepath.Join(c.dir, name)); err != nil {
@@ -110,10 +110,7 @@ func readJSON(path string, into any) error {
 func privateDir(dir string) error {
 	fi, err := os.Stat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(dir, 0o700); err == nil {
-			err = giveToOwner(dir, filepath.Dir(dir))
-		}
-		if err == nil {
+		if err = makeDir(dir); err == nil {
 			fi, err = os.Stat(dir)
 		}
 	}
@@ -124,6 +121,28 @@ func privateDir(dir string) error {
 		return fmt.Errorf("directory %s may be written by others (mode %04o): chmod 700 %s", dir, mode, dir)
 	}
 	return removeTemporary(dir)
+}
+
+// makeDir makes a directory that belongs to the owner of the one it is in.
+func makeDir(dir string) error {
+	in, name := filepath.Dir(dir), filepath.Base(dir)
+	if err := os.MkdirAll(in, 0o700); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(in) // that owner may put a link in its place, which is not followed to elsewhere
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	if err := root.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return durable.GiveToOwner(f, in)
 }
 
 // removeTemporary removes what a process left that was killed while it wrote.

@@ -257,3 +257,39 @@ func TestTokenStore(t *testing.T) {
 		t.Error("a directory that others may write to is used")
 	}
 }
+
+// What root makes belongs to the user of the master, whose directory it is in.
+func TestOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root gives files away")
+	}
+	dir := t.TempDir()
+	const uid, gid = 12345, 12346
+	if err := os.Chown(dir, uid, gid); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenTokens(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.take("x", 1); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{s.dir, filepath.Join(s.dir, "x")} {
+		fi, err := os.Lstat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if owner := fmt.Sprintf("%+v", fi.Sys()); !strings.Contains(owner, "Uid:12345 Gid:12346") {
+			t.Errorf("%s: %s", name, owner)
+		}
+	}
+	// A link in the place of the directory is not followed to elsewhere.
+	away := t.TempDir()
+	if err := os.Symlink(away, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	if err := makeDir(filepath.Join(dir, "link")); err == nil {
+		t.Error("a link to elsewhere was taken")
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -152,7 +153,7 @@ func (s *Store) useTicket(path string) error {
 	if err := os.Remove(path); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return durable.SyncDir(filepath.Dir(path))
 }
 
 // grainsAllow tells whether a file below autosign_grains_dir, named as a grain, has

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/durable"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -93,10 +94,10 @@ func (s *Store) move(id wire.MinionID, from, to State) error {
 	s.lists[to].added(id)
 	s.lists[from].removed(id)
 	s.forget(id)
-	if err := syncDir(s.dir(to)); err != nil {
+	if err := durable.SyncDir(s.dir(to)); err != nil {
 		return err
 	}
-	return syncDir(s.dir(from))
+	return durable.SyncDir(s.dir(from))
 }
 
 func (s *Store) remove(st State, id wire.MinionID) error {
@@ -107,7 +108,7 @@ func (s *Store) remove(st State, id wire.MinionID) error {
 	if st == Accepted {
 		s.forget(id)
 	}
-	return syncDir(s.dir(st))
+	return durable.SyncDir(s.dir(st))
 }
 
 // writeDurable puts a file in its place at once and for good: a crash leaves the old
@@ -129,7 +130,7 @@ func writeDurable(dir, name string, b []byte, mode fs.FileMode) (err error) {
 	if err := f.Chmod(mode); err != nil {
 		return err
 	}
-	if err := giveToOwner(f, dir); err != nil {
+	if err := durable.GiveToOwner(f, dir); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
@@ -141,16 +142,7 @@ func writeDurable(dir, name string, b []byte, mode fs.FileMode) (err error) {
 	if err := os.Rename(f.Name(), filepath.Join(dir, name)); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	err = f.Sync()
-	return errors.Join(err, f.Close())
+	return durable.SyncDir(dir)
 }
 
 // tempAge is how old a file that is being written has to be to be taken for one that

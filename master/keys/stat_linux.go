@@ -37,22 +37,6 @@ func userName(uid int) string {
 	return strconv.Itoa(uid)
 }
 
-// giveToOwner makes a file that root writes belong to the owner of its directory, so
-// that a daemon of another user can read and remove it.
-func giveToOwner(f *os.File, dir string) error {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	fi, err := os.Stat(dir)
-	if err != nil {
-		return err
-	}
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok && st.Uid != 0 {
-		return f.Chown(int(st.Uid), int(st.Gid))
-	}
-	return nil
-}
-
 // groupTrusted tells whether a file's group is one of this process's own.
 func groupTrusted(fi fs.FileInfo) bool {
 	st, ok := fi.Sys().(*syscall.Stat_t)

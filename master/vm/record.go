@@ -131,7 +131,7 @@ func (s records) hold(ref string) (release func(), ok bool, err error) {
 	if err != nil {
 		return nil, false, fmt.Errorf("records of machines: %w", err)
 	}
-	if ok, err = tryLock(f); !ok {
+	if ok, err = durable.TryLock(f); !ok {
 		f.Close()
 		return nil, false, err
 	}

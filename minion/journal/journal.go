@@ -150,11 +150,11 @@ func Open(dir string, o Options) (*Journal, error) {
 
 // open does what Open has to do once it has the lock's file.
 func (j *Journal) open() error {
-	taken, err := lock(j.lock)
+	free, err := durable.TryLock(j.lock)
 	if err != nil {
 		return fmt.Errorf("lock it: %w", err)
 	}
-	if taken {
+	if !free {
 		return ErrInUse
 	}
 	if err := j.load(); err != nil {

@@ -1,11 +1,10 @@
-//go:build unix
-
 package jobs
 
 import (
 	"errors"
 	"os"
-	"syscall"
+
+	"github.com/gosalt/gosalt/internal/durable"
 )
 
 // claim makes this process the owner of the store, unless another is.
@@ -14,17 +13,12 @@ func claim(path string) (owner bool, release func(), err error) {
 	if err != nil {
 		return false, nil, err
 	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if !errors.Is(err, syscall.EINTR) {
-			break
-		}
-	}
-	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return false, func() {}, f.Close()
-	}
+	owner, err = durable.TryLock(f)
 	if err != nil {
 		return false, nil, errors.Join(err, f.Close())
+	}
+	if !owner {
+		return false, func() {}, f.Close()
 	}
 	return true, func() { f.Close() }, nil // closing gives up the lock
 }

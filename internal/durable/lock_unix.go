@@ -1,6 +1,6 @@
 //go:build unix
 
-package inventory
+package durable
 
 import (
 	"errors"
@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// tryLock holds the file for this process, unless another does. Closing it, or the end of
-// the process, however it ends, gives it up.
-func tryLock(f *os.File) (bool, error) {
+// TryLock holds a file for whoever has opened it, unless another has: in this process or
+// in another one. Closing the file gives it up, and so does the end of the process, however
+// it ends. The processes that it starts do not inherit it.
+func TryLock(f *os.File) (bool, error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
