@@ -15,6 +15,7 @@ import (
 	"github.com/gosalt/gosalt/cli"
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/logs"
+	"github.com/gosalt/gosalt/internal/minionservice"
 	"github.com/gosalt/gosalt/minion"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -125,9 +126,6 @@ func joinFailed(io cli.IO, err error) int {
 	return cli.Unavailable.Code(false)
 }
 
-// serviceName is the minion's, as gosalt-ssh bootstrap and gosalt-key --cloud-init make it.
-const serviceName = "gosalt-minion"
-
 // startService enables and starts the service where one is installed, and says otherwise
 // how to start the minion.
 func startService(ctx context.Context, io cli.IO, o *cli.JoinOptions) int {
@@ -155,21 +153,21 @@ func startService(ctx context.Context, io cli.IO, o *cli.JoinOptions) int {
 			return cli.Unavailable.Code(false)
 		}
 	}
-	say("the service %s is started, also after each boot", serviceName)
+	say("the service %s is started, also after each boot", minionservice.Name)
 	return 0
 }
 
 // serviceSteps are the commands that enable and start the service; nil where there is none.
 func serviceSteps() [][]string {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
-		if exec.Command("systemctl", "cat", serviceName+".service").Run() == nil {
-			return [][]string{{"systemctl", "enable", "--quiet", serviceName + ".service"}, {"systemctl", "restart", serviceName + ".service"}}
+		if exec.Command("systemctl", "cat", minionservice.Name+".service").Run() == nil {
+			return [][]string{{"systemctl", "enable", "--quiet", minionservice.Name + ".service"}, {"systemctl", "restart", minionservice.Name + ".service"}}
 		}
 		return nil
 	}
-	if _, err := os.Stat("/etc/init.d/" + serviceName); err == nil {
+	if _, err := os.Stat("/etc/init.d/" + minionservice.Name); err == nil {
 		if _, err := exec.LookPath("rc-service"); err == nil {
-			return [][]string{{"rc-update", "add", serviceName, "default"}, {"rc-service", serviceName, "restart"}}
+			return [][]string{{"rc-update", "add", minionservice.Name, "default"}, {"rc-service", minionservice.Name, "restart"}}
 		}
 	}
 	return nil

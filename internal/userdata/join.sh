@@ -75,38 +75,12 @@ program=$(PATH=$PATH:/usr/local/bin:/usr/bin command -v gosalt-minion) || fail "
 if [ -d /run/systemd/system ]; then
 	if ! systemctl cat gosalt-minion.service >/dev/null 2>&1; then
 		cat >/etc/systemd/system/gosalt-minion.service <<EOF
-[Unit]
-Description=The gosalt minion
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-ExecStart=$program -c /etc/salt
-Restart=always
-RestartSec=5
-KillMode=process
-
-[Install]
-WantedBy=multi-user.target
-EOF
+@systemd@EOF
 		systemctl daemon-reload
 	fi
 elif command -v openrc-run >/dev/null 2>&1 && [ ! -e /etc/init.d/gosalt-minion ]; then
 	cat >/etc/init.d/gosalt-minion <<EOF
-#!/sbin/openrc-run
-description="The gosalt minion"
-supervisor=supervise-daemon
-command=$program
-command_args="-c /etc/salt"
-respawn_delay=5
-respawn_max=0
-
-depend() {
-	use net dns logger
-	after firewall
-}
-EOF
+@openrc@EOF
 	chmod 755 /etc/init.d/gosalt-minion
 fi
 #@ token

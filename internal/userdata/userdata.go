@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/gosalt/gosalt/internal/lazyre"
+	"github.com/gosalt/gosalt/internal/minionservice"
 )
 
 // Formats are the forms of user-data.
@@ -75,7 +76,8 @@ func (d *Data) Make(format string) string {
 		}
 		write("find")
 	}
-	write("service")
+	by := "the user-data of " + d.By
+	write("service", "@systemd@", minionservice.Systemd(by, "$program"), "@openrc@", minionservice.OpenRC(by, "$program"))
 	if d.Token != "" {
 		write("token", "@token@", d.Token)
 	} else {

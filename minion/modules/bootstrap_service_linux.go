@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
+	"github.com/gosalt/gosalt/internal/minionservice"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/systemd"
 )
 
-// bootName is the service's name.
-const bootName = "gosalt-minion"
+const (
+	bootName = minionservice.Name
+	bootBy   = "gosalt-ssh bootstrap"
+)
 
 type bootState int
 
@@ -116,29 +119,8 @@ type bootSystemd struct {
 func (s *bootSystemd) kind() string { return "systemd" }
 func (s *bootSystemd) note() string { return "" }
 
-// systemdUnit is the unit of a minion. It has no Type=notify: a boot is not to wait for
-// the master.
-func systemdUnit(program string) string {
-	return fmt.Sprintf(`# Written by gosalt-ssh bootstrap.
-[Unit]
-Description=The gosalt minion
-Wants=network-online.target
-After=network-online.target
-StartLimitIntervalSec=0
-
-[Service]
-ExecStart=%s -c %s
-Restart=always
-RestartSec=5
-KillMode=process
-
-[Install]
-WantedBy=multi-user.target
-`, program, config.DefaultDir)
-}
-
 func (s *bootSystemd) install(ctx context.Context, program string) (bool, error) {
-	changed, err := s.b.keep(s.unit, systemdUnit(program), 0o644)
+	changed, err := s.b.keep(s.unit, minionservice.Systemd(bootBy, program), 0o644)
 	if err != nil {
 		return false, err
 	}
@@ -211,25 +193,8 @@ type bootOpenRC struct {
 func (s *bootOpenRC) kind() string { return "OpenRC" }
 func (s *bootOpenRC) note() string { return "" }
 
-func openrcScript(program string) string {
-	return fmt.Sprintf(`#!/sbin/openrc-run
-# Written by gosalt-ssh bootstrap.
-description="The gosalt minion"
-supervisor=supervise-daemon
-command=%s
-command_args="-c %s"
-respawn_delay=5
-respawn_max=0
-
-depend() {
-	use net dns logger
-	after firewall
-}
-`, program, config.DefaultDir)
-}
-
 func (s *bootOpenRC) install(ctx context.Context, program string) (bool, error) {
-	changed, err := s.b.keep(s.script, openrcScript(program), 0o755)
+	changed, err := s.b.keep(s.script, minionservice.OpenRC(bootBy, program), 0o755)
 	if err != nil {
 		return false, err
 	}
@@ -302,7 +267,7 @@ func (s *bootPlain) install(_ context.Context, program string) (bool, error) {
 	if !s.cron() {
 		return false, nil
 	}
-	return s.b.keep(plainCron, fmt.Sprintf("# Written by gosalt-ssh bootstrap.\n@reboot root %s -d -c %s\n", program, config.DefaultDir), 0o644)
+	return s.b.keep(plainCron, fmt.Sprintf("# Written by %s.\n@reboot root %s -d -c %s\n", bootBy, program, config.DefaultDir), 0o644)
 }
 
 // pid is the minion's process; 0 where it does not run.
