@@ -3,7 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -54,16 +53,7 @@ func (k *keyCommand) cloudInit() (Outcome, error) {
 	if len(text) > 16<<10 {
 		fmt.Fprintf(k.io.Err, "%s: warning: %d bytes of user-data: EC2 takes 16 KiB\n", k.io.Prog, len(text))
 	}
-	var to io.Writer = k.io.Out
-	if k.out.File != "" {
-		f, err := os.OpenFile(k.out.File, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-		if err != nil {
-			return OK, err
-		}
-		defer f.Close()
-		to = f
-	}
-	if _, err := io.WriteString(to, text); err != nil {
+	if err := k.writeSecret(text, os.O_TRUNC); err != nil {
 		return OK, err
 	}
 	fmt.Fprintf(k.io.Err, "%s: %s\n", k.io.Prog, d.Whom)

@@ -169,16 +169,7 @@ func (k *keyCommand) makeToken() (Outcome, error) {
 		return OK, output.Display(k.io.Out, out, "nested", k.out)
 	}
 	// The token alone is the result: it can be piped to where it is needed.
-	var to io.Writer = k.io.Out
-	if k.out.File != "" {
-		f, err := os.OpenFile(k.out.File, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-		if err != nil {
-			return OK, err
-		}
-		defer f.Close()
-		to = f
-	}
-	if _, err := fmt.Fprintln(to, text); err != nil {
+	if err := k.writeSecret(text+"\n", os.O_APPEND); err != nil {
 		return OK, err
 	}
 	var masters []string
@@ -188,6 +179,21 @@ func (k *keyCommand) makeToken() (Outcome, error) {
 	fmt.Fprintf(k.io.Err, "%s: token %s is for %s, until %s, who will look for the master at %s\n", k.io.Prog, about.Text("name"), whom(about), about.Text("expires"), strings.Join(masters, ", "))
 	fmt.Fprintf(k.io.Err, "%s: on the machine, as root: gosalt-minion join -    (and give it the token)\n", k.io.Prog)
 	return OK, nil
+}
+
+// writeSecret writes to standard output, or to the file of --out-file, which is its user's
+// alone where it is new. mode is os.O_APPEND or os.O_TRUNC.
+func (k *keyCommand) writeSecret(text string, mode int) error {
+	if k.out.File == "" {
+		_, err := io.WriteString(k.io.Out, text)
+		return err
+	}
+	f, err := os.OpenFile(k.out.File, os.O_CREATE|os.O_WRONLY|mode, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
 }
 
 // whom says in words what a token is for.

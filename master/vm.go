@@ -74,7 +74,10 @@ func (v vmMaster) ForgetKey(id wire.MinionID, user string) error {
 func (v vmMaster) Token(id wire.MinionID, masters []string, life time.Duration, user string) (text, name string, err error) {
 	if len(masters) == 0 {
 		if masters, err = join.Masters(v.m.cfg.Master); err != nil {
-			return "", "", errors.New(strings.Replace(err.Error(), "give it with --master, or once and for all by", "say it by master in the profile, or by", 1))
+			if errors.Is(err, join.ErrNoAddress) {
+				err = fmt.Errorf("%w, or by master in the profile", err)
+			}
+			return "", "", err
 		}
 	}
 	secret := seal.NewJoinToken(masters, v.m.joining.finger, id)

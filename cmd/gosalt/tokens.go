@@ -76,6 +76,9 @@ func (j *joinTokens) Master(given string) (masters []string, finger string, err 
 	}
 	if given == "" {
 		masters, err = join.Masters(j.cfg)
+		if errors.Is(err, join.ErrNoAddress) {
+			err = fmt.Errorf("%w, or give it with --master", err)
+		}
 		return masters, finger, err
 	}
 	for m := range strings.SplitSeq(given, ",") {
