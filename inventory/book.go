@@ -248,15 +248,11 @@ func (inv *Inventory) due(ctx context.Context, s *source) (at time.Time, err err
 // Fresh lists those sources whose time has come, as a program does that runs no Run. What
 // a source says that is wrong is returned; the data there were before are still in use.
 func (inv *Inventory) Fresh(ctx context.Context) []*Error {
-	var mu sync.Mutex
-	var errs []*Error
+	var mu sync.Mutex // guards errs
+	errs := inv.Problems()
 	var wg sync.WaitGroup
 	for _, s := range inv.sources {
-		if s.err != nil {
-			errs = append(errs, s.err)
-			continue
-		}
-		if !s.enabled {
+		if s.err != nil || !s.enabled {
 			continue
 		}
 		at, err := inv.due(ctx, s)
@@ -324,6 +320,12 @@ func (s *Status) Age() time.Duration {
 
 // Status tells how each source is, in the order of the configuration.
 func (inv *Inventory) Status(ctx context.Context) (out []Status, err error) {
+	return inv.status(ctx, true)
+}
+
+// status leaves out Machines and Clashes, for which all machines are read, unless they are
+// wanted.
+func (inv *Inventory) status(ctx context.Context, machines bool) (out []Status, err error) {
 	err = inv.store.read(ctx, func(c *sqlite.Conn) error {
 		for _, s := range inv.sources {
 			st := Status{Name: s.name, Kind: s.kind.Name, Enabled: s.enabled, Scopes: map[string]string{}}
@@ -335,13 +337,17 @@ func (inv *Inventory) Status(ctx context.Context) (out []Status, err error) {
 			if s.err != nil {
 				st.Error, st.Reason = s.err.Error(), s.err.Reason
 			}
-			if err := exec(c, "SELECT count(*) FROM machines WHERE source = ? AND live = 1", func(q *sqlite.Stmt) error { st.Machines = q.ColumnInt(0); return nil }, s.name); err != nil {
-				return err
-			}
 			if err := exec(c, "SELECT scope, error FROM scopes WHERE source = ?", func(q *sqlite.Stmt) error {
 				st.Scopes[q.ColumnText(0)] = q.ColumnText(1)
 				return nil
 			}, s.name); err != nil {
+				return err
+			}
+			if !machines {
+				out = append(out, st)
+				continue
+			}
+			if err := exec(c, "SELECT count(*) FROM machines WHERE source = ? AND live = 1", func(q *sqlite.Stmt) error { st.Machines = q.ColumnInt(0); return nil }, s.name); err != nil {
 				return err
 			}
 			if err := exec(c, `SELECT DISTINCT base FROM machines m WHERE source = ? AND live = 1 AND
@@ -543,11 +549,11 @@ func (inv *Inventory) find(ctx context.Context, where string, args []any, ok fun
 	return found, err
 }
 
-// Exists tells whether there is a machine that a minion of this name could be: by name, by
-// label or by id, whatever its state. sure is false where some source was not listed whole
+// Exists tells whether there is a machine that a minion of this name could be: by name or
+// by id, whatever its state. sure is false where some source was not listed whole
 // the last time, or never, so that "no" is not to be relied on.
 func (inv *Inventory) Exists(ctx context.Context, minion string) (exists, sure bool, err error) {
-	list, err := inv.Status(ctx)
+	list, err := inv.status(ctx, false)
 	if err != nil {
 		return false, false, err
 	}

@@ -234,7 +234,8 @@ func TestOutages(t *testing.T) {
 func TestNames(t *testing.T) {
 	c := &cloud{}
 	c.set("eu", tagged("i-1", "web"), tagged("i-2", "web"), tagged("i-3", "Ünï cöde/../x"), tagged("i-4", "{{ 7*7 }}"), tagged("i-5", "   "), tagged("i-6", strings.Repeat("x", 500)))
-	inv := with(t, c, t.TempDir(), nil, one("name", "{{ tags.Name or id }}"))
+	var changes []string
+	inv := with(t, c, t.TempDir(), &changes, one("name", "{{ tags.Name or id }}"))
 	refresh(t, inv)
 	want(t, names(t, inv), "7-7 i-5 n-c-de-..-x web-i-1 web-i-2 "+strings.Repeat("x", maxName))
 	for e, err := range inv.All(t.Context()) {
@@ -256,6 +257,12 @@ func TestNames(t *testing.T) {
 	if err != nil || len(st) != 1 || fmt.Sprint(st[0].Clashes) != "[web]" {
 		t.Errorf("%+v %v", st, err)
 	}
+	// They are told of by the names that they had.
+	c.set("eu", tagged("i-5", "   "))
+	changes = nil
+	refresh(t, inv)
+	slices.Sort(changes)
+	want(t, strings.Join(changes[:3], ", "), "gone 7-7, gone n-c-de-..-x, gone web-i-1")
 }
 
 // Every mistake in the configuration is told, with the source that it is in, and the
@@ -502,6 +509,36 @@ func TestDiff(t *testing.T) {
 		want(t, strings.Join(got, ", "), "changed web1[{tags.env  prod}], found web3[], gone web2[]")
 	}
 	want(t, names(t, inv), "web1 web2")
+	// Machines that would get one name are all told of.
+	c.set("eu", tagged("i-1", "web1"), tagged("i-2", "web2"), tagged("i-3", "web1"), tagged("i-4", "new"), tagged("i-5", "new"))
+	var got []string
+	if _, err := inv.Diff(t.Context(), "prod", func(ch Change) { got = append(got, ch.Name) }); err != nil {
+		t.Error(err)
+	}
+	want(t, strings.Join(got, ", "), "web1-i-3, new, new-i-5")
+}
+
+// More scopes may fail than errors are kept: no machine goes for that.
+func TestManyFailures(t *testing.T) {
+	c := &cloud{}
+	fails := map[string]*Error{}
+	for i := range maxErrors + 10 {
+		scope := fmt.Sprintf("s%03d", i)
+		c.set(scope, Machine{ID: "i-" + scope})
+		fails[scope] = &Error{Scope: scope, Call: "list", Reason: NoAnswer, Msg: "down"}
+	}
+	sources := one()
+	sources.Set("wrong", wire.NewMap("provider", "none"))
+	inv := with(t, c, t.TempDir(), nil, sources)
+	if errs := inv.Fresh(t.Context()); len(errs) != 1 || errs[0].Source != "wrong" {
+		t.Error(errs)
+	}
+	c.mu.Lock()
+	c.fails = fails
+	c.mu.Unlock()
+	if l := refresh(t, inv); l.Gone != 0 || len(l.Errors) != maxErrors {
+		t.Errorf("%d are gone, %d errors", l.Gone, len(l.Errors))
+	}
 }
 
 // The cache is that of a process that was killed: what was committed is there.

@@ -119,7 +119,7 @@ func (inv *Inventory) RefreshAll(ctx context.Context, kind string) (wrong []stri
 	for _, p := range inv.Problems() {
 		wrong = append(wrong, p.Error())
 	}
-	list, err := inv.Status(ctx)
+	list, err := inv.status(ctx, false)
 	if err != nil {
 		return nil, err
 	}
@@ -263,8 +263,11 @@ func (inv *Inventory) each(ctx context.Context, s *source, l *Listing, put func(
 	fail := func(err error) {
 		e := s.asError(err)
 		whole = whole && e.Scope != ""
-		if len(l.Errors) < maxErrors {
+		switch {
+		case len(l.Errors) < maxErrors:
 			l.Errors = append(l.Errors, e)
+		case !slices.ContainsFunc(l.Errors, func(o *Error) bool { return o.Scope == e.Scope }):
+			whole = false // one more scope that failed, and that nothing says so of
 		}
 	}
 	defer func() {
@@ -376,6 +379,19 @@ func (inv *Inventory) Diff(ctx context.Context, name string, each func(Change)) 
 		return nil, err
 	}
 	defer c.Close()
+	named := map[string]bool{}
+	told := func(ch Change) error {
+		one := []Change{ch}
+		if err := nameClashes(c, one); err != nil {
+			return err
+		}
+		if ch = one[0]; named[ch.Name] { // of several that are found
+			ch.Name = ch.alt
+		}
+		named[ch.Name] = true
+		each(ch)
+		return nil
+	}
 	if err := exec(c, "CREATE TEMP TABLE came (id TEXT PRIMARY KEY) WITHOUT ROWID", nil); err != nil {
 		return nil, err
 	}
@@ -387,7 +403,7 @@ func (inv *Inventory) Diff(ctx context.Context, name string, each func(Change)) 
 		if err != nil {
 			return err
 		}
-		ch := Change{What: Found, Source: s.name, Kind: s.kind.Name, Machine: r.m, Name: r.base}
+		ch := Change{What: Found, Source: s.name, Kind: s.kind.Name, Machine: r.m, Name: r.base, alt: r.alt}
 		if ok {
 			if ch.Fields = differences(data, scope, base, &r); len(ch.Fields) == 0 {
 				return nil
@@ -397,8 +413,7 @@ func (inv *Inventory) Diff(ctx context.Context, name string, each func(Change)) 
 		} else {
 			l.Found++
 		}
-		each(ch)
-		return nil
+		return told(ch)
 	})
 	if err != nil {
 		return nil, err
@@ -408,7 +423,7 @@ func (inv *Inventory) Diff(ctx context.Context, name string, each func(Change)) 
 		for _, e := range l.Errors {
 			bad[e.Scope] = true
 		}
-		err = exec(c, "SELECT id, scope, base, data FROM machines WHERE source = ? AND id NOT IN (SELECT id FROM came)", func(st *sqlite.Stmt) error {
+		err = exec(c, "SELECT id, scope, base, data, alt FROM machines WHERE source = ? AND id NOT IN (SELECT id FROM came)", func(st *sqlite.Stmt) error {
 			m := Machine{ID: st.ColumnText(0), Scope: st.ColumnText(1)}
 			if bad[m.Scope] {
 				return nil
@@ -417,8 +432,7 @@ func (inv *Inventory) Diff(ctx context.Context, name string, each func(Change)) 
 				return err
 			}
 			l.Gone++
-			each(Change{What: Missing, Source: s.name, Kind: s.kind.Name, Machine: m, Name: st.ColumnText(2)})
-			return nil
+			return told(Change{What: Missing, Source: s.name, Kind: s.kind.Name, Machine: m, Name: st.ColumnText(2), alt: st.ColumnText(4)})
 		}, s.name)
 	}
 	l.Took = time.Since(l.Began)

@@ -72,7 +72,7 @@ func ReadValues(source string, cfg *wire.Map, options ...[]Option) (*Values, err
 		v.m[key] = got
 	}
 	for _, o := range known {
-		if _, ok := v.m[o.Name]; o.Need && !ok && !cfg.Has(o.Name) {
+		if val, _ := cfg.Get(o.Name); o.Need && val == nil {
 			bad = append(bad, o.Name+" is missing: "+o.Doc)
 		}
 	}

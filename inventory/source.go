@@ -39,12 +39,11 @@ const (
 
 // A source is one of the configured sources.
 type source struct {
-	name    string
-	kind    Kind
-	values  *Values
-	options *wire.Map // the kind's own
-	stamp   string    // of the whole configuration: names and rows made by another are made anew
-	err     *Error    // what is wrong with the configuration
+	name   string
+	kind   Kind
+	values *Values
+	stamp  string // of the whole configuration: names and rows made by another are made anew
+	err    *Error // what is wrong with the configuration
 
 	names   *template
 	ssh     *wire.Map
@@ -117,7 +116,6 @@ func (inv *Inventory) readSource(name string, v any) *source {
 		s.err.Kind = s.kind.Name
 		return s
 	}
-	s.options = own
 	if c.Has("refresh") {
 		s.refresh = c.Duration("refresh")
 	}

@@ -321,20 +321,24 @@ func (s *store) put(source string, run time.Time, rows []row) (changes []Change,
 			}
 			changes = append(changes, ch)
 		}
-		for i := range changes { // after all are there
-			ch := &changes[i]
-			if err := exec(c, "SELECT count(*) FROM machines WHERE base = ? AND live = 1", func(st *sqlite.Stmt) error {
-				if st.ColumnInt(0) > 1 {
-					ch.Name = ch.alt
-				}
-				return nil
-			}, ch.Name); err != nil {
-				return err
-			}
-		}
-		return nil
+		return nameClashes(c, changes) // after all are there
 	})
 	return changes, err
+}
+
+// nameClashes gives those changed machines their longer name that share one with others
+// in the cache.
+func nameClashes(c *sqlite.Conn, changes []Change) error {
+	for i := range changes {
+		ch := &changes[i]
+		if err := exec(c, "SELECT 1 FROM machines WHERE base = ? AND live = 1 AND (source, id) != (?, ?) LIMIT 1", func(*sqlite.Stmt) error {
+			ch.Name = ch.alt
+			return nil
+		}, ch.Name, ch.Source, ch.Machine.ID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop removes up to n machines that a listing that is over did not have, but for those of
@@ -342,16 +346,19 @@ func (s *store) put(source string, run time.Time, rows []row) (changes []Change,
 func (s *store) drop(source string, run time.Time, n int) (changes []Change, err error) {
 	err = s.change(func(c *sqlite.Conn) error {
 		changes = changes[:0]
-		err := exec(c, `SELECT id, scope, base, data FROM machines WHERE source = ?1 AND seen < ?2
+		err := exec(c, `SELECT id, scope, base, data, alt FROM machines WHERE source = ?1 AND seen < ?2
 			AND NOT EXISTS (SELECT 1 FROM scopes x WHERE x.source = ?1 AND x.scope = machines.scope) LIMIT ?3`, func(st *sqlite.Stmt) error {
 			m := Machine{ID: st.ColumnText(0), Scope: st.ColumnText(1)}
 			if err := unpack(columnBytes(st, 3), &m); err != nil {
 				return err
 			}
-			changes = append(changes, Change{What: Missing, Source: source, Machine: m, Name: st.ColumnText(2)})
+			changes = append(changes, Change{What: Missing, Source: source, Machine: m, Name: st.ColumnText(2), alt: st.ColumnText(4)})
 			return nil
 		}, source, run.UnixMicro(), n)
 		if err != nil {
+			return err
+		}
+		if err := nameClashes(c, changes); err != nil { // while all are there
 			return err
 		}
 		for _, ch := range changes {

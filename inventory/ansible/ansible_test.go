@@ -35,6 +35,7 @@ func service(t *testing.T) inventorytest.Service {
 		Failures: map[string]inventorytest.Failure{
 			"none":          {Config: wire.NewMap("command", filepath.Join(t.TempDir(), "none")), Reason: inventory.NotFound, Call: "none --list", Hint: true},
 			"no command":    {Config: wire.NewMap("run_timeout", "1s"), Reason: inventory.BadConfig},
+			"command null":  {Config: wire.NewMap("command", nil), Reason: inventory.BadConfig},
 			"fails":         {Config: wire.NewMap("command", script(t, "echo denied: $TOKEN >&2; exit 2\n"), "environment", wire.NewMap("TOKEN", "topsecret")), Reason: inventory.BadAnswer, Call: "inv --list"},
 			"no JSON":       {Config: wire.NewMap("command", script(t, "echo junk\n")), Reason: inventory.BadAnswer},
 			"a list":        {Config: wire.NewMap("command", script(t, "echo '[]'\n")), Reason: inventory.BadAnswer},
