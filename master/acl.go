@@ -129,7 +129,7 @@ func (m *Master) allowed(rules []any, c wire.Call, ids []wire.MinionID) bool {
 				if strings.HasPrefix(expr, "@") {
 					continue // runners and wheel functions
 				}
-				if m.covers(expr, ids) && allowsCall(funs, c) {
+				if allowsCall(funs, c) && m.covers(expr, ids) { // a target may be much to work out
 					return true
 				}
 			}

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/events"
@@ -18,8 +20,19 @@ import (
 	"github.com/gosalt/gosalt/ssh/roster"
 )
 
-// InventoryDir is where the cache of the inventory is, below cachedir.
-const InventoryDir = "inventory"
+// OpenInventory opens the inventory of a configuration; nil where none is configured. Its
+// cache is below cachedir.
+func OpenInventory(cfg *config.Master, kinds map[string]func() inventory.Kind, onChange func(inventory.Change), log *slog.Logger) (*inventory.Inventory, error) {
+	if cfg.Inventory.Len() == 0 {
+		return nil, nil
+	}
+	inv, err := inventory.Open(inventory.Config{Sources: cfg.Inventory, ConfigDir: filepath.Dir(cfg.ConfFile), Dir: filepath.Join(cfg.CacheDir, "inventory"),
+		Kinds: kinds, OnChange: onChange}, log)
+	if err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	return inv, nil
+}
 
 // openInventory opens the inventory where one is configured. A mistake in a source is
 // told, and hinders neither the others nor the master.
@@ -32,13 +45,12 @@ func (m *Master) openInventory() error {
 	}
 	var err error
 	m.cloudNews = newCloudNews()
-	m.inv, err = inventory.Open(inventory.Config{Sources: m.cfg.Inventory, ConfigDir: filepath.Dir(m.cfg.ConfFile), Dir: filepath.Join(m.cfg.CacheDir, InventoryDir),
-		Kinds: m.cfg.Kinds, OnChange: func(c inventory.Change) {
-			m.bus.Publish(events.Cloud(c.Name, c.What), c.Map())
-			m.cloudNews.add(c)
-		}}, m.log.With("part", "inventory"))
+	m.inv, err = OpenInventory(m.cfg.Master, m.cfg.Kinds, func(c inventory.Change) {
+		m.bus.Publish(events.Cloud(c.Name, c.What), c.Map())
+		m.cloudNews.add(c)
+	}, m.log.With("part", "inventory"))
 	if err != nil {
-		return fmt.Errorf("inventory: %w", err)
+		return err
 	}
 	for _, e := range m.inv.Problems() {
 		m.log.Error("a source of the inventory cannot be used", "source", e.Source, "error", e.Error())

@@ -102,10 +102,9 @@ func (m *Master) rosterConfig(over *wire.Map) roster.Config {
 		},
 		Known: m.rosterKnown,
 	}
+	c.MachinesOf = m.machinesOf
 	if m.inv != nil {
-		c.Machines, c.MachinesOf = m.rosterMachines, m.machinesOf
-	} else {
-		c.MachinesOf = func(context.Context, string) ([]string, error) { return nil, errNoInventory }
+		c.Machines = m.rosterMachines
 	}
 	switch v := pick("roster").(type) {
 	case string:
@@ -329,8 +328,8 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 // they ask for their pillar. One that cannot be reached says so in the job that follows.
 func (m *Master) refreshOverSSH(ctx context.Context, r *roster.Roster, tgt any, tgtType, user string, o sshOptions) error {
 	hosts := r.Hosts()
-	t, err := target.Parse(tgt, tgtType, target.Options{Nodegroups: m.cfg.Nodegroups})
-	if err == nil && !t.NeedsGrains() && !t.NeedsPillar() {
+	t, err := r.Target(ctx, tgt, tgtType)
+	if err != nil || !t.NeedsGrains() && !t.NeedsPillar() {
 		if hosts, err = r.Match(ctx, tgt, tgtType); err != nil {
 			return nil // said by who asks again
 		}

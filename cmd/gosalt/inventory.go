@@ -4,34 +4,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/config"
-	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/inventory/providers"
+	"github.com/gosalt/gosalt/master"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// openInventory opens the inventory of a master's configuration; nil where there is none.
-func openInventory(cfg *config.Master) (*inventory.Inventory, error) {
-	sources := cfg.Raw.Map("inventory")
-	if sources.Len() == 0 {
-		return nil, nil
-	}
-	return inventory.Open(inventory.Config{Sources: sources, ConfigDir: filepath.Dir(cfg.ConfFile), Dir: filepath.Join(cfg.CacheDir, "inventory"), Kinds: providers.All()}, nil)
-}
-
 // goneKeys finds the minions whose machine is in no source of the inventory, as they are
 // listed now, and that are not connected.
 func goneKeys(cfg *config.Master) func(context.Context, []wire.MinionID) (map[wire.MinionID]bool, string, error) {
-	if cfg.Raw.Map("inventory").Len() == 0 {
+	if cfg.Inventory.Len() == 0 {
 		return nil
 	}
 	return func(ctx context.Context, ids []wire.MinionID) (map[wire.MinionID]bool, string, error) {
-		inv, err := openInventory(cfg)
+		inv, err := master.OpenInventory(cfg, providers.All(), nil, nil)
 		if err != nil {
 			return nil, "", err
 		}

@@ -76,13 +76,13 @@ func (r *Roster) standing(hosts []ssh.Host, t *target.Target) []ssh.Host {
 	return out
 }
 
-// targetOptions are what targets are read with here.
-func (r *Roster) targetOptions(ctx context.Context) target.Options {
+// Target reads a target as Match does: with the groups of the rosters, and V@.
+func (r *Roster) Target(ctx context.Context, tgt any, kind string) (*target.Target, error) {
 	o := target.Options{Nodegroups: r.allNodegroups()}
 	if r.cfg.MachinesOf != nil {
 		o.Machines = func(expr string) ([]string, error) { return r.cfg.MachinesOf(ctx, expr) }
 	}
-	return o
+	return target.Parse(tgt, kind, o)
 }
 
 // Down tells whether a machine of the inventory is not running.

@@ -69,7 +69,7 @@ func (r *Roster) Match(ctx context.Context, tgt any, kind string) ([]ssh.Host, e
 		}
 		return append(found, r.pick(ids)...), nil
 	}
-	t, err := target.Parse(tgt, kind, r.targetOptions(ctx))
+	t, err := r.Target(ctx, tgt, kind)
 	if err != nil {
 		return nil, err
 	}
