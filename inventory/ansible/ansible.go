@@ -161,7 +161,7 @@ func (p *provider) machine(id string, vars *ansible.Resolver) (inventory.Machine
 			}
 			m.Tags[k] = s
 		case p.all:
-			m.Attrs.Set(k, v)
+			m.Attrs.Set(k, withoutSecrets(v))
 		}
 	}
 	return m, m.Check()
@@ -175,7 +175,28 @@ func secretive(name string) bool {
 			return true
 		}
 	}
-	return false
+	return name == "key" || strings.HasSuffix(name, "_key")
+}
+
+// withoutSecrets leaves out what has such a name within a value.
+func withoutSecrets(v any) any {
+	switch v := v.(type) {
+	case []any:
+		out := make([]any, len(v))
+		for i, e := range v {
+			out[i] = withoutSecrets(e)
+		}
+		return out
+	case *wire.Map:
+		out := wire.NewMap()
+		for k, e := range v.All() {
+			if s, ok := k.(string); !ok || !secretive(s) {
+				out.SetAny(k, withoutSecrets(e))
+			}
+		}
+		return out
+	}
+	return v
 }
 
 func scalar(v any) (string, bool) {

@@ -24,7 +24,7 @@ func script(t *testing.T, text string) string {
 const sample = `[ "$1" = --list ] || exit 3
 cat <<'X'
 {"web": {"hosts": ["w1", "w2"], "vars": {"env": "prod", "port": 80}, "children": ["front"]}, "front": ["w3"],
- "_meta": {"hostvars": {"w1": {"ansible_host": "10.0.0.1", "ansible_user": "admin", "ansible_port": 2222, "db_password": "hunter2", "nested": {"a": [1]}},
+ "_meta": {"hostvars": {"w1": {"ansible_host": "10.0.0.1", "ansible_user": "admin", "ansible_port": 2222, "db_password": "hunter2", "backup_key": "hunter2", "nested": {"a": [1], "l": [{"admin_password": "hunter2", "n": 1}]}},
   "w2": {"ansible_host": "203.0.113.9", "env": "test", "ansible_connection": "winrm"}}}}
 X
 `
@@ -78,8 +78,13 @@ func TestMachines(t *testing.T) {
 	if w1.Private[0].String() != "10.0.0.1" || w1.SSH.Text("user") != "admin" || w1.SSH.Int("port") != 2222 || w1.Tags["env"] != "prod" || w1.Tags["port"] != "80" || w1.Groups[0] != "web" || w1.Attrs.Map("nested").List("a")[0] != int64(1) {
 		t.Errorf("%+v", w1)
 	}
-	if _, ok := w1.Tags["db_password"]; ok {
-		t.Error("a password became a tag")
+	for _, name := range []string{"db_password", "backup_key"} {
+		if _, ok := w1.Tags[name]; ok {
+			t.Errorf("the secret %s became a tag", name)
+		}
+	}
+	if m, _ := w1.Attrs.Map("nested").List("l")[0].(*wire.Map); m.Len() != 1 || !m.Has("n") {
+		t.Errorf("a secret within a value became an attribute: %v", m)
 	}
 	if w2 := got["w2"]; w2.Public[0].String() != "203.0.113.9" || w2.Tags["env"] != "test" || w2.Attrs.Text("unreachable") == "" {
 		t.Errorf("%+v", w2)
