@@ -136,7 +136,7 @@ func machines(v any, what string, place func(keys ...any) string) ([]inventory.M
 	var out []inventory.Machine
 	seen := map[string]bool{}
 	add := func(id string, entry any, keys ...any) error {
-		m, err := machine(id, entry, func(key string) string { return place(append(slices.Clone(keys), key)...) }, place(keys...))
+		m, err := machine(id, entry, func(key string) string { return place(append(slices.Clone(keys), key)...) }, func() string { return place(keys...) })
 		if err != nil {
 			return err
 		}
@@ -196,8 +196,9 @@ func text(v any) string {
 
 var keys = []string{"id", "label", "state", "account", "region", "zone", "type", "image", "address", "private", "public", "dns", "created", "tags", "groups", "attrs", "ssh"}
 
-// machine reads one entry: nothing, an address, or a map.
-func machine(id string, entry any, place func(key string) string, whole string) (inventory.Machine, error) {
+// machine reads one entry: nothing, an address, or a map. place and whole look for where it
+// stands, which takes a while in a long file.
+func machine(id string, entry any, place func(key string) string, whole func() string) (inventory.Machine, error) {
 	m := inventory.Machine{ID: id, Label: id}
 	switch e := entry.(type) {
 	case nil:
@@ -208,7 +209,7 @@ func machine(id string, entry any, place func(key string) string, whole string) 
 		}
 	case string:
 		if err := addresses(&m, e); err != nil {
-			return m, bad(whole, "%s: %s", id, err)
+			return m, bad(whole(), "%s: %s", id, err)
 		}
 	case *wire.Map:
 		for k, v := range e.All() {
@@ -221,10 +222,10 @@ func machine(id string, entry any, place func(key string) string, whole string) 
 			m.DNS = []string{id}
 		}
 	default:
-		return m, bad(whole, "%s has to have an address, or a map", id)
+		return m, bad(whole(), "%s has to have an address, or a map", id)
 	}
 	if err := m.Check(); err != nil {
-		return m, bad(whole, "%s", err)
+		return m, bad(whole(), "%s", err)
 	}
 	return m, nil
 }
@@ -265,15 +266,13 @@ func field(m *inventory.Machine, key string, v any) error {
 	if v == nil {
 		return nil
 	}
-	into := map[string]*string{"id": nil, "label": &m.Label, "account": &m.Account, "region": &m.Region, "zone": &m.Zone, "type": &m.Type, "image": &m.Image}
+	into := map[string]*string{"id": &m.ID, "label": &m.Label, "account": &m.Account, "region": &m.Region, "zone": &m.Zone, "type": &m.Type, "image": &m.Image}
 	if p, ok := into[key]; ok {
 		s := text(v)
 		if s == "" && v != "" {
 			return fmt.Errorf("%s has to be text", key)
 		}
-		if p != nil {
-			*p = s
-		}
+		*p = s
 		return nil
 	}
 	switch key {

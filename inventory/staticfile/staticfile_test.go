@@ -30,11 +30,12 @@ web2:
   ssh: {user: admin, passwd: hunter2}
   created: 2026-01-02
 db1:
-db2: {label: The Base, state: stopped, private: 10.1.1.1, public: [198.51.100.1], attrs: {rack: {row: 3}}}
+db3: {id: 4c4c-db3, address: 10.0.0.3}
+db2: {id: 4c4c-db2, label: The Base, state: stopped, private: 10.1.1.1, public: [198.51.100.1], attrs: {rack: {row: 3}}}
 `
 
 func service(t *testing.T) inventorytest.Service {
-	return inventorytest.Service{Kind: Kind, Config: wire.NewMap("file", write(t, sample), "machines", wire.NewMap("extra", "10.9.9.9")), Want: 5,
+	return inventorytest.Service{Kind: Kind, Config: wire.NewMap("file", write(t, sample), "machines", wire.NewMap("extra", "10.9.9.9")), Want: 6,
 		Secrets: []string{"hunter2"},
 		Failures: map[string]inventorytest.Failure{
 			"no file":    {Config: wire.NewMap("file", filepath.Join(t.TempDir(), "none")), Reason: inventory.NotFound, Call: "read", Hint: true},
@@ -62,7 +63,10 @@ func TestMachines(t *testing.T) {
 		w.Groups[0] != "front" || w.SSH.Text("user") != "admin" || w.Created.Year() != 2026 {
 		t.Errorf("%+v", w)
 	}
-	if d := got["db2"]; d.State != inventory.Stopped || d.Label != "The Base" || d.Attrs.Map("rack").Int("row") != 3 {
+	if d := got["4c4c-db2"]; d.State != inventory.Stopped || d.Label != "The Base" || d.Attrs.Map("rack").Int("row") != 3 {
+		t.Errorf("%+v", d)
+	}
+	if d := got["4c4c-db3"]; d.Label != "db3" {
 		t.Errorf("%+v", d)
 	}
 	if got["db1"].DNS[0] != "db1" || got["web1"].Private[0].String() != "10.0.0.1" || got["extra"].ID == "" {
