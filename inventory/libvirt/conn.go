@@ -48,7 +48,7 @@ func parseURI(text string) (*host, error) {
 	if driver == "" || u.Opaque != "" {
 		return nil, errors.New("it is no URI, as qemu:///system")
 	}
-	if u.User != nil {
+	if u.User != nil && !strings.Contains(way, "ssh") { // that of SSH is told of below
 		return nil, errors.New("a user name and password have no place in it: certificates, or the rights of the socket, say who may")
 	}
 	q := u.Query()
