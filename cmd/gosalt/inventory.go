@@ -79,7 +79,13 @@ func connected(ctx context.Context, cfg *config.Master) (map[wire.MinionID]bool,
 				}
 			}
 			return here, nil
-		case control.KindError, control.KindEnd:
+		case control.KindError:
+			e, err := wire.ErrorFromMap(f.Map("error"))
+			if err != nil {
+				return nil, err
+			}
+			return nil, e
+		case control.KindEnd:
 			return nil, errors.New("the master does not say")
 		}
 	}
