@@ -206,6 +206,53 @@ func form(v any) (string, error) {
 	return "", fmt.Errorf("text or a map is expected, not %s", pytext.TypeName(v))
 }
 
+// SetOptions fills in what the options of a minion or master say, where the question says
+// nothing itself: verify_ssl, ca_bundle, cert, http_connect_timeout, http_request_timeout
+// and http_max_body.
+func (q *Query) SetOptions(option func(name string) any) error {
+	seconds := func(d *time.Duration, name string) {
+		if *d > 0 {
+			return
+		}
+		switch v := option(name).(type) {
+		case int64:
+			*d = time.Duration(v) * time.Second
+		case float64:
+			*d = time.Duration(v * float64(time.Second))
+		}
+	}
+	seconds(&q.Connect, "http_connect_timeout")
+	seconds(&q.Total, "http_request_timeout")
+	if n, ok := option("http_max_body").(int64); ok && q.MaxBody <= 0 {
+		q.MaxBody = min(n, 1<<30)
+	}
+	q.Insecure = q.Insecure || option("verify_ssl") == false
+	if q.CABundle == "" {
+		q.CABundle, _ = option("ca_bundle").(string)
+	}
+	if q.Cert == "" {
+		return q.SetCert(option("cert"))
+	}
+	return nil
+}
+
+// SetCert takes a value of cert: a file, a list of the certificate and its key, or nil.
+func (q *Query) SetCert(v any) error {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case string:
+		q.Cert = v
+		return nil
+	case []any:
+		if len(v) == 2 {
+			q.Cert, q.Key = pytext.Str(v[0]), pytext.Str(v[1])
+			return nil
+		}
+	}
+	return errors.New("cert: a file, or a list of the certificate and its key, is expected")
+}
+
 func (q *Query) client() (*http.Client, error) {
 	connect, total := q.Connect, q.Total
 	if connect <= 0 {

@@ -7,8 +7,10 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -92,4 +94,28 @@ func jsonText(v any) string {
 		return err.Error()
 	}
 	return text
+}
+
+// TestSetOptions has options fill in what a question does not say.
+func TestSetOptions(t *testing.T) {
+	opts := map[string]any{"verify_ssl": false, "ca_bundle": "/ca", "cert": []any{"/c", "/k"}, "http_connect_timeout": 1.5, "http_request_timeout": int64(7), "http_max_body": int64(5)}
+	option := func(name string) any { return opts[name] }
+	var q Query
+	if err := q.SetOptions(option); err != nil {
+		t.Fatal(err)
+	}
+	if want := (Query{Insecure: true, CABundle: "/ca", Cert: "/c", Key: "/k", Connect: 1500 * time.Millisecond, Total: 7 * time.Second, MaxBody: 5}); !reflect.DeepEqual(q, want) {
+		t.Errorf("%+v, want %+v", q, want)
+	}
+	said := Query{CABundle: "/own", Cert: "/mine", Connect: time.Second, Total: time.Minute, MaxBody: 9}
+	q = said
+	delete(opts, "verify_ssl")
+	if err := q.SetOptions(option); err != nil || !reflect.DeepEqual(q, said) {
+		t.Errorf("%+v, %v, want %+v", q, err, said)
+	}
+	for _, bad := range []any{int64(1), []any{"/c"}} {
+		if err := q.SetCert(bad); err == nil {
+			t.Errorf("cert %v: no error", bad)
+		}
+	}
 }

@@ -74,9 +74,15 @@ func httpGet(ctx context.Context, q pillar.SourceRequest, names ...string) (stri
 	if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return "", nil, fmt.Errorf("the setting 'url' is to begin with http:// or https:// and a host, not with %q", u.Scheme+":")
 	}
-	query := httpquery.Query{URL: address, Total: httpTime, MaxBody: httpMost, Headers: []httpquery.Header{{Name: "User-Agent", Value: "gosalt/" + version.Gosalt()}}}
-	if err := fromOptions(&query, q.Opts); err != nil {
-		return "", nil, err
+	query := httpquery.Query{URL: address, Headers: []httpquery.Header{{Name: "User-Agent", Value: "gosalt/" + version.Gosalt()}}}
+	if err := query.SetOptions(func(name string) any { v, _ := q.Opts.Get(name); return v }); err != nil {
+		return "", nil, fmt.Errorf("the master's options: %w", err)
+	}
+	if query.Total <= 0 || query.Total > httpTime {
+		query.Total = httpTime
+	}
+	if query.MaxBody <= 0 || query.MaxBody > httpMost {
+		query.MaxBody = httpMost
 	}
 	switch h := args["header_dict"].(type) {
 	case nil:
@@ -102,43 +108,6 @@ func httpGet(ctx context.Context, q pillar.SourceRequest, names ...string) (stri
 	}
 	args["from"] = u.Redacted()
 	return out.Text("body"), args, nil
-}
-
-// fromOptions takes what the master's options say of all its questions to web servers.
-func fromOptions(query *httpquery.Query, opts *wire.Map) error {
-	seconds := func(name string) time.Duration {
-		v, _ := opts.Get(name)
-		switch x := v.(type) {
-		case int64:
-			return time.Duration(x) * time.Second
-		case float64:
-			return time.Duration(x * float64(time.Second))
-		}
-		return 0
-	}
-	query.Connect = seconds("http_connect_timeout")
-	if t := seconds("http_request_timeout"); t > 0 && t < query.Total {
-		query.Total = t
-	}
-	if n := opts.Int("http_max_body"); n > 0 && n < query.MaxBody {
-		query.MaxBody = n
-	}
-	query.CABundle = opts.Text("ca_bundle")
-	v, _ := opts.Get("verify_ssl")
-	query.Insecure = v == false
-	switch cert, _ := opts.Get("cert"); x := cert.(type) {
-	case nil:
-	case string:
-		query.Cert = x
-	case []any:
-		if len(x) != 2 {
-			return fmt.Errorf("the option 'cert' is to be a file, or a list of the certificate and its key")
-		}
-		query.Cert, query.Key = pytext.Str(x[0]), pytext.Str(x[1])
-	default:
-		return fmt.Errorf("the option 'cert' is to be a file, or a list of the certificate and its key, not %s", pytext.TypeName(x))
-	}
-	return nil
 }
 
 // authorize adds a user's name and password.

@@ -2,9 +2,9 @@ package runners
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/gosalt/gosalt/internal/httpquery"
 	"github.com/gosalt/gosalt/internal/module"
@@ -63,9 +63,10 @@ func httpQuery(ctx context.Context, _ *module.Call, a httpQueryArgs) (*wire.Map,
 		URL: a.URL, Method: a.Method, Params: a.Params, Data: a.Data, Username: a.Username, Password: a.Password,
 		Decode: a.Decode, DecodeType: a.DecodeType, Status: a.Status, WithHeads: a.Headers, Text: a.Text, KeepErrors: !a.RaiseError,
 		TextOut: a.TextOut, DecodeOut: a.DecodeOut, CABundle: a.CABundle,
-		Connect: first(seconds(a.ConnectTimeout), optSeconds(opts, "http_connect_timeout")),
-		Total:   first(seconds(a.Timeout), optSeconds(opts, "http_request_timeout")),
-		MaxBody: min(opts.Int("http_max_body"), 1<<30),
+		Connect: seconds(a.ConnectTimeout), Total: seconds(a.Timeout),
+	}
+	if err := errors.Join(q.SetCert(a.Cert), q.SetOptions(func(name string) any { v, _ := opts.Get(name); return v })); err != nil {
+		return nil, module.Invalidf("%w", err)
 	}
 	if a.Test {
 		if a.TestURL == "" {
@@ -73,25 +74,8 @@ func httpQuery(ctx context.Context, _ *module.Call, a httpQueryArgs) (*wire.Map,
 		}
 		q.URL = a.TestURL
 	}
-	verify, has := opts.Get("verify_ssl")
-	q.Insecure = has && verify == false
 	if a.VerifySSL != nil {
 		q.Insecure = !*a.VerifySSL
-	}
-	if q.CABundle == "" {
-		q.CABundle = opts.Text("ca_bundle")
-	}
-	switch cert := a.Cert.(type) {
-	case nil:
-	case string:
-		q.Cert = cert
-	case []any:
-		if len(cert) != 2 {
-			return nil, module.Invalidf("cert: a file, or a list of the certificate and its key")
-		}
-		q.Cert, q.Key = pytext.Str(cert[0]), pytext.Str(cert[1])
-	default:
-		return nil, module.Invalidf("cert: a file, or a list of the certificate and its key")
 	}
 	if a.DataFile != "" {
 		text, err := os.ReadFile(a.DataFile)
@@ -129,24 +113,4 @@ func httpQuery(ctx context.Context, _ *module.Call, a httpQueryArgs) (*wire.Map,
 		out.Set("test", true)
 	}
 	return out, nil
-}
-
-func first(durations ...time.Duration) time.Duration {
-	for _, d := range durations {
-		if d > 0 {
-			return d
-		}
-	}
-	return 0
-}
-
-// optSeconds is an option in seconds; 0 where it is not set.
-func optSeconds(opts *wire.Map, name string) time.Duration {
-	switch v, _ := opts.Get(name); v := v.(type) {
-	case int64:
-		return time.Duration(v) * time.Second
-	case float64:
-		return seconds(v)
-	}
-	return 0
 }

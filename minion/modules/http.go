@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"time"
@@ -82,11 +83,10 @@ func httpQuery(ctx context.Context, c *module.Call, a httpQueryArgs) (*wire.Map,
 	q := httpquery.Query{
 		URL: a.URL, Method: a.Method, Params: a.Params, Data: a.Data, Username: a.Username, Password: a.Password,
 		Decode: a.Decode, DecodeType: a.DecodeType, Status: a.Status, WithHeads: a.Headers, Text: a.Text, KeepErrors: !a.RaiseError,
-		TextOut: a.TextOut, DecodeOut: a.DecodeOut, CABundle: a.CABundle, Insecure: option("verify_ssl") == false,
-		Connect: optionSeconds(option("http_connect_timeout")), Total: optionSeconds(option("http_request_timeout")),
+		TextOut: a.TextOut, DecodeOut: a.DecodeOut, CABundle: a.CABundle,
 	}
-	if n, ok := option("http_max_body").(int64); ok {
-		q.MaxBody = min(n, 1<<30)
+	if err := errors.Join(q.SetCert(a.Cert), q.SetOptions(option)); err != nil {
+		return nil, module.Invalidf("%w", err)
 	}
 	if a.Test {
 		if a.TestURL == "" {
@@ -96,22 +96,6 @@ func httpQuery(ctx context.Context, c *module.Call, a httpQueryArgs) (*wire.Map,
 	}
 	if a.VerifySSL != nil {
 		q.Insecure = !*a.VerifySSL
-	}
-	if s, ok := option("ca_bundle").(string); ok && q.CABundle == "" {
-		q.CABundle = s
-	}
-	switch cert := a.Cert.(type) {
-	case nil:
-		q.Cert, _ = option("cert").(string)
-	case string:
-		q.Cert = cert
-	case []any:
-		if len(cert) != 2 {
-			return nil, module.Invalidf("cert: a file, or a list of the certificate and its key")
-		}
-		q.Cert, q.Key = pytext.Str(cert[0]), pytext.Str(cert[1])
-	default:
-		return nil, module.Invalidf("cert: a file, or a list of the certificate and its key")
 	}
 	if a.DataFile != "" {
 		v, err := httpFile(ctx, c, "data_file", a.DataFile, a.DataRender, a.DataRenderer, a.TemplateDict)
@@ -185,16 +169,6 @@ func httpFile(ctx context.Context, c *module.Call, arg, name string, rendered bo
 		return nil, module.Failf("%s: %w", arg, err)
 	}
 	return res.Data, nil
-}
-
-func optionSeconds(v any) time.Duration {
-	switch v := v.(type) {
-	case int64:
-		return time.Duration(v) * time.Second
-	case float64:
-		return time.Duration(v * float64(time.Second))
-	}
-	return 0
 }
 
 type httpWaitArgs struct {
