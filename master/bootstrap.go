@@ -166,19 +166,7 @@ func (m *Master) masterRuns() bool {
 }
 
 func (m *Master) askMaster(req *wire.Map) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	c, err := control.Dial(ctx, m.cfg.ControlSocket)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
-	c.SetWriteDeadline(time.Now().Add(5 * time.Second))
-	if err := c.Send(req); err != nil {
-		return err
-	}
-	_, err = c.Recv()
+	_, err := control.Ask(context.Background(), m.cfg.ControlSocket, req, 5*time.Second)
 	return err
 }
 

@@ -114,7 +114,7 @@ func (m *Master) rosterConfig(over *wire.Map) roster.Config {
 			c.Rosters = append(c.Rosters, fmt.Sprint(e))
 		}
 	}
-	if m.hasInventory(c.Rosters) && len(c.Rosters) == 0 {
+	if m.inv != nil && len(c.Rosters) == 0 {
 		// Where no roster is named the inventory is one, above which the file roster is, if
 		// there is one.
 		c.Rosters = []string{"inventory"}

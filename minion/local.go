@@ -136,17 +136,7 @@ func (m *Minion) manageThere(ctx context.Context, req *wire.Map) (*wire.Map, err
 
 // askThere sends the minion on this machine a request and returns its answer.
 func (m *Minion) askThere(ctx context.Context, req *wire.Map) (*wire.Map, error) {
-	c, err := control.Dial(ctx, m.localSocket())
-	if err != nil {
-		return nil, err
-	}
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(localTimeout))
-	c.SetWriteDeadline(time.Now().Add(localTimeout))
-	if err := c.Send(req); err != nil {
-		return nil, err
-	}
-	answer, err := c.Recv()
+	answer, err := control.Ask(ctx, m.localSocket(), req, localTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("ask the minion: %w", err)
 	}

@@ -159,17 +159,7 @@ func (k *keyStore) Forget(keep []wire.MinionID) error {
 // tell makes a running master look at its keys now and fire the events of what was done
 // to them, and says whether there is one.
 func (k *keyStore) tell(sudoUser string) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	c, err := control.Dial(ctx, k.cfg.ControlSocket)
-	if err != nil {
-		return false // it sees the change by itself within a second
-	}
-	defer c.Close()
-	c.SetReadDeadline(time.Now().Add(2 * time.Second))
-	if c.Send(wire.NewMap("op", control.OpKeys, "events", k.events, "sudo_user", sudoUser)) != nil {
-		return false
-	}
-	_, err = c.Recv()
+	// Where there is none, the next one sees the change by itself.
+	_, err := control.Ask(context.Background(), k.cfg.ControlSocket, wire.NewMap("op", control.OpKeys, "events", k.events, "sudo_user", sudoUser), 2*time.Second)
 	return err == nil
 }

@@ -127,7 +127,7 @@ type sshTool struct {
 	cmd   func(ctx context.Context, n int) (*exec.Cmd, error)
 }
 
-// tools are gosalt-ssh and the others that are installed.
+// sshTools are gosalt-ssh and the others that are installed.
 func (b *bench) sshTools(f *sshFleet) []sshTool {
 	conf := func(t tools, dir string) func(args ...string) func(ctx context.Context, n int) (*exec.Cmd, error) {
 		return func(args ...string) func(ctx context.Context, n int) (*exec.Cmd, error) {
@@ -202,7 +202,7 @@ func (b *bench) timed(cmd *exec.Cmd, text string, times int) (wall, cpu float64,
 	return wall, float64(u.Utime.Sec+u.Stime.Sec)*1000 + float64(u.Utime.Usec+u.Stime.Usec)/1000, nil
 }
 
-// median runs something once to warm it up and then several times.
+// sshMedian runs something once to warm it up and then several times.
 func (b *bench) sshMedian(tries int, text string, times int, make func(ctx context.Context) (*exec.Cmd, error)) (wall, cpu float64, err error) {
 	var walls, cpus []float64
 	for i := range tries + 1 {

@@ -251,10 +251,8 @@ func (b *bootstrap) undo(ctx context.Context, cache bool) (pub string, err error
 	gone("keys", append(slices.Clone(r.Keys), r.MasterKey)...)
 	gone("config", r.Config)
 	if cache && b.cfg != nil {
-		for _, dir := range []string{b.cfg.CacheDir} {
-			if strings.Count(filepath.Clean(dir), "/") > 1 { // never a whole file system
-				errs = append(errs, os.RemoveAll(dir))
-			}
+		if strings.Count(filepath.Clean(b.cfg.CacheDir), "/") > 1 { // never a whole file system
+			errs = append(errs, os.RemoveAll(b.cfg.CacheDir))
 		}
 		gone("log", b.cfg.LogFile)
 		for _, dir := range []string{filepath.Dir(b.cfg.CacheDir), b.cfg.SockDir, filepath.Dir(b.cfg.LogFile)} {

@@ -386,19 +386,7 @@ func (b *bootstrap) notUp(what string, ctx context.Context, since time.Time) err
 
 // asksMinion asks the installed minion how it stands with its master.
 func (b *bootstrap) asksMinion(ctx context.Context) (up bool, trouble string, answers bool) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	conn, err := control.Dial(ctx, filepath.Join(b.cfg.SockDir, "minion_"+b.id+".sock"))
-	if err != nil {
-		return false, "", false
-	}
-	defer conn.Close()
-	conn.SetReadDeadline(time.Now().Add(5 * time.Second))
-	conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
-	if conn.Send(wire.NewMap("op", "masters")) != nil {
-		return false, "", false
-	}
-	answer, err := conn.Recv()
+	answer, err := control.Ask(ctx, filepath.Join(b.cfg.SockDir, "minion_"+b.id+".sock"), wire.NewMap("op", "masters"), 5*time.Second)
 	if err != nil {
 		return false, "", false
 	}

@@ -494,8 +494,6 @@ func yumListInstalledPatches(ctx context.Context, c *module.Call, a pkgRepoKwarg
 	return ret, err
 }
 
-var unitOfCgroup = lazyre.New(`(?m)/([^/\n]+\.service)$`)
-
 // yumServicesNeedRestart lists the services that use files which the package manager has
 // changed since. It needs dnf's plugin needs-restarting, and systemd.
 //
@@ -525,7 +523,7 @@ func yumServicesNeedRestart(ctx context.Context, c *module.Call, _ pkgRepoKwargs
 		if err != nil {
 			continue // it has ended
 		}
-		if m := unitOfCgroup.FindSubmatch(b); m != nil {
+		if m := serviceUnit.FindSubmatch(b); m != nil {
 			seen[strings.TrimSuffix(string(m[1]), ".service")] = true
 		}
 	}

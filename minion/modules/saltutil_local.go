@@ -200,8 +200,9 @@ type waitArgs struct {
 }
 
 // saltutilWaitForEvent waits for events that tell of each entry of a list, and returns the
-// entries in the order in which they were told, those that are left when the time is
-// over, and whether it was over: with an empty list, any event ends the waiting. It is not in Salt, and is what the state salt.wait_for_event asks.
+// entries in the order in which they were told, those that are left, and whether none was
+// left before the time was over: with an empty list, any event ends the waiting. It is not
+// in Salt, and is what the state salt.wait_for_event asks.
 //
 //	gosalt master1 saltutil.wait_for_event 'salt/minion/*/start' '[web1, web2]' timeout=60
 func saltutilWaitForEvent(ctx context.Context, c *module.Call, a waitArgs) (*wire.Map, error) {

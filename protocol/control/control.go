@@ -105,6 +105,27 @@ func Dial(ctx context.Context, name string) (*Conn, error) {
 	return newConn(c, MaxFrame), nil
 }
 
+// Ask sends one request to the socket of that path and returns the first frame of the
+// answer; all of it takes at most so long.
+func Ask(ctx context.Context, name string, req *wire.Map, most time.Duration) (*wire.Map, error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	c, err := Dial(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	var answer *wire.Map
+	if err = c.Send(req); err == nil {
+		answer, err = c.Recv()
+	}
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("no answer from %s: %w", name, ctx.Err())
+	}
+	return answer, err
+}
+
 // Listen makes the control socket; its directory must exist. A socket left by a
 // master that ended is replaced; one that a living master answers on is an error.
 func Listen(name string, mode fs.FileMode) (net.Listener, error) {
