@@ -383,15 +383,24 @@ func gitInit(ctx context.Context, c *module.Call, a gitInitArgs) (string, error)
 	return (&gitCommand{args: args, who: a.gitUser}).output(ctx, c)
 }
 
-type gitMergeArgs struct {
-	Cwd any // Directory of the working copy.
-	Rev any `default:"None"` // What is merged: the upstream branch.
+// gitLFS is what the functions have in common whose checkout may fetch files of Git LFS.
+type gitLFS struct {
 	gitOptions
 	User          string `default:"None"`                       // Who runs git.
 	Password      string `default:"None"`                       // Password of user, on Windows.
 	Identity      any    `default:"None"`                       // Private key for SSH, where Git LFS fetches.
 	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
 	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
+}
+
+func (a *gitLFS) git(c *module.Call, cwd any, args []string) *gitCommand {
+	return &gitCommand{args: args, cwd: gitDir(c, cwd, a.User), who: gitUser{a.User, a.Password, a.IgnoreRetcode, a.Encoding}, id: a.Identity}
+}
+
+type gitMergeArgs struct {
+	Cwd any // Directory of the working copy.
+	Rev any `default:"None"` // What is merged: the upstream branch.
+	gitLFS
 }
 
 // gitMerge merges a revision into what is checked out.
@@ -405,8 +414,7 @@ func gitMerge(ctx context.Context, c *module.Call, a gitMergeArgs) (string, erro
 	if module.Truth(a.Rev) {
 		args = append(args, pytext.Str(a.Rev))
 	}
-	g := &gitCommand{args: args, cwd: gitDir(c, a.Cwd, a.User), who: gitUser{a.User, a.Password, a.IgnoreRetcode, a.Encoding}, id: a.Identity}
-	return g.output(ctx, c)
+	return a.git(c, a.Cwd, args).output(ctx, c)
 }
 
 type gitPullArgs struct {
@@ -471,12 +479,7 @@ func gitRebase(ctx context.Context, c *module.Call, a gitRebaseArgs) (string, er
 
 type gitResetArgs struct {
 	Cwd any // Directory of the working copy.
-	gitOptions
-	User          string `default:"None"`                       // Who runs git.
-	Password      string `default:"None"`                       // Password of user, on Windows.
-	Identity      any    `default:"None"`                       // Private key for SSH, where Git LFS fetches.
-	IgnoreRetcode bool   `default:"False"`                      // A failure is not logged.
-	Encoding      string `arg:"output_encoding" default:"None"` // Encoding of what git prints.
+	gitLFS
 }
 
 // gitReset resets what is checked out.
@@ -487,8 +490,7 @@ func gitReset(ctx context.Context, c *module.Call, a gitResetArgs) (string, erro
 	if err != nil {
 		return "", err
 	}
-	g := &gitCommand{args: args, cwd: gitDir(c, a.Cwd, a.User), who: gitUser{a.User, a.Password, a.IgnoreRetcode, a.Encoding}, id: a.Identity}
-	return g.output(ctx, c)
+	return a.git(c, a.Cwd, args).output(ctx, c)
 }
 
 type gitStashArgs struct {
