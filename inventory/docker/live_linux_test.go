@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -26,6 +27,7 @@ import (
 func daemon(t *testing.T, ready string, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
+	runtime.LockOSThread() // the kernel ends it with the thread that starts it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r, w, err := os.Pipe()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,7 @@ func libvirtd(t *testing.T) string {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("libvirtd", "-f", conf, "-p", filepath.Join(dir, "pid"))
+	runtime.LockOSThread() // the kernel ends it with the thread that starts it
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var log strings.Builder
 	cmd.Stderr = &log
