@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/target"
@@ -163,9 +161,4 @@ func (r runnerMaster) Inventory() (*inventory.Inventory, error) {
 		return nil, errNoInventory
 	}
 	return r.m.inv, nil
-}
-
-// hasInventory tells whether rosters include the inventory where none is named.
-func (m *Master) hasInventory(rosters []string) bool {
-	return m.inv != nil && (len(rosters) == 0 || slices.ContainsFunc(rosters, func(s string) bool { return strings.TrimSpace(s) == "inventory" }))
 }

@@ -28,8 +28,8 @@ step 'generated documentation'
 $GO run ./internal/gendocs -check
 
 step 'builds for other systems'
-# Without the SDK of EC2: it takes minutes for each system, and knows nothing of systems.
-CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $GO build -tags no_ec2 -o /dev/null ./cmd/gosalt
+CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $GO build -o /dev/null ./cmd/gosalt
+CGO_ENABLED=0 $GO build -tags no_docker,no_ec2,no_hetzner,no_kubernetes,no_libvirt,no_openstack -o /dev/null ./cmd/gosalt
 CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $GO build -o /dev/null ./cmd/gosalt-minion
 CGO_ENABLED=0 GOOS=linux GOARCH=386 $GO build -o /dev/null ./cmd/gosalt-minion
 CGO_ENABLED=0 GOOS=darwin GOARCH=arm64 $GO build -o /dev/null ./cmd/gosalt-minion
