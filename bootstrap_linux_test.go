@@ -171,6 +171,7 @@ func TestBootstrap(t *testing.T) {
 	s.m.Write("/etc/salt/minion.d/zz.conf", "user: nosuchuser\n")
 	s.m.Run("systemctl", "stop", "gosalt-minion")
 	ssh(20, []string{"the service does not come up", "The last lines of its log", "nosuchuser"}, "bootstrap")
+	s.m.Run("systemctl", "stop", "gosalt-minion") // systemd tries again every few seconds, and must not be first
 	s.m.Run("rm", "/etc/salt/minion.d/zz.conf")
 	ssh(0, []string{"started", "and connected"}, "bootstrap")
 	// And back.
