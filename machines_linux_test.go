@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -314,7 +316,8 @@ func (s *machineSide) ask(step machineStep) json.RawMessage {
 				args = append(args, mustJSON(a))
 			}
 		}
-		for k, v := range step.KW {
+		for _, k := range slices.Sorted(maps.Keys(step.KW)) { // as Salt was given them: some functions go by the order
+			v := step.KW[k]
 			if text, ok := v.(string); ok && text != "" && !strings.EqualFold(text, "true") && (text[0] < '0' || text[0] > '9') {
 				args = append(args, k+"="+text)
 			} else {

@@ -233,7 +233,7 @@ var moreVarying = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT[0-9:.]+`), "STAMP"},
 	{regexp.MustCompile(`20\d\d, \w{3} \d\d \d\d:\d\d:\d\d(\.\d+)?`), "TIME"},
 	{regexp.MustCompile(`(duration:\n\s+|'duration': )[0-9.]+`), "${1}N"},
-	{regexp.MustCompile(`\b\d+\.\d{4} \|`), "N |"},
+	{regexp.MustCompile(` +\d+\.\d{4} \|`), " N |"}, // set to the right: long times have fewer blanks
 	{regexp.MustCompile(`"__pub_pid": \d+`), `"__pub_pid": N`},
 	{regexp.MustCompile(`(m)20\d{18}(\x1b)`), "${1}JID$2"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "ADDRESS"},
