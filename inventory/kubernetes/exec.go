@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/client-go/rest"
@@ -38,12 +38,13 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 	}
 	u.RawQuery = q.Encode()
 	cfg := rest.CopyConfig(p.cfg)
-	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return handshake{rt, p.begin} })
+	var late atomic.Bool
+	cfg.Wrap(func(rt http.RoundTripper) http.RoundTripper { return handshake{rt, p.begin, &late} })
 	ws, err := remotecommand.NewWebSocketExecutor(cfg, http.MethodGet, u.String())
 	if err != nil {
 		return fail(&inventory.Error{Reason: inventory.BadConfig, Err: err})
 	}
-	spdy, err := remotecommand.NewSPDYExecutor(cfg, http.MethodPost, u)
+	spdy, err := newSPDYExecutor(cfg, u)
 	if err != nil {
 		return fail(&inventory.Error{Reason: inventory.BadConfig, Err: err})
 	}
@@ -64,9 +65,8 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 		return code.Code, nil
 	}
 	e := &inventory.Error{Err: err, Reason: inventory.NoAnswer}
-	var late net.Error
 	switch text := err.Error(); {
-	case errors.As(err, &late) && late.Timeout():
+	case late.Load():
 		e.Msg = fmt.Sprintf("%s did not answer within %s", p.base.Host, p.begin)
 	case strings.Contains(text, "forbidden"):
 		e.Reason, e.Hint = inventory.NotPermitted, "the account needs the verbs create and get on pods/exec"
@@ -88,11 +88,16 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 type handshake struct {
 	http.RoundTripper
 	within time.Duration
+	late   *atomic.Bool // it was not there in time: errors of client-go do not always say so
 }
 
 // RoundTrip implements http.RoundTripper.
 func (h handshake) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), h.within)
 	defer cancel()
-	return h.RoundTripper.RoundTrip(r.WithContext(ctx))
+	resp, err := h.RoundTripper.RoundTrip(r.WithContext(ctx))
+	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+		h.late.Store(true)
+	}
+	return resp, err
 }

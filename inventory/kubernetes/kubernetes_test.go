@@ -23,6 +23,8 @@ import (
 	"time"
 
 	"golang.org/x/net/websocket"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
 
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/inventory/inventorytest"
@@ -39,6 +41,7 @@ type cluster struct {
 	many  int // so many pods more
 	hang  chan struct{}
 	slow  bool // hangs in the middle of the second page
+	old   bool // commands over SPDY only
 
 	mu      sync.Mutex
 	queries []string
@@ -57,7 +60,7 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(w, 401, "Unauthorized", "Unauthorized", "")
 		return
 	}
-	if c.hang != nil && !c.slow {
+	if c.hang != nil && !c.slow && (!c.old || r.Method == http.MethodPost) {
 		<-c.hang
 		return
 	}
@@ -82,6 +85,12 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.list(w, r, "PodList", nil, 0)
 	case p == "/api/v1/namespaces/secret/pods":
 		fail(w, 403, "Forbidden", `pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "secret"`, "")
+	case strings.HasSuffix(p, "/exec") && c.old:
+		if r.Method != http.MethodPost {
+			fail(w, 400, "BadRequest", "Upgrade request required", "")
+			return
+		}
+		runSPDY(w, r)
 	case strings.HasSuffix(p, "/exec"):
 		websocket.Server{Handler: run, Handshake: func(cfg *websocket.Config, r *http.Request) error {
 			for _, p := range cfg.Protocol {
@@ -149,16 +158,7 @@ func run(ws *websocket.Conn) {
 		defer mu.Unlock()
 		websocket.Message.Send(ws, append([]byte{stream}, b...))
 	}
-	end := func(st any) { b, _ := json.Marshal(st); send(3, b) }
-	cmd := exec.Command(argv[0], argv[1:]...)
-	in, _ := cmd.StdinPipe()
-	cmd.Stdout, cmd.Stderr = writer(func(b []byte) { send(1, b) }), writer(func(b []byte) { send(2, b) })
-	if err := cmd.Start(); err != nil {
-		end(map[string]any{"status": "Failure", "reason": "InternalError", "message": "error executing command in container: exec: " + strconv.Quote(argv[0]) + ": stat " + argv[0] + ": no such file or directory"})
-		return
-	}
-	go func() {
-		defer in.Close()
+	command(argv, func(in io.Writer) {
 		for {
 			var b []byte
 			if websocket.Message.Receive(ws, &b) != nil || len(b) == 2 && b[0] == 255 {
@@ -168,6 +168,22 @@ func run(ws *websocket.Conn) {
 				in.Write(b[1:])
 			}
 		}
+	}, writer(func(b []byte) { send(1, b) }), writer(func(b []byte) { send(2, b) }), writer(func(b []byte) { send(3, b) }))
+}
+
+// command runs a command and writes how it ended to status.
+func command(argv []string, feed func(in io.Writer), stdout, stderr, status io.Writer) {
+	end := func(st any) { json.NewEncoder(status).Encode(st) }
+	cmd := exec.Command(argv[0], argv[1:]...)
+	in, _ := cmd.StdinPipe()
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := cmd.Start(); err != nil {
+		end(map[string]any{"status": "Failure", "reason": "InternalError", "message": "error executing command in container: exec: " + strconv.Quote(argv[0]) + ": stat " + argv[0] + ": no such file or directory"})
+		return
+	}
+	go func() {
+		defer in.Close()
+		feed(in)
 	}()
 	cmd.Wait()
 	if code := cmd.ProcessState.ExitCode(); code != 0 {
@@ -175,6 +191,39 @@ func run(ws *websocket.Conn) {
 		return
 	}
 	end(map[string]any{"status": "Success"})
+}
+
+// runSPDY runs a command as servers did before WebSockets: a stream for each of its files.
+func runSPDY(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set(httpstream.HeaderProtocolVersion, "v4.channel.k8s.io")
+	streams := make(chan httpstream.Stream, 4)
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(w, r, func(s httpstream.Stream, _ <-chan struct{}) error {
+		streams <- s
+		return nil
+	})
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	q := r.URL.Query()
+	got := map[string]httpstream.Stream{}
+	for want := 1 + len(q["stdin"]) + len(q["stdout"]) + len(q["stderr"]); len(got) < want; {
+		select {
+		case s := <-streams:
+			got[s.Headers().Get("streamType")] = s
+		case <-conn.CloseChan():
+			return
+		}
+	}
+	command(q["command"], func(in io.Writer) {
+		if got["stdin"] != nil {
+			io.Copy(in, got["stdin"])
+		}
+	}, got["stdout"], got["stderr"], got["error"])
+	for _, name := range []string{"stdout", "stderr", "error"} {
+		got[name].Close()
+	}
+	<-conn.CloseChan()
 }
 
 type writer func([]byte)
@@ -316,18 +365,25 @@ func TestHangUp(t *testing.T) {
 
 // A server that does not say whether a command begins is not waited for longer than that.
 func TestExecLate(t *testing.T) {
-	c := &cluster{pods: items(t, "pods.json")}
-	p, ms := list(t, wire.NewMap("kubeconfig", serve(t, c, token)))
-	c.hang = make(chan struct{})
-	p.(*provider).begin = 50 * time.Millisecond
-	var e *inventory.Error
-	if _, err := p.(inventory.Executor).Exec(t.Context(), ms["web-6d4b75cb6d-hwl7x"], []string{"true"}, nil, io.Discard, io.Discard); !errors.As(err, &e) || e.Reason != inventory.NoAnswer || !strings.Contains(e.Msg, "within 50ms") {
-		t.Errorf("%v", err)
+	for name, old := range map[string]bool{"WebSocket": false, "SPDY": true} {
+		c := &cluster{pods: items(t, "pods.json"), old: old}
+		p, ms := list(t, wire.NewMap("kubeconfig", serve(t, c, token)))
+		c.hang = make(chan struct{})
+		p.(*provider).begin = 50 * time.Millisecond
+		var e *inventory.Error
+		if _, err := p.(inventory.Executor).Exec(t.Context(), ms["web-6d4b75cb6d-hwl7x"], []string{"true"}, nil, io.Discard, io.Discard); !errors.As(err, &e) || e.Reason != inventory.NoAnswer || !strings.Contains(e.Msg, "within 50ms") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
 func TestExec(t *testing.T) {
-	p, ms := list(t, wire.NewMap("kubeconfig", serve(t, &cluster{pods: items(t, "pods.json")}, token)))
+	t.Run("WebSocket", func(t *testing.T) { testExec(t, &cluster{pods: items(t, "pods.json")}) })
+	t.Run("SPDY", func(t *testing.T) { testExec(t, &cluster{pods: items(t, "pods.json"), old: true}) })
+}
+
+func testExec(t *testing.T, c *cluster) {
+	p, ms := list(t, wire.NewMap("kubeconfig", serve(t, c, token)))
 	x, m := p.(inventory.Executor), ms["web-6d4b75cb6d-hwl7x"]
 	sh := func(stdin io.Reader, line string) (string, string, int) {
 		t.Helper()
