@@ -265,6 +265,38 @@ func TestNames(t *testing.T) {
 	want(t, strings.Join(changes[:3], ", "), "gone 7-7, gone n-c-de-..-x, gone web-i-1")
 }
 
+// Names are minions' ids, and each is one machine's alone, however long and alike ids, tags
+// and names of sources are.
+func TestLongNames(t *testing.T) {
+	long := strings.Repeat("n", 300)
+	c := &cloud{}
+	c.set("eu", tagged("a/b", "web"), tagged("a b", "web"), tagged("ü", "web"), tagged("é", "web"),
+		tagged(strings.Repeat("i", 90)+"1", long), tagged(strings.Repeat("i", 90)+"2", long))
+	cfg := wire.NewMap()
+	for _, source := range []string{strings.Repeat("s", maxSourceName), strings.Repeat("t", maxSourceName)} {
+		cfg.Set(source, wire.NewMap("provider", "fake", "name", "{{ tags.Name }}"))
+	}
+	inv := with(t, c, t.TempDir(), nil, cfg)
+	inv.First(t.Context())
+	seen := map[string]bool{}
+	for e, err := range inv.All(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := wire.ParseMinionID(e.Name); err != nil || seen[e.Name] {
+			t.Errorf("%s: %v, twice: %v", e.Name, err, seen[e.Name])
+		}
+		seen[e.Name] = true
+		got, err := inv.Get(t.Context(), e.Name)
+		if err != nil || got.ID != e.ID || got.Source != e.Source {
+			t.Errorf("%s: %s of %s, %v", e.Name, got.ID, got.Source, err)
+		}
+	}
+	if len(seen) != 12 {
+		t.Errorf("%d names", len(seen))
+	}
+}
+
 // Every mistake in the configuration is told, with the source that it is in, and the
 // other sources go on.
 func TestConfiguration(t *testing.T) {
@@ -282,6 +314,7 @@ func TestConfiguration(t *testing.T) {
 		{one("address", "inside"), `address names "inside", and may name private, public, dns`},
 		{one("states", []any{"dead"}), `states names "dead"`},
 		{one("refresh", "soon"), "refresh has to be a time"},
+		{one("refresh", "1d1"), "refresh has to be a time, as 30s, 5m or 1d"},
 		{one("refresh", "10ms"), "refresh has to be a second at least"},
 		{one("name", "{{ tags.Name"), `name: the template "{{ tags.Name"`},
 		{one("ssh", wire.NewMap("user", "{{ x")), "ssh: user: ssh: the template"},
@@ -297,7 +330,10 @@ func TestConfiguration(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	inv := with(t, c, t.TempDir(), nil, one())
+	inv := with(t, c, t.TempDir(), nil, one("refresh", "1d12h"))
+	if d := inv.sources[0].refresh; d != 36*time.Hour || inv.Problems() != nil {
+		t.Errorf("%v, %v", d, inv.Problems())
+	}
 	if _, err := inv.Refresh(t.Context(), "prd"); err == nil || !strings.Contains(err.Error(), `is it "prod"?`) {
 		t.Error(err)
 	}

@@ -220,8 +220,27 @@ func pickAddress(m *Machine, order []string) string {
 	return ""
 }
 
-// maxName is the longest name: that of a minion, less what a clash puts behind it.
-const maxName = 150
+// Lengths of names. A minion's is at most 255: what a clash puts behind a name is a dash,
+// the id, or the beginning of it with its sum, and a dot and the name of the source.
+const (
+	maxName       = 140
+	maxNameID     = 40
+	maxSourceName = 64
+)
+
+// longName is the name with the id behind it. Ids that look alike as names, or are too long,
+// have a sum with them: those of one source give different names.
+func longName(base, id string) string {
+	name := validName(id)
+	if name == id && len(name) <= maxNameID {
+		return base + "-" + name
+	}
+	name = strings.TrimRight(name[:min(len(name), maxNameID)], "-")
+	if name != "" {
+		name += "-"
+	}
+	return fmt.Sprintf("%s-%s%08x", base, name, crc([]byte(id)))
+}
 
 // validName makes a minion's id of a text: other characters than letters, digits, dots,
 // dashes and underscores become dashes.

@@ -322,11 +322,7 @@ func (inv *Inventory) row(ctx context.Context, s *source, m Machine) (r row, err
 	if r.base, err = s.baseName(ctx, &e); err != nil {
 		return r, err
 	}
-	id := validName(m.ID)
-	if id == "" {
-		id = fmt.Sprintf("%08x", crc([]byte(m.ID)))
-	}
-	r.alt = r.base + "-" + id[:min(len(id), 80)]
+	r.alt = longName(r.base, m.ID)
 	if r.data, err = pack(&m); err != nil {
 		return r, err
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -21,7 +22,7 @@ const (
 	Secret   Type = "secret" // a text that is never shown
 	Number   Type = "number"
 	Bool     Type = "true or false"
-	Duration Type = "a time, as 30s or 5m, or seconds"
+	Duration Type = "a time, as 30s, 5m or 1d, or seconds"
 	List     Type = "a list of texts" // or one text, with commas
 	Map      Type = "a map"
 )
@@ -117,8 +118,8 @@ func convert(v any, t Type) (any, bool) {
 		if f, err := strconv.ParseFloat(s, 64); err == nil && f >= 0 && f < 1e9 {
 			return time.Duration(f * float64(time.Second)), ok
 		}
-		d, err := time.ParseDuration(s)
-		return d, ok && err == nil && d >= 0
+		d, good := config.ParseDuration(s)
+		return d, ok && good && d >= 0
 	case List:
 		if list, ok := v.([]any); ok {
 			out := make([]string, 0, len(list))

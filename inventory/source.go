@@ -69,10 +69,10 @@ func (inv *Inventory) readSource(name string, v any) *source {
 	if !ok {
 		return bad("see inventory: in the configuration", "it has to be a map with provider: and the options of that")
 	}
-	if name == "" || len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool {
+	if name == "" || len(name) > maxSourceName || strings.ContainsFunc(name, func(r rune) bool {
 		return r != '-' && r != '_' && r != '.' && (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	}) || name[0] == '.' {
-		return bad("", "the name of a source has letters, digits, dots, dashes and underscores")
+		return bad("", "the name of a source has letters, digits, dots, dashes and underscores, at most %d", maxSourceName)
 	}
 	kind := cfg.Text("provider")
 	known := make([]string, 0, len(inv.cfg.Kinds))

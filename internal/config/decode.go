@@ -331,6 +331,11 @@ func duration(n *node, unit string) (time.Duration, bool) {
 	if !ok {
 		return 0, false
 	}
+	return ParseDuration(s)
+}
+
+// ParseDuration reads a time as all options have it: 90s, 1h30m, 7d, 1d12h.
+func ParseDuration(s string) (time.Duration, bool) {
 	s = strings.TrimSpace(s)
 	days := time.Duration(0)
 	if head, rest, found := strings.Cut(s, "d"); found {
