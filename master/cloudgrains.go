@@ -106,6 +106,7 @@ func (m *Master) cloudLookup() join.Lookup {
 	}
 	var mu sync.Mutex
 	var looked time.Time
+	var under chan struct{} // closed when the listing that is under way has ended; nil: there is none
 	return func(ctx context.Context, cloud, id string) (*join.Found, error) {
 		kind := cloudKinds[cloud]
 		find := func() (*join.Found, error) {
@@ -122,16 +123,31 @@ func (m *Master) cloudLookup() join.Lookup {
 			return f, err
 		}
 		mu.Lock()
-		again := time.Since(looked) > lookAgain
-		if again {
-			looked = time.Now()
+		wait, list := under, false
+		if wait == nil && time.Since(looked) > lookAgain {
+			looked, list = time.Now(), true
+			wait = make(chan struct{})
+			under = wait
 		}
 		mu.Unlock()
-		if !again {
+		switch {
+		case list:
+			_, err := m.inv.RefreshAll(ctx, kind)
+			mu.Lock()
+			under = nil
+			mu.Unlock()
+			close(wait)
+			if err != nil {
+				return nil, err
+			}
+		case wait != nil: // who asked first has the sources listed for all
+			select {
+			case <-wait:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		default:
 			return nil, nil
-		}
-		if _, err := m.inv.RefreshAll(ctx, kind); err != nil {
-			return nil, err
 		}
 		return find()
 	}
