@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -217,7 +218,7 @@ func (k *keyCommand) revoke(name string) (Outcome, error) {
 			return OK, err
 		}
 		for n, v := range list.Strings() {
-			if m, ok := v.(*wire.Map); ok && m.Text("state") == "valid" {
+			if m, ok := v.(*wire.Map); ok && slices.Contains([]string{"valid", "damaged"}, m.Text("state")) {
 				names = append(names, n)
 			}
 		}

@@ -142,11 +142,14 @@ func (j *joinTokens) List() (*wire.Map, error) {
 	if err != nil {
 		return nil, err
 	}
-	list, err := tokens.List()
+	list, damaged, err := tokens.List()
 	if err != nil {
 		return nil, err
 	}
 	out := wire.NewMap()
+	for _, name := range slices.Sorted(maps.Keys(damaged)) {
+		out.Set(name, wire.NewMap("state", "damaged", "error", damaged[name].Error()))
+	}
 	now := time.Now()
 	for _, t := range list {
 		m := wire.NewMap("state", t.State(now), "id", t.ID, "uses", int64(t.Uses), "issued", stamp(t.Issued), "expires", stamp(t.Expires), "by", t.By)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -146,11 +147,14 @@ func age(v any) (time.Duration, error) {
 			return time.Duration(v) * time.Second, nil
 		}
 	case string:
-		if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+		if d, ok := config.ParseDuration(v); ok && d >= 0 {
 			return d, nil
 		}
+		if n, err := strconv.ParseUint(strings.TrimSpace(v), 10, 31); err == nil {
+			return time.Duration(n) * time.Second, nil
+		}
 	}
-	return 0, fmt.Errorf("a time in seconds, or as 30m or 2h, expected")
+	return 0, fmt.Errorf("a time in seconds, or as 30m, 2h or 1d, expected")
 }
 
 // Clouds accepts machines by what their cloud says of them. Its methods may be called

@@ -165,13 +165,13 @@ func useName(name string, n int) string  { return fmt.Sprintf("%s.use.%d", name,
 func doneName(name string, n int) string { return fmt.Sprintf("%s.done.%d", name, n) }
 
 // List returns all tokens that are known, the newest first, those that count no more
-// among them.
-func (s *Tokens) List() ([]*Token, error) {
+// among them. damaged says, by name, why others cannot be read: they let nobody in.
+func (s *Tokens) List() (list []*Token, damaged map[string]error, err error) {
 	entries, err := os.ReadDir(s.dir)
 	if err != nil {
-		return nil, fmt.Errorf("list join tokens: %w", err)
+		return nil, nil, fmt.Errorf("list join tokens: %w", err)
 	}
-	var list []*Token
+	damaged = map[string]error{}
 	for _, e := range entries {
 		name, ok := strings.CutSuffix(e.Name(), ".json")
 		if !ok || !nameForm.MatchString(name) {
@@ -182,17 +182,22 @@ func (s *Tokens) List() ([]*Token, error) {
 			continue
 		}
 		if err != nil {
-			return nil, fmt.Errorf("list join tokens: %w", err)
+			damaged[name] = err
+			continue
 		}
 		list = append(list, t)
 	}
 	slices.SortStableFunc(list, func(a, b *Token) int { return b.Issued.Compare(a.Issued) })
-	return list, nil
+	return list, damaged, nil
 }
 
 // Revoke ends a token; fs.ErrNotExist where there is none of that name.
 func (s *Tokens) Revoke(name, by string) error {
-	if _, err := s.get(name); err != nil {
+	if !nameForm.MatchString(name) {
+		return fs.ErrNotExist
+	}
+	// One that is damaged can be revoked, too: it is not read.
+	if _, err := os.Stat(filepath.Join(s.dir, name+".json")); err != nil {
 		return err
 	}
 	err := s.take(name+".revoked", Revocation{By: by, At: s.now().UTC()})
@@ -204,25 +209,38 @@ func (s *Tokens) Revoke(name, by string) error {
 
 // Purge removes tokens that have been of no use for a week.
 func (s *Tokens) Purge() error {
-	list, err := s.List()
+	list, damaged, err := s.List()
 	if err != nil {
 		return err
 	}
 	var errs []error
+	for name := range damaged {
+		// How long it was meant to live is not known: so long as any may.
+		if fi, err := os.Stat(filepath.Join(s.dir, name+".json")); err == nil && s.now().Sub(fi.ModTime()) > MaxLife+keepDead {
+			errs = append(errs, s.removeAll(name))
+		}
+	}
 	for _, t := range list {
 		if s.now().Sub(t.Expires) < keepDead {
 			continue
 		}
-		// The token itself goes first: without it the rest means nothing.
-		names := []string{t.Name + ".json", t.Name + ".revoked"}
-		for n := range t.Used {
-			names = append(names, useName(t.Name, n+1), doneName(t.Name, n+1))
-		}
-		for _, n := range names {
-			errs = append(errs, s.remove(n))
-		}
+		errs = append(errs, s.removeAll(t.Name))
 	}
 	return errors.Join(errs...)
+}
+
+// removeAll removes a token and what was noted of it. The token itself goes first: without
+// it the rest means nothing.
+func (s *Tokens) removeAll(name string) error {
+	names := []string{name + ".json"}
+	more, err := filepath.Glob(filepath.Join(s.dir, name+".*"))
+	for _, path := range more {
+		names = append(names, filepath.Base(path))
+	}
+	for _, n := range names {
+		err = errors.Join(err, s.remove(n))
+	}
+	return err
 }
 
 // nobody is the verifier that stands for a token that is not known, so that looking for

@@ -194,7 +194,7 @@ func TestTokenRace(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	list, err := stores[0].List()
+	list, _, err := stores[0].List()
 	if err != nil || won.Load() != 4 || len(list) != 1 || len(list[0].Used) != 4 || list[0].State(c.now()) != "used up" {
 		t.Fatalf("%d won; %+v, %v", won.Load(), list, err)
 	}
@@ -255,6 +255,53 @@ func TestTokenStore(t *testing.T) {
 	}
 	if _, err := OpenTokens(dir, c.now); canMode && err == nil {
 		t.Error("a directory that others may write to is used")
+	}
+}
+
+// A file that is damaged hinders no other token, is named, lets nobody in, and can be
+// revoked; it goes when no token of its time counts any more.
+func TestTokenDamaged(t *testing.T) {
+	c := newClock()
+	dir := t.TempDir()
+	s := openTokens(t, dir, c)
+	good, cut, use1 := issue(t, s, Token{}, 0), issue(t, s, Token{}, 0), issue(t, s, Token{Uses: 2}, 0)
+	if _, err := s.Claim(use1.Name, use("web1")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{cut.Name + ".json", use1.Name + ".use.1"} {
+		if err := os.WriteFile(filepath.Join(dir, Dir, name), []byte(`{"name": "`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s = openTokens(t, dir, c)
+	list, damaged, err := s.List()
+	if err != nil || len(list) != 1 || list[0].Name != good.Name || len(damaged) != 2 || !strings.Contains(damaged[cut.Name].Error(), cut.Name+".json: ") {
+		t.Errorf("%v, %v, %v", list, damaged, err)
+	}
+	for _, secret := range []*seal.JoinToken{cut, use1} {
+		if _, err := s.Check(request(secret, "web2"), finger, use("web2")); err == nil {
+			t.Errorf("%s counts", secret.Name)
+		}
+		if err := s.Revoke(secret.Name, "anna"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := refusal(t, s, good, "web2"); got != "" {
+		t.Error(got)
+	}
+	c.t.Store(time.Now().Unix())
+	if err := s.Purge(); err != nil {
+		t.Fatal(err)
+	}
+	c.forward(MaxLife + keepDead + time.Hour)
+	if _, damaged, _ := s.List(); len(damaged) != 2 {
+		t.Errorf("gone too early: %v", damaged)
+	}
+	if err := s.Purge(); err != nil {
+		t.Fatal(err)
+	}
+	if files, _ := filepath.Glob(filepath.Join(dir, Dir, "*")); len(files) != 0 {
+		t.Errorf("left: %v", files)
 	}
 }
 
