@@ -18,6 +18,29 @@ type Spec struct {
 	UserData []byte            // for cloud-init
 	Tags     map[string]string // also marks it as made by us: "gosalt:vm" = profile
 	Extra    *wire.Map         // the provider's own: security_groups, disk, …
+
+	// Begin is told of each thing before it is made, in the provider's words, and has
+	// written it down when it returns: see Sweep. Its error ends Create. It may be nil.
+	Begin func(thing string) error
+}
+
+// Begins is Begin, where there is one.
+func (s *Spec) Begins(thing string) error {
+	if s.Begin == nil {
+		return nil
+	}
+	return s.Begin(thing)
+}
+
+// A Leftover is what a Create has begun whose end is not known.
+type Leftover struct {
+	Ref    string   // the machine's tag TagRecord
+	Things []string // what Begin was told; none: what was made has to be found by the tag
+	// Fresh says that the call was cut off a moment ago: the last thing may still be on its
+	// way, or not be shown yet.
+	Fresh bool
+	// Refused says that the source has answered, and not made a machine.
+	Refused bool
 }
 
 // Tags of machines that are made by us.
@@ -41,6 +64,20 @@ type Machines interface {
 	Stop(ctx context.Context, id string, progress func(string)) error
 	// Destroy ends a machine and all that Create made for it. One that is gone is no error.
 	Destroy(ctx context.Context, id string, progress func(string)) error
+	// Get looks at one machine, without listing the others. That there is none is an Error
+	// with the Reason NotFound, or a machine whose state is Gone.
+	Get(ctx context.Context, id string) (Machine, error)
+	// Sweep ends whatever Create has made of what it had begun. It is not sure where the
+	// machine may still show up: then it has to be called again, later.
+	Sweep(ctx context.Context, l Leftover, progress func(string)) (sure bool, err error)
+}
+
+// A Viewer is a Provider that knows where one sees how a machine boots.
+type Viewer interface {
+	Provider
+	// Console is the end of what a machine has written to its console, as far as the API
+	// has it, and the command that shows more.
+	Console(ctx context.Context, id string) (text, command string, err error)
 }
 
 // An Executor is a Provider whose machines run commands through its API, without SSH.

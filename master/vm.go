@@ -71,22 +71,25 @@ func (v vmMaster) ForgetKey(id wire.MinionID, user string) error {
 	return err
 }
 
-func (v vmMaster) Token(id wire.MinionID, masters []string, life time.Duration, user string) (text, name string, err error) {
+func (v vmMaster) Token(id wire.MinionID, masters []string, life time.Duration, user string, named func(string) error) (text string, err error) {
 	if len(masters) == 0 {
 		if masters, err = join.Masters(v.m.cfg.Master); err != nil {
 			if errors.Is(err, join.ErrNoAddress) {
 				err = fmt.Errorf("%w, or by master in the profile", err)
 			}
-			return "", "", err
+			return "", err
 		}
 	}
 	secret := seal.NewJoinToken(masters, v.m.joining.finger, id)
 	if text, err = secret.Text(); err != nil {
-		return "", "", err
+		return "", err
+	}
+	if err := named(secret.Name); err != nil {
+		return "", err
 	}
 	_, err = v.m.joining.tokens.Issue(join.Token{ID: string(id), Uses: 1, By: user, Note: "vm.create"}, life, secret)
 	v.m.audit("join token made", "user", user, "ref", secret.Name, "minion", string(id), "uses", 1, "life", life.String(), "result", err == nil)
-	return text, secret.Name, err
+	return text, err
 }
 
 func (v vmMaster) RevokeToken(name, user string) error {

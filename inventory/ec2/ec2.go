@@ -72,6 +72,7 @@ type Provider struct {
 	poll                            time.Duration                                       // between two looks at a machine that is made or ended
 
 	sessions cloud.Sessions[session]
+	homes    sync.Map // the regions of instances that were made or looked at
 }
 
 // Patterns are compiled when they are needed: the program begins for many other things.

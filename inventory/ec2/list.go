@@ -169,14 +169,18 @@ func (p *Provider) listRegion(ctx context.Context, s *session, region string, em
 
 // find looks an instance up in the regions of the source.
 func (p *Provider) find(ctx context.Context, s *session, id string) (*ec2.Client, inventory.Machine, *types.Instance, *inventory.Error) {
-	regions, e := p.regionNames(ctx, s)
-	if len(regions) == 0 && e != nil {
+	var regions []string
+	var e *inventory.Error
+	if home, ok := p.homes.Load(id); ok {
+		regions = []string{home.(string)}
+	} else if regions, e = p.regionNames(ctx, s); len(regions) == 0 && e != nil {
 		return nil, inventory.Machine{}, nil, e
 	}
 	for _, region := range regions {
 		client := s.client(p, region, nil)
 		m, inst, fail := p.describe(ctx, s, client, region, id)
 		if inst != nil {
+			p.homes.Store(id, region)
 			return client, m, inst, nil
 		}
 		if fail != nil && fail.Reason != inventory.NotFound {

@@ -52,6 +52,10 @@ func (p *Provider) Create(ctx context.Context, spec inventory.Spec, progress fun
 	if e != nil {
 		return inventory.Machine{}, p.named(e)
 	}
+	if err := spec.Begins(instanceThing + aws.ToString(in.ClientToken) + inRegion + region); err != nil {
+		l.dropKey(ctx)
+		return inventory.Machine{}, err
+	}
 	l.say("asking for %s in %s", spec.Size, region)
 	out, err := l.client.RunInstances(ctx, in)
 	if err != nil {
@@ -63,6 +67,7 @@ func (p *Provider) Create(ctx context.Context, spec inventory.Spec, progress fun
 	}
 	m := machineOf(region, &types.Reservation{OwnerId: out.OwnerId, ReservationId: out.ReservationId}, &out.Instances[0])
 	l.say("%s is made", m.ID)
+	p.homes.Store(m.ID, region)
 	m, inst, e := l.wait(ctx, m, types.InstanceStateNameRunning)
 	if e != nil {
 		return m, p.named(e)

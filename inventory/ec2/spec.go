@@ -158,6 +158,9 @@ func (l *life) request(ctx context.Context, spec inventory.Spec, x *inventory.Va
 	if isPublicKey(spec.Key) {
 		name := keyPrefix + strings.TrimPrefix(token, keyPrefix)
 		tags[keyTag] = name
+		if err := spec.Begins(keyThing + name + inRegion + l.region); err != nil {
+			return nil, &inventory.Error{Scope: l.region, Call: "ImportKeyPair", Err: err}
+		}
 		_, err := l.client.ImportKeyPair(ctx, &ec2.ImportKeyPairInput{KeyName: aws.String(name), PublicKeyMaterial: []byte(spec.Key),
 			TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeKeyPair, Tags: tagList(tags)}}})
 		if err == nil {

@@ -5,75 +5,22 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	lv "github.com/digitalocean/go-libvirt"
 
+	"github.com/gosalt/gosalt/internal/libvirtrig"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/inventory/inventorytest"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// libvirtd starts a real libvirtd with its test driver: hypervisors of its own in memory,
-// with domains that do nothing. It returns the path of its socket.
-func libvirtd(t *testing.T) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("libvirtd has to be root")
-	}
-	if _, err := exec.LookPath("libvirtd"); err != nil {
-		t.Skip("libvirtd is not installed (Debian: libvirt-daemon)")
-	}
-	if _, err := user.Lookup("libvirt-qemu"); err != nil {
-		t.Skip("libvirtd wants the user libvirt-qemu, whom the package libvirt-daemon-system makes")
-	}
-	dir, err := os.MkdirTemp("", "lv")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	conf := filepath.Join(dir, "libvirtd.conf")
-	text := fmt.Sprintf("unix_sock_dir = %q\nauth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nlog_outputs = \"1:stderr\"\nlog_filters=\"4:*\"\n", dir)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("libvirtd", "-f", conf, "-p", filepath.Join(dir, "pid"))
-	runtime.LockOSThread() // the kernel ends it with the thread that starts it
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	var log strings.Builder
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); <-ended })
-	sock := filepath.Join(dir, "libvirt-sock")
-	for {
-		select {
-		case <-ended:
-			t.Skipf("libvirtd does not run here: %s", log.String())
-		case <-time.After(5 * time.Millisecond):
-		}
-		if c, err := net.Dial("unix", sock); err == nil {
-			c.Close()
-			return sock
-		}
-	}
-}
-
-func testURI(sock string) string { return "test+unix:///default?socket=" + sock }
-
 func TestLibvirtd(t *testing.T) {
-	sock := libvirtd(t)
-	uri := testURI(sock)
+	sock := libvirtrig.Start(t).Socket
+	uri := libvirtrig.TestURI(sock)
 	h, err := parseURI(uri)
 	if err != nil {
 		t.Fatal(err)
@@ -124,10 +71,18 @@ func TestLibvirtd(t *testing.T) {
 		if _, err := c.l.StorageVolCreateXML(pool, "<volume><name>base.qcow2</name><capacity unit='GiB'>2</capacity><target><format type='qcow2'/></target></volume>", 0); err != nil {
 			t.Fatal(err)
 		}
+		volumes := func() int {
+			vols, _, err := c.l.StoragePoolListAllVolumes(pool, 1, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(vols)
+		}
 		vm := p.(inventory.Machines)
 		var said []string
 		say := func(s string) { said = append(said, s) }
-		spec := inventory.Spec{Name: "new1", Image: "base.qcow2", Size: "2x256", Network: "default", Tags: map[string]string{"role": "web & <b>", "gosalt:vm": "debian"},
+		var begun []string
+		spec := inventory.Spec{Begin: func(s string) error { begun = append(begun, s); return nil }, Name: "new1", Image: "base.qcow2", Size: "2x256", Network: "default", Tags: map[string]string{"role": "web & <b>", "gosalt:vm": "debian"},
 			Extra: wire.NewMap("pool", "default-pool", "disk", int64(4))}
 		m, err := vm.Create(t.Context(), spec, say)
 		if err != nil {
@@ -140,15 +95,28 @@ func TestLibvirtd(t *testing.T) {
 		if len(m.Private) == 0 || m.Attrs.Text("addresses_from") != "lease" {
 			t.Errorf("no address: %+v", m)
 		}
-		vol, err := c.l.StorageVolLookupByName(pool, "new1.qcow2")
+		if want := []string{"volume new1-" + m.ID + ".qcow2 on " + uri + " in the pool default-pool", "machine new1 on " + uri}; !slices.Equal(begun, want) {
+			t.Errorf("%q", begun)
+		}
+		if got, err := vm.Get(t.Context(), m.ID); err != nil || got.ID != m.ID || got.State != inventory.Running {
+			t.Errorf("%+v %v", got, err)
+		}
+		if _, command, err := p.(inventory.Viewer).Console(t.Context(), m.ID); err != nil || command != "virsh -c "+uri+" console new1" {
+			t.Error(command, err)
+		}
+		disk := "new1-" + m.ID + ".qcow2"
+		vol, err := c.l.StorageVolLookupByName(pool, disk)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, size, _, err := c.l.StorageVolGetInfo(vol); err != nil || size != 4<<30 {
 			t.Errorf("%d %v", size, err)
 		}
-		if _, err := vm.Create(t.Context(), spec, say); err == nil || !strings.Contains(err.Error(), "machine of this name") {
+		if _, err := vm.Create(t.Context(), spec, say); err == nil || !strings.Contains(err.Error(), "libvirt has a machine new1 that is none of this master's") {
 			t.Errorf("a second one: %v", err)
+		}
+		if n := volumes(); n != 2 {
+			t.Errorf("%d volumes: the second one has left something", n)
 		}
 		for _, f := range []func() error{
 			func() error { return vm.Stop(t.Context(), m.ID, say) }, func() error { return vm.Stop(t.Context(), m.ID, say) },
@@ -162,7 +130,7 @@ func TestLibvirtd(t *testing.T) {
 		if _, ok := inventorytest.ByLabel(t, p)["new1"]; ok {
 			t.Error("it is still there")
 		}
-		if _, err := c.l.StorageVolLookupByName(pool, "new1.qcow2"); !isCode(err, lv.ErrNoStorageVol) {
+		if _, err := c.l.StorageVolLookupByName(pool, disk); !isCode(err, lv.ErrNoStorageVol) {
 			t.Errorf("its volume: %v", err)
 		}
 		if _, err := c.l.StorageVolLookupByName(pool, "base.qcow2"); err != nil {
@@ -182,12 +150,45 @@ func TestLibvirtd(t *testing.T) {
 		if _, err := vm.Create(t.Context(), spec, say); err == nil {
 			t.Error("an upload to the test driver worked: test what came of it")
 		}
-		if _, err := c.l.StorageVolLookupByName(pool, "new2.qcow2"); !isCode(err, lv.ErrNoStorageVol) {
-			t.Errorf("its volume: %v", err)
+		if n := volumes(); n != 1 {
+			t.Errorf("%d volumes", n)
 		}
-		spec.Name, spec.UserData, spec.Image = "new3", nil, "nothing"
-		if _, err := vm.Create(t.Context(), spec, say); !errors.As(err, &ie) || ie.Reason != inventory.NotFound || ie.Hint == "" {
-			t.Errorf("%v", err)
+		spec.UserData = nil
+		for _, row := range []struct {
+			change func(s *inventory.Spec)
+			want   string
+		}{
+			{func(s *inventory.Spec) { s.Image = "base" }, "not found: Storage volume not found: no storage vol with matching name 'base' [50] (is it base.qcow2?; image has to be a volume of the pool default-pool,"},
+			{func(s *inventory.Spec) { s.Network = "lan" }, "NetworkLookupByName: not found: Network not found: no network with matching name 'lan' [43] (see network in the profile: there are the networks default)"},
+			{func(s *inventory.Spec) { s.Extra = wire.NewMap("pool", "defaultpool") }, "(see pool in extra: is it default-pool?)"},
+			{func(s *inventory.Spec) { s.Extra = wire.NewMap("pool", "default-pool", "disk", int64(5000)) }, "(the pool default-pool has 98.0 GiB left; see disk and pool in extra)"},
+			{func(s *inventory.Spec) { s.Extra = wire.NewMap("bridg", "x") }, `extra: a profile of libvirt has no "bridg"; is it "bridge"?`},
+			{func(s *inventory.Spec) { s.Extra = wire.NewMap("type", "xen") }, `type "xen": kvm, or qemu, which emulates and is slow, is expected`},
+		} {
+			bad := spec
+			row.change(&bad)
+			if _, err := vm.Create(t.Context(), bad, say); err == nil || !strings.Contains(err.Error(), row.want) {
+				t.Errorf("%v\nwant %s", err, row.want)
+			}
+		}
+		if n := volumes(); n != 1 {
+			t.Errorf("%d volumes", n)
+		}
+		// What is swept has the mark of the record.
+		left := inventory.Leftover{Ref: "abc", Things: []string{"volume base.qcow2 on " + uri + " in the pool default-pool"}}
+		if _, err := vm.Sweep(t.Context(), left, say); err == nil || !strings.Contains(err.Error(), "is none of this machine") {
+			t.Error(err)
+		}
+		left.Things = []string{"volume x-abc.qcow2 on qemu:///other in the pool default-pool"}
+		if _, err := vm.Sweep(t.Context(), left, say); err == nil || !strings.Contains(err.Error(), "the source has no such uri any more") {
+			t.Error(err)
+		}
+		left.Things = []string{"volume x-abc.qcow2 on " + uri + " in the pool default-pool", "machine test on " + uri}
+		if sure, err := vm.Sweep(t.Context(), left, say); err != nil || !sure {
+			t.Error(sure, err)
+		}
+		if m := inventorytest.ByLabel(t, p)["test"]; m.State != inventory.Running {
+			t.Error("a machine of somebody else was ended")
 		}
 	})
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	lv "github.com/digitalocean/go-libvirt"
 	"github.com/google/uuid"
 
+	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/inventory"
 )
 
@@ -25,6 +25,10 @@ var _ inventory.Machines = (*provider)(nil)
 const (
 	stopTime = time.Minute // that a system gets to shut down by itself
 	pollTime = 500 * time.Millisecond
+	// diskTime is how long a volume may take to be made or removed, where the pool is slow,
+	// and startTime a machine to begin.
+	diskTime  = 2 * time.Minute
+	startTime = time.Minute
 )
 
 // Not at the start of every program.
@@ -34,7 +38,7 @@ var (
 )
 
 // extras are the keys of a profile that only libvirt has.
-var extras = []string{"uri", "pool", "disk", "bridge", "machine", "arch", "cpu"}
+var extras = []string{"uri", "pool", "disk", "bridge", "machine", "arch", "cpu", "type"}
 
 // plan is a Spec that was found right.
 type plan struct {
@@ -47,6 +51,7 @@ type plan struct {
 	bridge        string
 	machine, arch string
 	cpu           string
+	kind          string // kvm or qemu, "" for what the host has
 }
 
 func (p *provider) plan(s inventory.Spec) (*plan, error) {
@@ -93,8 +98,16 @@ func (p *provider) plan(s inventory.Spec) (*plan, error) {
 			pl.arch = text
 		case "cpu":
 			pl.cpu = text
+		case "type":
+			if pl.kind = text; text != "kvm" && text != "qemu" {
+				return nil, bad("type %q: kvm, or qemu, which emulates and is slow, is expected", text)
+			}
 		default:
-			return nil, bad("a profile of libvirt has no %q: there are %s", k, strings.Join(extras, ", "))
+			near := ""
+			if n := module.Nearest(k, extras); n != "" {
+				near = fmt.Sprintf("; is it %q?", n)
+			}
+			return nil, bad("extra: a profile of libvirt has no %q%s (there are %s)", k, near, strings.Join(extras, ", "))
 		}
 	}
 	if pl.bridge != "" && s.Network != "" {
@@ -128,40 +141,52 @@ func (p *provider) Create(ctx context.Context, s inventory.Spec, progress func(s
 		return m, err
 	}
 	defer c.close()
-	var pool lv.StoragePool
-	if err := c.call(ctx, "StoragePoolLookupByName", callTime, func() (err error) { pool, err = c.l.StoragePoolLookupByName(pl.pool); return }); err != nil {
+	pool, err := c.pool(ctx, pl.pool)
+	if err != nil {
+		return m, err
+	}
+	if err := c.network(ctx, pl); err != nil {
 		return m, err
 	}
 	img, err := c.image(ctx, pool, pl)
 	if err != nil {
 		return m, err
 	}
-	progress("making the disk " + pl.Name + ".qcow2 upon " + img.path)
-	var made []string
+	kind, err := c.hypervisor(ctx, pl, progress)
+	if err != nil {
+		return m, err
+	}
+	disk, cd := volumeName(pl, ".qcow2"), volumeName(pl, "-seed.iso")
 	// What was made before the domain is there would belong to nobody.
-	undo := func() {
+	undo := func(cause error) (inventory.Machine, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTime)
 		defer cancel()
 		if c2, err := pl.h.connect(ctx); err == nil {
 			defer c2.close()
-			for _, path := range made {
-				c2.deleteVolume(ctx, path)
+			for _, name := range []string{disk, cd} {
+				c2.deleteVolume(ctx, pool, name)
 			}
 		}
+		return m, cause
 	}
-	path, err := c.createVolume(ctx, pool, volumeXML(pl.Name+".qcow2", "qcow2", max(pl.disk, img.size), &img))
-	if err != nil {
+	progress("making the disk " + disk + " upon " + img.path)
+	if err := s.Begins(pl.volumeThing(disk)); err != nil {
 		return m, err
 	}
-	made = append(made, path)
+	path, err := c.createVolume(ctx, pool, volumeXML(disk, "qcow2", max(pl.disk, img.size), &img))
+	if err != nil {
+		return undo(err)
+	}
+	made := []string{path}
 	seedPath := ""
 	if len(pl.UserData) > 0 || pl.Key != "" {
 		progress("making the disk for cloud-init")
 		iso := seed(pl)
-		seedPath, err = c.createVolume(ctx, pool, volumeXML(pl.Name+"-seed.iso", "raw", uint64(len(iso)), nil))
-		if err != nil {
-			undo()
-			return m, err
+		if err := s.Begins(pl.volumeThing(cd)); err != nil {
+			return undo(err)
+		}
+		if seedPath, err = c.createVolume(ctx, pool, volumeXML(cd, "raw", uint64(len(iso)), nil)); err != nil {
+			return undo(err)
 		}
 		made = append(made, seedPath)
 		var vol lv.StorageVol
@@ -170,20 +195,21 @@ func (p *provider) Create(ctx context.Context, s inventory.Spec, progress func(s
 			err = c.call(ctx, "StorageVolUpload", callTime, func() error { return c.l.StorageVolUpload(vol, bytes.NewReader(iso), 0, uint64(len(iso)), 0) })
 		}
 		if err != nil {
-			undo()
-			return m, err
+			return undo(err)
 		}
 	}
+	if err := s.Begins(pl.domainThing()); err != nil {
+		return undo(err)
+	}
 	var dom lv.Domain
-	text := domainXML(pl, path, seedPath, made)
+	text := domainXML(pl, kind, path, seedPath, made)
 	if err := c.call(ctx, "DomainDefineXML", callTime, func() (err error) { dom, err = c.l.DomainDefineXML(text); return }); err != nil {
-		undo()
-		return m, err
+		return undo(nameTaken(err, pl.Name))
 	}
 	m = inventory.Machine{ID: uuidText(pl.id), Label: pl.Name, Scope: pl.h.scope, State: inventory.Stopped}
 	progress("starting " + pl.Name)
-	if err := c.call(ctx, "DomainCreate", callTime, func() error { return c.l.DomainCreate(dom) }); err != nil {
-		return m, err
+	if err := c.call(ctx, "DomainCreate", startTime, func() error { return c.l.DomainCreate(dom) }); err != nil {
+		return m, cannotStart(err, pl)
 	}
 	got, err := p.machine(ctx, c, dom)
 	if err != nil {
@@ -207,11 +233,7 @@ func (c *conn) image(ctx context.Context, pool lv.StoragePool, pl *plan) (image,
 		err = c.call(ctx, "StorageVolLookupByName", callTime, func() (err error) { vol, err = c.l.StorageVolLookupByName(pool, pl.Image); return })
 	}
 	if err != nil {
-		var e *inventory.Error
-		if errors.As(err, &e) && e.Reason == inventory.NotFound {
-			e.Hint = "image has to be a volume of the pool " + pl.pool + ", or the path of a volume of any pool; virsh pool-refresh finds new files"
-		}
-		return image{}, err
+		return image{}, c.noImage(ctx, pool, pl, err)
 	}
 	var text string
 	if err := c.call(ctx, "StorageVolGetXMLDesc", callTime, func() (err error) { text, err = c.l.StorageVolGetXMLDesc(vol, 0); return }); err != nil {
@@ -245,29 +267,32 @@ func (c *conn) image(ctx context.Context, pool lv.StoragePool, pl *plan) (image,
 
 func (c *conn) createVolume(ctx context.Context, pool lv.StoragePool, text string) (string, error) {
 	var path string // which a call that is given up may still write to
-	err := c.call(ctx, "StorageVolCreateXML", callTime, func() error {
+	err := c.call(ctx, "StorageVolCreateXML", diskTime, func() error {
 		vol, err := c.l.StorageVolCreateXML(pool, text, 0)
 		if err == nil {
 			path, err = c.l.StorageVolGetPath(vol)
 		}
 		return err
 	})
-	if isCode(err, lv.ErrStorageVolExist) || err != nil && strings.Contains(err.Error(), "already exists") {
-		var e *inventory.Error
-		if errors.As(err, &e) {
-			e.Hint = "is there a machine of this name? what is left of one goes with virsh vol-delete"
-		}
-	}
 	if err != nil {
-		return "", err
+		return "", c.noSpace(ctx, pool, err)
 	}
 	return path, nil
 }
 
-// deleteVolume removes a volume; one that is gone is no error.
-func (c *conn) deleteVolume(ctx context.Context, path string) error {
-	err := c.call(ctx, "StorageVolDelete", callTime, func() error {
-		vol, err := c.l.StorageVolLookupByPath(path)
+// deleteVolume removes a volume of a pool; one that is gone is no error.
+func (c *conn) deleteVolume(ctx context.Context, pool lv.StoragePool, name string) error {
+	return c.delete(ctx, func() (lv.StorageVol, error) { return c.l.StorageVolLookupByName(pool, name) })
+}
+
+// deleteFile removes a volume by its path; one that is gone is no error.
+func (c *conn) deleteFile(ctx context.Context, path string) error {
+	return c.delete(ctx, func() (lv.StorageVol, error) { return c.l.StorageVolLookupByPath(path) })
+}
+
+func (c *conn) delete(ctx context.Context, find func() (lv.StorageVol, error)) error {
+	err := c.call(ctx, "StorageVolDelete", diskTime, func() error {
+		vol, err := find()
 		if err != nil {
 			return err
 		}
@@ -277,67 +302,6 @@ func (c *conn) deleteVolume(ctx context.Context, path string) error {
 		return nil
 	}
 	return err
-}
-
-// esc is text of XML.
-func esc(s string) string {
-	var b strings.Builder
-	xml.EscapeText(&b, []byte(s))
-	return b.String()
-}
-
-func volumeXML(name, format string, size uint64, upon *image) string {
-	backing := ""
-	if upon != nil {
-		backing = fmt.Sprintf("<backingStore><path>%s</path><format type='%s'/></backingStore>", esc(upon.path), esc(upon.format))
-	}
-	return fmt.Sprintf("<volume><name>%s</name><capacity unit='bytes'>%d</capacity><target><format type='%s'/></target>%s</volume>", esc(name), size, format, backing)
-}
-
-// domainXML describes the machine. Its volumes are named in the metadata: they go with it.
-func domainXML(pl *plan, disk, seed string, volumes []string) string {
-	var b strings.Builder
-	driver, _, _ := strings.Cut(string(pl.h.driver), ":")
-	kind := driver
-	if driver == "qemu" {
-		kind = "kvm"
-	}
-	fmt.Fprintf(&b, "<domain type='%s'><name>%s</name><uuid>%s</uuid><metadata><g:tags xmlns:g='%s' image='%s'>", kind, esc(pl.Name), uuidText(pl.id), Namespace, esc(pl.Image))
-	for _, k := range slices.Sorted(maps.Keys(pl.Tags)) {
-		fmt.Fprintf(&b, "<g:tag name='%s'>%s</g:tag>", esc(k), esc(pl.Tags[k]))
-	}
-	for _, v := range volumes {
-		fmt.Fprintf(&b, "<g:volume>%s</g:volume>", esc(v))
-	}
-	fmt.Fprintf(&b, "</g:tags></metadata><memory unit='MiB'>%d</memory><vcpu>%d</vcpu>", pl.mib, pl.cpus)
-	attr := func(name, val string) string {
-		if val == "" {
-			return ""
-		}
-		return " " + name + "='" + esc(val) + "'"
-	}
-	fmt.Fprintf(&b, "<os><type%s%s>hvm</type><boot dev='hd'/></os><features><acpi/></features>", attr("arch", pl.arch), attr("machine", pl.machine))
-	switch {
-	case pl.cpu != "":
-		fmt.Fprintf(&b, "<cpu mode='custom'><model>%s</model></cpu>", esc(pl.cpu))
-	case kind == "kvm":
-		b.WriteString("<cpu mode='host-passthrough'/>")
-	}
-	fmt.Fprintf(&b, "<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='%s'/><target dev='vda' bus='virtio'/></disk>", esc(disk))
-	if seed != "" {
-		fmt.Fprintf(&b, "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='%s'/><target dev='sda' bus='sata'/><readonly/></disk>", esc(seed))
-	}
-	if pl.bridge != "" {
-		fmt.Fprintf(&b, "<interface type='bridge'><source bridge='%s'/><model type='virtio'/></interface>", esc(pl.bridge))
-	} else {
-		n := pl.Network
-		if n == "" {
-			n = "default"
-		}
-		fmt.Fprintf(&b, "<interface type='network'><source network='%s'/><model type='virtio'/></interface>", esc(n))
-	}
-	b.WriteString("<serial type='pty'/><console type='pty'/><channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel><rng model='virtio'><backend model='random'>/dev/urandom</backend></rng></devices></domain>")
-	return b.String()
 }
 
 // with finds a domain on any host and does something with it. None is no error.
@@ -436,33 +400,36 @@ func (c *conn) off(ctx context.Context, d lv.Domain) error {
 // Destroy implements inventory.Machines. Volumes go that Create has made for the machine;
 // any others, as the image, stay.
 func (p *provider) Destroy(ctx context.Context, id string, progress func(string)) error {
-	_, err := p.with(ctx, id, func(c *conn, d lv.Domain) error {
-		x, err := c.domain(ctx, d)
-		if err != nil {
-			return err
-		}
-		progress("turning off " + d.Name)
-		if err := c.off(ctx, d); err != nil {
-			return err
-		}
-		// While the domain is there it says which volumes are its own: they go first.
-		for _, v := range x.Metadata.Tags.Volume {
-			progress("removing " + v)
-			if err := c.deleteVolume(ctx, v); err != nil {
-				return err
-			}
-		}
-		flags := lv.DomainUndefineManagedSave | lv.DomainUndefineSnapshotsMetadata | lv.DomainUndefineNvram
-		err = c.call(ctx, "DomainUndefineFlags", callTime, func() error { return c.l.DomainUndefineFlags(d, flags) })
-		if isCode(err, lv.ErrNoSupport, lv.ErrOperationUnsupported) || err != nil && strings.Contains(err.Error(), "unsupported flags") {
-			err = c.call(ctx, "DomainUndefineFlags", callTime, func() error {
-				return c.l.DomainUndefineFlags(d, lv.DomainUndefineManagedSave|lv.DomainUndefineSnapshotsMetadata)
-			})
-		}
-		if isCode(err, lv.ErrNoDomain) {
-			return nil // it was not to stay, and went when it was turned off
-		}
+	_, err := p.with(ctx, id, func(c *conn, d lv.Domain) error { return c.end(ctx, d, progress) })
+	return err
+}
+
+// end ends a domain with the volumes that were made for it.
+func (c *conn) end(ctx context.Context, d lv.Domain, progress func(string)) error {
+	x, err := c.domain(ctx, d)
+	if err != nil {
 		return err
-	})
+	}
+	progress("turning off " + d.Name)
+	if err := c.off(ctx, d); err != nil {
+		return err
+	}
+	// While the domain is there it says which volumes are its own: they go first.
+	for _, v := range x.Metadata.Tags.Volume {
+		progress("removing " + v)
+		if err := c.deleteFile(ctx, v); err != nil {
+			return err
+		}
+	}
+	flags := lv.DomainUndefineManagedSave | lv.DomainUndefineSnapshotsMetadata | lv.DomainUndefineNvram
+	err = c.call(ctx, "DomainUndefineFlags", callTime, func() error { return c.l.DomainUndefineFlags(d, flags) })
+	if isCode(err, lv.ErrNoSupport, lv.ErrOperationUnsupported) || err != nil && strings.Contains(err.Error(), "unsupported flags") {
+		err = c.call(ctx, "DomainUndefineFlags", callTime, func() error {
+			return c.l.DomainUndefineFlags(d, lv.DomainUndefineManagedSave|lv.DomainUndefineSnapshotsMetadata)
+		})
+	}
+	if isCode(err, lv.ErrNoDomain) {
+		return nil // it was not to stay, and went when it was turned off
+	}
 	return err
 }

@@ -92,6 +92,16 @@ func vmList(ctx context.Context, c *module.Call, _ vmListArgs) (*wire.Map, error
 		if it.Throwaway {
 			row.Set("throwaway", true)
 		}
+		if it.Left {
+			row.Set("unfinished", "the call that made or ended it has died; ending it is tried again, or now by vm.destroy "+it.Name)
+			if len(it.Things) > 0 && it.ID == "" {
+				things := make([]any, len(it.Things))
+				for i, s := range it.Things {
+					things[i] = s
+				}
+				row.Set("begun", things)
+			}
+		}
 		if !it.Known {
 			row.Set("record", "none: this master has not made it, or has lost what it knew of it")
 		}

@@ -36,7 +36,7 @@ func (m *Manager) end(ctx context.Context, r *Record, progress func(string)) err
 			cancel()
 		}
 	}()
-	unsure := r.ID == "" && !r.NotMade
+	left := inventory.Leftover{Ref: r.Ref, Things: r.Things, Refused: r.NotMade, Fresh: r.ID == "" && !r.NotMade && time.Since(r.Begun) < m.cfg.Settle}
 	r.Phase = ending
 	if err := m.records.put(r); err != nil {
 		return err
@@ -47,38 +47,27 @@ func (m *Manager) end(ctx context.Context, r *Record, progress func(string)) err
 			return fmt.Errorf("%s: its join token: %w", r.what(), err)
 		}
 	}
-	var api inventory.Machines
-	if !r.NotMade {
-		var err error
-		if api, err = m.machines(r.Profile, r.Source); err != nil {
+	// A source that has refused, and made nothing on the way, is not needed for this.
+	if !r.NotMade || len(r.Things) > 0 {
+		api, err := m.machines(r.Profile, r.Source)
+		if err != nil {
 			return fmt.Errorf("%s cannot be ended: %w", r.what(), err)
 		}
-	}
-	var ids []string
-	if r.NotMade {
-		// There is nothing to look for.
-	} else if r.ID != "" {
-		ids = []string{r.ID}
-	} else {
-		var errs []error
-		for machine, err := range api.List(ctx) {
-			if err != nil {
-				errs = append(errs, err)
-			} else if machine.Tags[inventory.TagRecord] == r.Ref && machine.State != inventory.Gone {
-				ids = append(ids, machine.ID)
+		tell := func(s string) { progress(r.Name + ": " + s) }
+		if r.ID != "" {
+			if err := api.Destroy(ctx, r.ID, tell); err != nil {
+				return fmt.Errorf("%s cannot be ended: %w", r.what(), err)
 			}
 		}
-		if len(ids) == 0 && len(errs) > 0 {
-			return fmt.Errorf("%s cannot be looked for: %w", r.what(), errors.Join(errs...))
+		if r.ID == "" || len(r.Things) > 0 {
+			sure, err := api.Sweep(ctx, left, tell)
+			if err != nil {
+				return fmt.Errorf("%s: what was begun for it cannot be ended: %w", r.what(), err)
+			}
+			if !sure && left.Fresh {
+				return fmt.Errorf("%s: %w", r.what(), errUnsure)
+			}
 		}
-	}
-	for _, id := range ids {
-		if err := api.Destroy(ctx, id, func(s string) { progress(r.Name + ": " + s) }); err != nil {
-			return fmt.Errorf("%s cannot be ended: %w", r.what(), err)
-		}
-	}
-	if len(ids) == 0 && unsure && time.Since(r.Begun) < m.cfg.Settle {
-		return fmt.Errorf("%s: %w", r.what(), errUnsure)
 	}
 	if r.Minion != "" {
 		if err := m.cfg.Master.ForgetKey(wire.MinionID(r.Minion), r.By); err != nil {
@@ -216,6 +205,7 @@ type Item struct {
 	Record
 	State   string // as its source says; "missing" where that does not have it
 	Known   bool   // it is on record here
+	Left    bool   // the call that made or ended it is dead, and it could not be ended yet
 	Address string
 }
 
@@ -233,8 +223,13 @@ func (m *Manager) List(ctx context.Context) (items []Item, errs []error) {
 		if len(problems) > 0 {
 			it.State = "unknown"
 		}
-		if r.Phase == creating {
+		_, held := m.records.held.Load(r.Ref)
+		it.Left = r.leftover() && !held
+		switch {
+		case r.Phase == creating && held:
 			it.State = "being made"
+		case it.Left && len(problems) == 0:
+			it.State = "unfinished"
 		}
 		for _, s := range seen {
 			if s.source == r.Source && s.machine.Tags[inventory.TagRecord] == r.Ref {

@@ -13,20 +13,24 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
-// sayAgain is how often it is told what is waited for.
-const sayAgain = 15 * time.Second
+const (
+	sayAgain  = 15 * time.Second // how often it is told what is waited for
+	lookAgain = 5 * time.Second  // the longest time between two looks at the machine itself
+)
 
 // answers waits until a machine does what its profile calls an answer.
 func (m *Manager) answers(ctx context.Context, p *Profile, r *Record, api inventory.Machines, machine inventory.Machine, progress func(string)) error {
 	if p.Ready == readyRunning {
 		return nil
 	}
+	w := &watch{m: m, r: r, api: api, now: machine, progress: progress}
 	if p.Join == joinSSH && !m.cfg.Master.Connected(wire.MinionID(r.Name)) || p.Ready == readySSH {
-		address, err := m.sshAnswers(ctx, p, r, api, machine, progress)
+		address, err := w.sshAnswers(ctx, p)
 		if err != nil {
 			return err
 		}
@@ -43,66 +47,168 @@ func (m *Manager) answers(ctx context.Context, p *Profile, r *Record, api invent
 			}
 		}
 	}
-	return m.until(ctx, r, "to connect as a minion", progress, func() (bool, string) {
+	// The master knows who is connected: to look costs nothing.
+	return w.until(ctx, "to connect as a minion", m.cfg.Poll, func() (bool, string) {
 		return m.cfg.Master.Connected(wire.MinionID(r.Name)), ""
 	})
 }
 
-// until waits for something, and says so from time to time. why is why it is not so yet.
-func (m *Manager) until(ctx context.Context, r *Record, what string, progress func(string), ok func() (done bool, why string)) error {
+// A watch is one machine that is waited for.
+type watch struct {
+	m        *Manager
+	r        *Record
+	api      inventory.Machines
+	now      inventory.Machine // as its source has shown it last
+	progress func(string)
+}
+
+// until waits for something, and says so from time to time; then it also looks whether the
+// machine is still there. The time between two looks grows up to most. why is why it is
+// not so yet.
+func (w *watch) until(ctx context.Context, what string, most time.Duration, ok func() (done bool, why string)) error {
 	begun := time.Now()
 	said := begun
-	progress(fmt.Sprintf("%s: waiting for it %s", r.Name, what))
-	for {
+	w.progress(fmt.Sprintf("%s: waiting for it %s", w.r.Name, what))
+	for delay := w.m.cfg.Poll; ; delay = min(delay*3/2, max(most, w.m.cfg.Poll)) {
 		done, why := ok()
 		if done {
 			return nil
 		}
 		if time.Since(said) >= sayAgain {
 			said = time.Now()
-			text := fmt.Sprintf("%s: still waiting for it %s, for %s", r.Name, what, time.Since(begun).Round(time.Second))
-			if why != "" {
+			text := fmt.Sprintf("%s: still waiting for it %s, for %s", w.r.Name, what, time.Since(begun).Round(time.Second))
+			state, gone := w.look(ctx)
+			if gone != nil {
+				return fmt.Errorf("%s was made as %s, and was waited for %s for %s: %w", w.r.Name, w.r.ID, what, time.Since(begun).Round(time.Second), gone)
+			}
+			if why = together(state, why); why != "" {
 				text += ": " + why
 			}
-			progress(text)
+			w.progress(text)
 		}
-		t := time.NewTimer(m.cfg.Poll)
+		t := time.NewTimer(delay)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			t.Stop()
 			text := context.Cause(ctx).Error()
 			if errors.Is(ctx.Err(), context.Canceled) {
-				text = "the call was ended"
+				return fmt.Errorf("%s was made as %s, and was waited for %s: the call was ended", w.r.Name, w.r.ID, what)
 			}
-			if why != "" {
+			state, gone := w.look(context.WithoutCancel(ctx))
+			if gone != nil {
+				state = gone.Error()
+			}
+			if why = together(state, why); why != "" {
 				text += ": " + why
 			}
-			return fmt.Errorf("%s was made as %s, and was waited for %s: %s", r.Name, r.ID, what, text)
+			return fmt.Errorf("%s was made as %s, and was waited for %s for %s: %s%s", w.r.Name, w.r.ID, what, time.Since(begun).Round(time.Second), text, w.console(ctx))
 		}
 	}
 }
 
+func together(a, b string) string {
+	if a != "" && b != "" {
+		return a + "; " + b
+	}
+	return a + b
+}
+
+// look asks the source for the machine. A machine that runs is nothing to tell of; that it
+// cannot be asked is no reason to give up.
+func (w *watch) look(ctx context.Context) (text string, gone error) {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	now, err := w.api.Get(ctx, w.r.ID)
+	var e *inventory.Error
+	switch {
+	case errors.As(err, &e) && e.Reason == inventory.NotFound, err == nil && now.State == inventory.Gone:
+		return "", fmt.Errorf("its source %s has no such machine any more: it was ended by somebody else, or has ended itself", w.r.Source)
+	case err != nil:
+		return err.Error(), nil
+	}
+	w.now = now
+	if now.State == inventory.Running || now.State == inventory.Unknown || now.State == "" {
+		return "", nil
+	}
+	return fmt.Sprintf("it is %s, says its source", now.State), nil
+}
+
+// consoleLines and consoleText are how much of a console is shown.
+const (
+	consoleLines = 12
+	consoleText  = 2000
+)
+
+// console is what to look at when a machine does not answer.
+func (w *watch) console(ctx context.Context) string {
+	v, ok := w.api.(inventory.Viewer)
+	if !ok {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	text, command, err := v.Console(ctx, w.r.ID)
+	if text = tail(text); err == nil && text != "" {
+		return "; its console ends with:\n" + text + "\n(more: " + command + ")"
+	}
+	if command != "" {
+		return "; its console shows how it boots: " + command
+	}
+	return ""
+}
+
+// tail is the end of a console: plain lines, without tokens.
+func tail(s string) string {
+	s = strings.ToValidUTF8(s, "")
+	if len(s) > 8*consoleText {
+		s = s[len(s)-8*consoleText:]
+	}
+	s = escapes.ReplaceAllString(s, "")
+	s = tokens.ReplaceAllString(s, "gosalt-join1-…")
+	var lines []string
+	for line := range strings.Lines(s) {
+		line = strings.Map(func(r rune) rune {
+			if r < ' ' && r != '\t' || r == 0x7f {
+				return -1
+			}
+			return r
+		}, line)
+		if line = strings.TrimRight(line, " \t"); line != "" {
+			lines = append(lines, "    "+line)
+		}
+	}
+	lines = lines[max(0, len(lines)-consoleLines):]
+	text := strings.Join(lines, "\n")
+	if len(text) > consoleText {
+		text = "    …" + strings.ToValidUTF8(text[len(text)-consoleText:], "")
+	}
+	return text
+}
+
+var (
+	escapes = lazyre.New("\x1b(\\[[0-9;?]*[ -/]*[@-~]|[@-Z\\\\-_])")
+	tokens  = lazyre.New("gosalt-join1-[0-9A-Za-z_-]+")
+)
+
 // sshAnswers waits until an SSH server says who it is, and returns the address.
-func (m *Manager) sshAnswers(ctx context.Context, p *Profile, r *Record, api inventory.Machines, machine inventory.Machine, progress func(string)) (address string, err error) {
+func (w *watch) sshAnswers(ctx context.Context, p *Profile) (address string, err error) {
 	port := "22"
 	if v, ok := p.SSH.Get("port"); ok {
 		port = fmt.Sprint(v)
 	}
-	err = m.until(ctx, r, "to answer by SSH", progress, func() (bool, string) {
-		if address = machine.Address(p.Address...); address == "" {
-			// Many get their address some time after they were made.
-			for now, err := range api.List(ctx) {
-				if err == nil && now.ID == r.ID {
-					machine = now
+	err = w.until(ctx, "to answer by SSH", lookAgain, func() (bool, string) {
+		if address = p.SSH.Text("host"); address == "" {
+			if address = w.now.Address(p.Address...); address == "" {
+				// Many get their address some time after they were made.
+				state, gone := w.look(ctx)
+				if address = w.now.Address(p.Address...); address == "" {
+					if gone != nil {
+						state = gone.Error()
+					}
+					return false, together("it has no address that is "+strings.Join(p.Address, " or "), state)
 				}
 			}
-			if address = machine.Address(p.Address...); address == "" {
-				return false, "it has no address that is " + strings.Join(p.Address, " or ")
-			}
-		}
-		if host := p.SSH.Text("host"); host != "" {
-			address = host
 		}
 		if err := banner(ctx, net.JoinHostPort(address, port)); err != nil {
 			return false, err.Error()

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gosalt/gosalt/internal/durable"
@@ -18,6 +19,7 @@ import (
 // The phases of a machine.
 const (
 	creating = "creating" // it may be there or not
+	waiting  = "waiting"  // it is there, and nobody was told yet
 	made     = "made"
 	ending   = "ending"
 )
@@ -37,6 +39,7 @@ type Record struct {
 	Throwaway bool      `json:"throwaway,omitempty"` // it goes with who made it
 	Minion    string    `json:"minion,omitempty"`    // whose key goes with it
 	Token     string    `json:"token,omitempty"`     // of the join token in its user-data
+	Things    []string  `json:"things,omitempty"`    // what was begun for it, each before it was made
 }
 
 // what names the machine in messages.
@@ -53,7 +56,10 @@ func (r *Record) what() string {
 func (r *Record) leftover() bool { return r.Throwaway || r.Phase != made }
 
 // records is the directory of records.
-type records struct{ dir string }
+type records struct {
+	dir  string
+	held *sync.Map // references of the machines that calls of this process hold
+}
 
 var refForm = lazyre.New(`^[a-z0-9]{26}$`)
 
@@ -135,5 +141,6 @@ func (s records) hold(ref string) (release func(), ok bool, err error) {
 		f.Close()
 		return nil, false, err
 	}
-	return func() { f.Close() }, true, nil
+	s.held.Store(ref, true)
+	return func() { s.held.Delete(ref); f.Close() }, true, nil
 }

@@ -35,8 +35,9 @@ type Master interface {
 	HasKey(id wire.MinionID) (bool, error)
 	// ForgetKey deletes the minion's accepted key, if there is one.
 	ForgetKey(id wire.MinionID, user string) error
-	// Token makes a join token for one minion, and returns its text and its name.
-	Token(id wire.MinionID, masters []string, life time.Duration, user string) (text, name string, err error)
+	// Token makes a join token for one minion, and returns its text. Before there is a token,
+	// named has written down its name.
+	Token(id wire.MinionID, masters []string, life time.Duration, user string, named func(name string) error) (text string, err error)
 	// RevokeToken ends a token; one that is gone is no error.
 	RevokeToken(name, user string) error
 	// Bootstrap makes the machine at an address a minion over SSH.
@@ -88,7 +89,7 @@ func New(cfg Config) *Manager {
 	if cfg.Settle == 0 {
 		cfg.Settle = 5 * time.Minute
 	}
-	m := &Manager{cfg: cfg, log: cfg.Log, records: records{cfg.Dir}, profiles: map[string]*Profile{}, wrong: map[string]error{}, stopping: make(chan struct{})}
+	m := &Manager{cfg: cfg, log: cfg.Log, records: records{cfg.Dir, &sync.Map{}}, profiles: map[string]*Profile{}, wrong: map[string]error{}, stopping: make(chan struct{})}
 	for name, v := range cfg.Profiles.Strings() {
 		if p, err := readProfile(name, v, cfg.ConfigDir); err != nil {
 			m.wrong[name] = err
@@ -236,16 +237,23 @@ func (m *Manager) create(ctx context.Context, profile, name, user string, throwa
 		r.NotMade = r.ID == "" && refused(err)
 		return nil, nil, undo(fmt.Errorf("profile %s, source %s: %s cannot be made: %w", p.Name, p.Source, r.Name, err))
 	}
+	r.Phase = waiting
+	if err := m.records.put(r); err != nil {
+		return nil, nil, undo(err)
+	}
+	late := m.answers(whole, p, r, api, machine, progress)
+	if late != nil {
+		late = fmt.Errorf("profile %s, source %s: %w", p.Name, p.Source, late)
+		if throwaway || ctx.Err() != nil {
+			return nil, nil, undo(late)
+		}
+	}
 	r.Phase = made
 	if err := m.records.put(r); err != nil {
 		return nil, nil, undo(err)
 	}
-	if err := m.answers(whole, p, r, api, machine, progress); err != nil {
-		err = fmt.Errorf("profile %s, source %s: %w", p.Name, p.Source, err)
-		if throwaway || ctx.Err() != nil {
-			return nil, nil, undo(err)
-		}
-		return r, release, fmt.Errorf("%w; it stays, to be looked at: gosalt-run vm.destroy %s ends it", err, r.Name)
+	if late != nil {
+		return r, release, fmt.Errorf("%w; it stays, to be looked at: gosalt-run vm.destroy %s ends it", late, r.Name)
 	}
 	progress(fmt.Sprintf("%s: it answers", r.Name))
 	return r, release, nil
@@ -269,20 +277,23 @@ func refused(err error) bool {
 func (m *Manager) spec(p *Profile, r *Record) (inventory.Spec, error) {
 	s := inventory.Spec{Name: r.Name, Image: p.Image, Size: p.Size, Network: p.Network, Key: p.Key, UserData: p.UserData, Tags: maps.Clone(p.Tags), Extra: p.Extra}
 	s.Tags[inventory.TagProfile], s.Tags[inventory.TagRecord], s.Tags[inventory.TagBy] = p.Name, r.Ref, r.By
+	s.Begin = func(thing string) error {
+		r.Things = append(r.Things, thing)
+		return m.records.put(r)
+	}
 	if p.Join != joinToken {
 		return s, nil
 	}
-	text, name, err := m.cfg.Master.Token(wire.MinionID(r.Minion), p.Masters, max(p.Timeout, time.Minute), r.By)
+	text, err := m.cfg.Master.Token(wire.MinionID(r.Minion), p.Masters, max(p.Timeout, time.Minute), r.By, func(name string) error {
+		r.Token = name
+		return m.records.put(r)
+	})
 	if err != nil {
 		return s, fmt.Errorf("a join token for %s: %w", r.Minion, err)
 	}
-	r.Token = name
-	if err := m.records.put(r); err != nil {
-		return s, err
-	}
 	d := p.install
 	d.By, d.Token = "gosalt-run vm.create", text
-	d.Whom = fmt.Sprintf("token %s in it is for %s", name, r.Minion)
+	d.Whom = fmt.Sprintf("token %s in it is for %s", r.Token, r.Minion)
 	s.UserData, err = join(d.Make("cloud-config"), p.UserData)
 	return s, err
 }
