@@ -32,7 +32,9 @@ import (
 //	resolve:ssm:/refused  it is not made: a quota
 //	resolve:ssm:/hang     it is made, and the answer does not come
 //
-// The file cloud in the scenario's directory has a line for each machine: id, name, state.
+// The file cloud in the scenario's directory has a line for each machine: id, name, state;
+// and for each key pair: key, name. The file hold there, "RunInstances before", keeps the next
+// call of this action, or, with after, its answer; then it is the file held.
 type fakeCloud struct {
 	w    *testproc.World
 	file string
@@ -40,6 +42,7 @@ type fakeCloud struct {
 
 	mu   sync.Mutex
 	list []*fakeInstance
+	keys []string
 	n    int
 }
 
@@ -66,6 +69,9 @@ func (c *fakeCloud) write() error {
 	for _, i := range c.list {
 		fmt.Fprintln(&b, i.id, i.name, i.state)
 	}
+	for _, k := range c.keys {
+		fmt.Fprintln(&b, "key", k)
+	}
 	return os.WriteFile(c.file, b.Bytes(), 0o600)
 }
 
@@ -75,7 +81,22 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.write()
+	if c.hold(form.Get("Action"), "before") {
+		c.wait(r)
+		return
+	}
+	if c.hold(form.Get("Action"), "after") {
+		defer c.wait(r)
+		w = httptest.NewRecorder()
+	}
 	switch action := form.Get("Action"); action {
+	case "ImportKeyPair", "DeleteKeyPair":
+		name := form.Get("KeyName")
+		c.keys = slices.DeleteFunc(c.keys, func(k string) bool { return k == name })
+		if action == "ImportKeyPair" {
+			c.keys = append(c.keys, name)
+		}
+		fmt.Fprintf(w, `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><return>true</return></%[1]sResponse>`, action)
 	case "RunInstances":
 		image := strings.TrimPrefix(form.Get("ImageId"), "resolve:ssm:/")
 		if image == "refused" {
@@ -106,13 +127,7 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 		if image == "hang" {
-			c.write()
-			c.mu.Unlock()
-			select {
-			case <-c.end:
-			case <-r.Context().Done():
-			}
-			c.mu.Lock()
+			c.wait(r)
 			return
 		}
 		fmt.Fprintf(w, `<RunInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><ownerId>1</ownerId><instancesSet>%s</instancesSet></RunInstancesResponse>`, c.list[i].xml())
@@ -148,6 +163,24 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		w.WriteHeader(400)
 		fmt.Fprintf(w, `<Response><Errors><Error><Code>InvalidAction</Code><Message>%s</Message></Error></Errors></Response>`, action)
+	}
+}
+
+// hold tells whether a call is to be kept here.
+func (c *fakeCloud) hold(action, when string) bool {
+	file := filepath.Join(filepath.Dir(c.file), "hold")
+	b, err := os.ReadFile(file)
+	return err == nil && strings.TrimSpace(string(b)) == action+" "+when && os.Rename(file, filepath.Join(filepath.Dir(c.file), "held")) == nil
+}
+
+// wait lets others be answered until the client has gone. mu is held.
+func (c *fakeCloud) wait(r *http.Request) {
+	c.write()
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-c.end:
+	case <-r.Context().Done():
 	}
 }
 

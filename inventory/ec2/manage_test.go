@@ -172,3 +172,79 @@ func TestUserData(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What was begun is ended: by the token of the request, or, of a record that says no more, by
+// the tag. As long as nothing is shown of what was begun a moment ago, it is not sure.
+func TestSweep(t *testing.T) {
+	const done = `<%sResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><return>true</return></%[1]sResponse>`
+	const none = `<DescribeInstancesResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><reservationSet/></DescribeInstancesResponse>`
+	answers := func(describe ...http.HandlerFunc) map[string][]http.HandlerFunc {
+		return map[string][]http.HandlerFunc{"DescribeInstances": describe, "TerminateInstances": {says(fmt.Sprintf(done, "TerminateInstances"))}, "DeleteKeyPair": {says(fmt.Sprintf(done, "DeleteKeyPair"))}}
+	}
+	quiet := func(string) {}
+	var begun []string
+	spec := small
+	spec.Key, spec.Tags = "ssh-ed25519 AAAA me", map[string]string{inventory.TagRecord: "abc"}
+	spec.Begin = func(s string) error { begun = append(begun, s); return nil }
+	p, _ := scripted(t, map[string][]http.HandlerFunc{"RunInstances": {says(runXML)}, "DescribeInstances": {says(describeXML("terminated", ""))}, "ImportKeyPair": {says(fmt.Sprintf(done, "ImportKeyPair"))}})
+	p.Create(t.Context(), spec, nil)
+	if want := "[key pair gosalt-vm-abc in eu-west-1 instance with the client token gosalt-vm-abc in eu-west-1]"; fmt.Sprint(begun) != want {
+		t.Fatal(begun)
+	}
+	// Nothing is made that could not be written down.
+	spec.Begin = func(string) error { return errors.New("the disk is full") }
+	p, got := scripted(t, map[string][]http.HandlerFunc{})
+	if _, err := p.Create(t.Context(), spec, nil); err == nil || !strings.Contains(err.Error(), "the disk is full") || len(got("ImportKeyPair")) > 0 {
+		t.Error(err)
+	}
+
+	there := []http.HandlerFunc{says(describeXML("running", "")), says(describeXML("running", "")), says(describeXML("terminated", ""))}
+	for name, row := range map[string]struct {
+		left   inventory.Leftover
+		api    map[string][]http.HandlerFunc
+		sure   bool
+		ended  int
+		keys   int
+		filter string
+	}{
+		"by its token":    {inventory.Leftover{Ref: "abc", Things: begun, Fresh: true}, answers(there...), true, 1, 1, "client-token"},
+		"not shown yet":   {inventory.Leftover{Ref: "abc", Things: begun, Fresh: true}, answers(says(none)), false, 0, 1, "client-token"},
+		"long ago":        {inventory.Leftover{Ref: "abc", Things: begun}, answers(says(none)), true, 0, 1, "client-token"},
+		"refused":         {inventory.Leftover{Ref: "abc", Things: begun, Refused: true}, answers(), true, 0, 1, ""},
+		"before":          {inventory.Leftover{Ref: "abc", Things: begun[:1], Fresh: true}, answers(), true, 0, 1, ""},
+		"only by its tag": {inventory.Leftover{Ref: "abc", Fresh: true}, answers(there...), true, 1, 0, "tag:gosalt:vm-record"},
+	} {
+		p, got := scripted(t, row.api)
+		sure, err := p.Sweep(t.Context(), row.left, quiet)
+		if err != nil || sure != row.sure || len(got("TerminateInstances")) != row.ended || len(got("DeleteKeyPair")) != row.keys {
+			t.Errorf("%s: sure: %v, %v; ended %d, keys %d", name, sure, err, len(got("TerminateInstances")), len(got("DeleteKeyPair")))
+		}
+		filter := ""
+		if d := got("DescribeInstances"); len(d) > 0 {
+			filter = d[0].Get("Filter.1.Name")
+		}
+		if filter != row.filter {
+			t.Errorf("%s: asked by %q", name, filter)
+		}
+	}
+}
+
+// The console is that of now, where the type of the instance has it.
+func TestConsole(t *testing.T) {
+	const console = `<GetConsoleOutputResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><instanceId>i-1</instanceId><output>aGVsbG8K</output></GetConsoleOutputResponse>`
+	p, got := scripted(t, map[string][]http.HandlerFunc{"DescribeInstances": {says(describeXML("running", ""))}, "GetConsoleOutput": {
+		func(w http.ResponseWriter, _ *http.Request) {
+			fault(w, 400, "UnsupportedOperation", "not of this type")
+		}, says(console)}})
+	text, command, err := p.Console(t.Context(), "i-1")
+	if err != nil || text != "hello\n" || command != "aws ec2 get-console-output --latest --output text --region eu-west-1 --instance-id i-1" {
+		t.Error(text, command, err)
+	}
+	if c := got("GetConsoleOutput"); len(c) != 2 || c[0].Get("Latest") != "true" || c[1].Get("Latest") != "" {
+		t.Errorf("%v", c)
+	}
+	p, _ = scripted(t, map[string][]http.HandlerFunc{"DescribeInstances": {says(describeXML("running", ""))}})
+	if text, command, err := p.Console(t.Context(), "i-1"); err == nil || text != "" || command == "" {
+		t.Error(text, command, err)
+	}
+}

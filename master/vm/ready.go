@@ -3,6 +3,7 @@ package vm
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,8 +82,8 @@ func (w *watch) until(ctx context.Context, what string, most time.Duration, ok f
 			if gone != nil {
 				return fmt.Errorf("%s was made as %s, and was waited for %s for %s: %w", w.r.Name, w.r.ID, what, time.Since(begun).Round(time.Second), gone)
 			}
-			if why = together(state, why); why != "" {
-				text += ": " + why
+			if more := together(state, why); more != "" {
+				text += ": " + more
 			}
 			w.progress(text)
 		}
@@ -99,8 +100,8 @@ func (w *watch) until(ctx context.Context, what string, most time.Duration, ok f
 			if gone != nil {
 				state = gone.Error()
 			}
-			if why = together(state, why); why != "" {
-				text += ": " + why
+			if more := together(state, why); more != "" {
+				text += ": " + more
 			}
 			return fmt.Errorf("%s was made as %s, and was waited for %s for %s: %s%s", w.r.Name, w.r.ID, what, time.Since(begun).Round(time.Second), text, w.console(ctx))
 		}
@@ -108,10 +109,10 @@ func (w *watch) until(ctx context.Context, what string, most time.Duration, ok f
 }
 
 func together(a, b string) string {
-	if a != "" && b != "" {
+	if a != "" && b != "" && a != b {
 		return a + "; " + b
 	}
-	return a + b
+	return cmp.Or(a, b)
 }
 
 // look asks the source for the machine. A machine that runs is nothing to tell of; that it
