@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/master/join"
 	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/protocol/control"
 	"github.com/gosalt/gosalt/protocol/seal"
@@ -112,30 +113,40 @@ func (m *Master) noBootstrap() error {
 // was not accepted before. Another key of that id stays, and is an error, unless replace
 // is set: it may be another machine's.
 func (m *Master) Preaccept(id wire.MinionID, pub string, replace bool, user string) (changed bool, err error) {
-	st, err := m.keys.StateOf(id)
-	switch {
-	case err != nil:
+	is, was, err := m.makeRoom(id, pub, replace)
+	if is || err != nil {
 		return false, err
-	case st == keys.Accepted && m.keys.IsAccepted(id, pub):
-		return false, nil
-	case st == keys.Accepted && !replace:
-		return false, fmt.Errorf("the master has another key for %s: it is another machine's, or this one was set up anew; in that case say replace_key=True, or first: gosalt-key -d %s", id, id)
-	case st == keys.Rejected && !replace:
-		return false, fmt.Errorf("the master has rejected a key of %s: if that is over, say replace_key=True, or first: gosalt-key -d %s", id, id)
 	}
-	if _, err := seal.ParsePublic([]byte(seal.CleanKey(pub))); err != nil { // before anything is deleted
-		return false, fmt.Errorf("accept the key of %s: %w", id, err)
-	}
-	for _, old := range []keys.State{keys.Accepted, keys.Rejected, keys.Pending, keys.Denied} {
-		if err := m.keys.Delete(old, id); err != nil && !errors.Is(err, keys.ErrUnknown) {
-			return false, err
-		}
-	}
-	if err := m.seedKey(id, pub, user, "was", string(st)); err != nil {
+	if err := m.seedKey(id, pub, user, "was", string(was)); err != nil {
 		return false, fmt.Errorf("accept the key of %s: %w", id, err)
 	}
 	m.tellMaster("accept", id)
 	return true, nil
+}
+
+// makeRoom has no other key of a minion stand in the way of this one. is tells that this one
+// is accepted already; else was is the state of the key that there was.
+func (m *Master) makeRoom(id wire.MinionID, pub string, replace bool) (is bool, was keys.State, err error) {
+	st, err := m.keys.StateOf(id)
+	switch {
+	case err != nil:
+		return false, "", err
+	case st == keys.Accepted && m.keys.IsAccepted(id, pub):
+		return true, st, nil
+	case st == keys.Accepted && !replace:
+		return false, st, fmt.Errorf("the master has another key for %s: it is another machine's, or this one was set up anew; in that case say replace_key=True, or first: gosalt-key -d %s", id, id)
+	case st == keys.Rejected && !replace:
+		return false, st, fmt.Errorf("the master has rejected a key of %s: if that is over, say replace_key=True, or first: gosalt-key -d %s", id, id)
+	}
+	if _, err := seal.ParsePublic([]byte(seal.CleanKey(pub))); err != nil { // before anything is deleted
+		return false, st, fmt.Errorf("accept the key of %s: %w", id, err)
+	}
+	for _, old := range []keys.State{keys.Accepted, keys.Rejected, keys.Pending, keys.Denied} {
+		if err := m.keys.Delete(old, id); err != nil && !errors.Is(err, keys.ErrUnknown) {
+			return false, st, err
+		}
+	}
+	return false, st, nil
 }
 
 // Unaccept takes the accepted key of a minion off the master, where it is this one or ""
@@ -226,11 +237,55 @@ func (b *bootstrapping) step(ctx context.Context, load *wire.Map) (*wire.Map, er
 	case "accept":
 		changed, err := b.m.Preaccept(b.id, pub, load.Bool("replace"), b.user)
 		return wire.NewMap("changed", changed, "text", "accepted by the master"), err
+	case "token":
+		return b.token(pub, load.Text("master"), load.Bool("replace"))
 	case "remove":
 		changed, err := b.m.Unaccept(b.id, pub, b.user)
 		return wire.NewMap("changed", changed, "text", "taken off the master"), err
 	}
 	return nil, fmt.Errorf("bootstrap: unknown step %.40q", load.Text("step"))
+}
+
+// bootTokenLife is how long a machine has to show the token of its bootstrap.
+const bootTokenLife = 10 * time.Minute
+
+// token makes a token for one machine, unless its key is accepted already.
+func (b *bootstrapping) token(pub, master string, replace bool) (*wire.Map, error) {
+	if !b.m.masterRuns() {
+		return nil, errors.New("no master runs where gosalt-ssh was started, which a token could be shown to: start it, or leave out token=True")
+	}
+	is, was, err := b.m.makeRoom(b.id, pub, replace)
+	if is || err != nil {
+		return wire.NewMap("changed", false, "text", "accepted by the master"), err
+	}
+	own, err := b.m.masterPub()
+	if err != nil {
+		return nil, err
+	}
+	finger, err := seal.Fingerprint(own, "sha256")
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := join.OpenTokens(b.m.cfg.PKIDir, nil)
+	if err != nil {
+		return nil, err
+	}
+	secret := seal.NewJoinToken([]string{master}, finger, b.id)
+	text, err := secret.Text()
+	if err != nil {
+		return nil, err
+	}
+	// What stands for itself: an id with a star in it is no pattern.
+	only := strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(string(b.id))
+	_, err = tokens.Issue(join.Token{ID: only, By: b.user, Note: "gosalt-ssh bootstrap"}, bootTokenLife, secret)
+	b.m.audit("join token made", "user", b.user, "ref", secret.Name, "minion", string(b.id), "uses", 1, "life", bootTokenLife.String(), "result", err == nil)
+	if err != nil {
+		return nil, err
+	}
+	if was != "" {
+		b.m.tellMaster("delete", b.id)
+	}
+	return wire.NewMap("changed", true, "text", "accepted by the master, for a token", "token", text), nil
 }
 
 // ownAddress is the address from which the machine sees us come.

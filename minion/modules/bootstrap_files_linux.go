@@ -29,6 +29,7 @@ type bootRecord struct {
 	Owned     []string `json:"owned,omitempty"`      // the program and its links, where they were not there before
 	Keys      []string `json:"keys,omitempty"`       // the minion's, likewise
 	MasterKey string   `json:"master_key,omitempty"` // the pinned one
+	Join      string   `json:"join,omitempty"`       // what a join that was broken off may have left
 	Files     []string `json:"files,omitempty"`      // of the service
 	Dirs      []string `json:"dirs,omitempty"`       // that were made, those above first
 }
@@ -249,7 +250,7 @@ func (b *bootstrap) undo(ctx context.Context, cache bool) (pub string, err error
 	}
 	gone("program", r.Owned...)
 	gone("keys", append(slices.Clone(r.Keys), r.MasterKey)...)
-	gone("config", r.Config)
+	gone("config", r.Config, r.Join)
 	if cache && b.cfg != nil {
 		if strings.Count(filepath.Clean(b.cfg.CacheDir), "/") > 1 { // never a whole file system
 			errs = append(errs, os.RemoveAll(b.cfg.CacheDir))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type bootstrapInstallArgs struct {
 	Master     *string `default:"None"`  // Address of the master as this machine sees it, "10.0.0.1" or "10.0.0.1:4506". By default where the SSH session comes from.
 	Timeout    int     `default:"60"`    // Seconds to wait until the minion is connected; 0 does not wait.
 	ReplaceKey bool    `default:"False"` // Take this machine's key though the master has another one for its id, as of a machine that was set up anew.
+	Token      bool    `default:"False"` // Have the machine join by a token that counts once, for ten minutes and for its id, in the place of accepting its key through the SSH session: it is a minion only when it has shown the token to the running master.
 }
 
 // bootstrapInstall makes the machine a minion: it installs gosalt-minion as a service, under
@@ -42,6 +44,7 @@ type bootstrapInstallArgs struct {
 //
 //	gosalt-ssh 'web*' bootstrap
 //	gosalt-ssh web1 bootstrap master=10.0.0.1
+//	gosalt-ssh -C 'V@tag:role=web' bootstrap token=True
 func bootstrapInstall(ctx context.Context, c *module.Call, a bootstrapInstallArgs) (*wire.Map, error) {
 	b, err := beginBootstrap(ctx, c)
 	if err != nil {
@@ -63,7 +66,7 @@ func bootstrapInstall(ctx context.Context, c *module.Call, a bootstrapInstallArg
 	if err := b.configure(); err != nil {
 		return nil, err
 	}
-	if err := b.exchangeKeys(ctx, a.ReplaceKey); err != nil {
+	if err := b.exchangeKeys(ctx, a.ReplaceKey, a.Token); err != nil {
 		return nil, err
 	}
 	b.say("starting the service (%s)", b.service.kind())
@@ -251,8 +254,9 @@ func installedConfig() (*config.Minion, error) {
 }
 
 // exchangeKeys makes the minion's key where it has none, has the master accept it, and
-// keeps the master's, so that neither has to trust what it sees first.
-func (b *bootstrap) exchangeKeys(ctx context.Context, replace bool) error {
+// keeps the master's, so that neither has to trust what it sees first. token has the machine
+// show a token for that.
+func (b *bootstrap) exchangeKeys(ctx context.Context, replace, token bool) error {
 	dir := b.cfg.PKIDir
 	if err := b.makeDirs(dir); err != nil {
 		return err
@@ -263,6 +267,7 @@ func (b *bootstrap) exchangeKeys(ctx context.Context, replace bool) error {
 	private, public := filepath.Join(dir, "minion.pem"), filepath.Join(dir, "minion.pub")
 	text, err := os.ReadFile(private)
 	var key *seal.PrivateKey
+	made := ""
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		b.say("making a key")
@@ -280,7 +285,7 @@ func (b *bootstrap) exchangeKeys(ctx context.Context, replace bool) error {
 		if err := errors.Join(durable.WriteFile(public, []byte(key.Public().PEM()), 0o644), durable.WriteFile(private, pem, 0o400)); err != nil {
 			return whyNot("the minion's key cannot be written", err)
 		}
-		b.changes.Set("key", "made, and accepted by the master")
+		made = "made, and "
 		b.stale = true
 	case err != nil:
 		return err
@@ -289,13 +294,61 @@ func (b *bootstrap) exchangeKeys(ctx context.Context, replace bool) error {
 			return module.Failf("the key of this machine, %s, cannot be used: %v; remove it to have a new one made", private, err)
 		}
 	}
-	answer, err := b.ask(ctx, "accept", "pub", key.Public().PEM(), "replace", replace)
+	if err := b.pin(); err != nil {
+		return err
+	}
+	step := "accept"
+	if token {
+		step = "token"
+	}
+	answer, err := b.ask(ctx, step, "pub", key.Public().PEM(), "replace", replace, "master", b.master)
 	if err != nil {
 		return err
 	}
-	if answer.Bool("changed") && !b.changes.Has("key") {
-		b.changes.Set("key", answer.Text("text"))
+	if text := answer.Text("token"); text != "" {
+		if err := b.join(ctx, text); err != nil {
+			return err
+		}
 	}
+	if answer.Bool("changed") || made != "" {
+		b.changes.Set("key", made+answer.Text("text"))
+	}
+	return nil
+}
+
+// bootJoin is what gosalt-minion join writes.
+var bootJoin = filepath.Join(config.DefaultDir, "minion.d", "gosalt-join.conf")
+
+// join shows a token to the master, as gosalt-minion join does on any machine. What that
+// writes is in our own configuration already.
+func (b *bootstrap) join(ctx context.Context, token string) error {
+	b.say("joining with a token that counts once")
+	_, err := os.Lstat(bootJoin)
+	ours := errors.Is(err, os.ErrNotExist) || b.record.Join != ""
+	if ours {
+		b.record.Join = bootJoin
+		if err := b.record.write(); err != nil {
+			return err
+		}
+	}
+	cmd := exec.CommandContext(ctx, b.record.Program, "join", "-c", config.DefaultDir, "--no-start", "--timeout", "60", "-")
+	cmd.Stdin = strings.NewReader(token + "\n")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return module.Failf("this machine cannot join: %s", strings.TrimSpace(string(out[:min(len(out), 4<<10)])))
+	}
+	if !ours {
+		return nil
+	}
+	if err := os.Remove(bootJoin); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return whyNot("what the join wrote cannot be removed", err)
+	}
+	b.record.Join = ""
+	return b.record.write()
+}
+
+// pin keeps the master's key.
+func (b *bootstrap) pin() error {
+	dir := b.cfg.PKIDir
 	pinned := filepath.Join(dir, "minion_master.pub")
 	if old, err := os.ReadFile(pinned); err == nil && seal.CleanKey(string(old)) == seal.CleanKey(b.terms.Text("pub")) {
 		return nil
