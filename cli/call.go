@@ -61,8 +61,7 @@ func RunCall(io IO, o *CallOptions, env CallEnv) int {
 	c.status.Clear()
 	done()
 	if ctx.Err() != nil {
-		fmt.Fprintln(io.Err, "\nExiting gracefully on Ctrl-c")
-		return Interrupted.Code(o.Strict)
+		return c.interrupted(res)
 	}
 	if err != nil {
 		fmt.Fprintf(io.Err, "%s: error: %v\n", io.Prog, err)
@@ -71,6 +70,20 @@ func RunCall(io IO, o *CallOptions, env CallEnv) int {
 		}
 	}
 	return c.show(res)
+}
+
+// interrupted shows what states have come to before, and says how the run has ended: what
+// was half done is no success, on whose machine it may be.
+func (c *callCommand) interrupted(res CallResult) int {
+	code := MinionFailed.Code(c.o.Strict)
+	if res.Err == nil && res.Retcode != 0 && strings.HasPrefix(c.o.Fun, "state.") {
+		code = c.show(res)
+	}
+	fmt.Fprintln(c.io.Err, "\nExiting gracefully on Ctrl-c")
+	if c.o.Strict {
+		return Interrupted.Code(true)
+	}
+	return code
 }
 
 type callCommand struct {

@@ -71,6 +71,8 @@ type Hooks struct {
 	Aggregate func(ctx context.Context, c *Call, chunks []*wire.Map, running *wire.Map) *wire.Map
 	// Checks says that the module's functions look at onlyif, unless and creates themselves.
 	Checks bool
+	// Before is called before each function, by its name: its error is the state's failure.
+	Before func(c *Call, fun string) error
 	// CheckCmd names the functions that look at check_cmd themselves.
 	CheckCmd []string
 }
@@ -97,7 +99,15 @@ func (r *Registry) Hooks(mod string) Hooks { return r.hooks[mod] }
 func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A) (*Plan, error), opts ...module.Option) {
 	module.Register(r.Registry, name, func(ctx context.Context, _ *module.Call, a A) (*wire.Map, error) {
 		c := callOf(ctx)
-		p, err := fn(ctx, c, a)
+		mod, fun, _ := strings.Cut(name, ".")
+		var p *Plan
+		var err error
+		if before := r.hooks[mod].Before; before != nil {
+			err = before(c, fun)
+		}
+		if err == nil {
+			p, err = fn(ctx, c, a)
+		}
 		if err != nil {
 			res := &Result{Result: false, Changes: wire.NewMap(), Comment: failure(err)}
 			shown, warnings := c.Low.Text("name"), []string(nil)

@@ -51,13 +51,18 @@ func ParseMode(mode string) (fs.FileMode, error) {
 	if err != nil || n > 0o7777 {
 		return 0, fmt.Errorf("mode %q: an octal number such as 0644 is expected", mode)
 	}
+	return fileMode(uint32(n)), nil
+}
+
+// fileMode is a mode of which the bits are Unix's, 0o4755, as Go has it.
+func fileMode(n uint32) fs.FileMode {
 	m := fs.FileMode(n & 0o777)
-	for unix, bit := range map[uint64]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
+	for unix, bit := range map[uint32]fs.FileMode{0o4000: fs.ModeSetuid, 0o2000: fs.ModeSetgid, 0o1000: fs.ModeSticky} {
 		if n&unix != 0 {
 			m |= bit
 		}
 	}
-	return m, nil
+	return m
 }
 
 // Stat describes a file, that which a symbolic link points to. The error is
@@ -145,7 +150,12 @@ var Keep = Owner{UID: -1, GID: -1}
 // 0666 without the umask's bits. A symbolic link is replaced itself: resolve it with
 // Real before, where it is to stay. A file that is a mount by itself is written in place.
 func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) error) (err error) {
-	path := h.Path(name)
+	path, done, err := h.pin(name, false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	defer func() { err = plain(err, path, h.Path(name)) }()
 	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".gosalt-")
 	if err != nil {
 		return err
@@ -161,8 +171,8 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 		umask = currentUmask()
 	}
 	mode &^= fs.FileMode(umask)
-	old, oerr := h.Lstat(name)
-	if oerr == nil && old.Mode().IsRegular() {
+	if fi, oerr := os.Lstat(path); oerr == nil && fi.Mode().IsRegular() {
+		old := newStat(fi)
 		mode = old.Mode() & (fs.ModePerm | fs.ModeSetuid | fs.ModeSetgid | fs.ModeSticky)
 		if o.UID < 0 {
 			o.UID = old.UID
@@ -199,6 +209,15 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	return err
 }
 
+// ReplaceLinked is Replace for the file that a symbolic link leads to, where name is one.
+func (h *Host) ReplaceLinked(name string, o Owner, umask int, write func(io.Writer) error) error {
+	real, err := h.Follow(name)
+	if err != nil {
+		return err
+	}
+	return h.Replace(real, o, umask, write)
+}
+
 // intoMount writes a new file into one that is a mount by itself, as /etc/hosts is in a
 // container: its name cannot be given to another.
 func (h *Host) intoMount(tmp, path string) error {
@@ -215,7 +234,7 @@ func (h *Host) intoMount(tmp, path string) error {
 
 // overwrite writes into a file that is there.
 func overwrite(path string, content io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC|noFollow, 0)
 	if err != nil {
 		return err
 	}
@@ -237,30 +256,39 @@ func mustStat(f *os.File) fs.FileInfo {
 // SetOwner changes a file's owner and group; -1 leaves one as it is. follow is whether a
 // symbolic link is followed. The mode stays, where the system would take setuid away.
 func (h *Host) SetOwner(name string, uid, gid int, follow bool) error {
-	path := h.Path(name)
-	if !follow {
-		return os.Lchown(path, uid, gid)
-	}
-	fi, err := os.Stat(path)
+	path, done, err := h.pin(name, follow)
 	if err != nil {
 		return err
 	}
-	if err := os.Chown(path, uid, gid); err != nil {
-		return err
+	defer done()
+	fi, err := os.Lstat(path)
+	if err == nil {
+		err = os.Lchown(path, uid, gid)
 	}
-	if special := fs.ModeSetuid | fs.ModeSetgid; fi.Mode()&special != 0 && !fi.IsDir() {
-		return os.Chmod(path, fi.Mode()&(fs.ModePerm|special|fs.ModeSticky))
+	if special := fs.ModeSetuid | fs.ModeSetgid; err == nil && follow && fi.Mode()&special != 0 && !fi.IsDir() {
+		err = setMode(path, unixMode(fi.Mode()))
 	}
-	return nil
+	return plain(err, path, h.Path(name))
 }
 
 // SetMode changes a file's mode.
-func (h *Host) SetMode(name string, mode fs.FileMode) error { return os.Chmod(h.Path(name), mode) }
+func (h *Host) SetMode(name string, mode fs.FileMode) error {
+	path, done, err := h.pin(name, true)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return plain(setMode(path, unixMode(mode)), path, h.Path(name))
+}
 
 // MakeDir makes one directory of this owner. It is made closed and opened when it is
 // theirs. One that is there already is an error.
 func (h *Host) MakeDir(name string, o Owner, umask int) error {
-	path := h.Path(name)
+	path, done, err := h.pin(name, false)
+	if err != nil {
+		return err
+	}
+	defer done()
 	mode := fs.FileMode(0o777)
 	if umask < 0 {
 		umask = currentUmask()
@@ -269,15 +297,13 @@ func (h *Host) MakeDir(name string, o Owner, umask int) error {
 	if o.Mode != nil {
 		mode = *o.Mode
 	}
-	if err := os.Mkdir(path, 0o700); err != nil {
-		return err
+	if err = os.Mkdir(path, 0o700); err == nil && (o.UID >= 0 || o.GID >= 0) {
+		err = os.Lchown(path, o.UID, o.GID)
 	}
-	if o.UID >= 0 || o.GID >= 0 {
-		if err := os.Lchown(path, o.UID, o.GID); err != nil {
-			return err
-		}
+	if err == nil {
+		err = setMode(path, unixMode(mode))
 	}
-	return os.Chmod(path, mode)
+	return plain(err, path, h.Path(name))
 }
 
 // MakeDirs makes a directory and those above it that are missing, as MakeDir does.
@@ -299,14 +325,28 @@ func (h *Host) MakeDirs(name string, o Owner, umask int) error {
 }
 
 // Remove removes a file, a link or a whole directory tree. What is not there is no error.
-func (h *Host) Remove(name string) error { return os.RemoveAll(h.Path(name)) }
+func (h *Host) Remove(name string) error {
+	path, done, err := h.pin(name, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer done()
+	return plain(os.RemoveAll(path), path, h.Path(name))
+}
 
 // Symlink makes a symbolic link, in the place of what is under that name if replace is
 // set; at any moment the name is the old or the new.
 func (h *Host) Symlink(target, name string, replace bool) error {
-	path := h.Path(name)
+	path, done, err := h.pin(name, false)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if !replace {
-		return os.Symlink(target, path)
+		return plain(os.Symlink(target, path), path, h.Path(name))
 	}
 	for i := range 100 {
 		tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.gosalt-%d-%d", filepath.Base(path), os.Getpid(), i))
@@ -314,14 +354,12 @@ func (h *Host) Symlink(target, name string, replace bool) error {
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			if err = os.Rename(tmp, path); err != nil {
+				os.Remove(tmp)
+			}
 		}
-		if err := os.Rename(tmp, path); err != nil {
-			os.Remove(tmp)
-			return err
-		}
-		return nil
+		return plain(err, path, h.Path(name))
 	}
 	return fmt.Errorf("link %s: no name is free for it", name)
 }

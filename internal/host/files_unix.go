@@ -53,10 +53,12 @@ var fileTypes = map[uint32]string{
 
 // Chmod sets the permissions, setuid, setgid and sticky among them, by Unix's numbers.
 func (h *Host) Chmod(path string, mode uint32) error {
-	if err := unix.Chmod(h.Path(path), mode); err != nil {
-		return &fs.PathError{Op: "chmod", Path: path, Err: err}
+	pinned, done, err := h.pin(path, true)
+	if err != nil {
+		return err
 	}
-	return nil
+	defer done()
+	return plain(setMode(pinned, mode), pinned, path)
 }
 
 // ReadFile reads a whole file.
@@ -76,13 +78,21 @@ func (h *Host) Rewrite(path string, content []byte) error {
 }
 
 func (h *Host) writeFrom(path string, content io.Reader, keepLinks bool) error {
-	dest := h.Real(path)
+	dest, err := h.Follow(path)
+	if err != nil {
+		return err
+	}
 	if st, err := h.Info(dest, false); err == nil {
 		if st.Type == "dir" {
 			return &fs.PathError{Op: "write", Path: path, Err: unix.EISDIR}
 		}
 		if st.Type != "file" || keepLinks && st.Links > 1 {
-			return overwrite(h.Path(dest), content)
+			pinned, done, err := h.pin(dest, false)
+			if err != nil {
+				return err
+			}
+			defer done()
+			return plain(overwrite(pinned, content), pinned, dest)
 		}
 	}
 	return h.Replace(dest, Keep, -1, func(w io.Writer) error {

@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
@@ -311,17 +312,19 @@ func listWithTar(ctx context.Context, c *module.Call, name, options string) (*ar
 func inside(name string) (string, error) {
 	clean := path.Clean(strings.TrimLeft(name, "/"))
 	if clean == ".." || strings.HasPrefix(clean, "../") || strings.ContainsRune(clean, 0) {
-		return "", module.Failf("the archive has a path that leads out of the directory: %s. Nothing of it and what comes after it was extracted.", name)
+		return "", module.Failf("the archive has a path that leads out of the directory: %s", name)
 	}
 	return filepath.FromSlash(clean), nil
 }
 
 // extractor writes the members of an archive below a directory, and nowhere else: links
-// that lead out of it are made, and not followed.
+// that lead out of it are made, and not followed. A file is there when it is complete,
+// since the next run looks whether it is there, not whether it is whole.
 type extractor struct {
 	c    *module.Call
 	root *os.Root
 	dirs []func() error // sets the attributes of directories, when all is in them
+	made []string       // what was not there before
 }
 
 func newExtractor(c *module.Call, dest string) (*extractor, error) {
@@ -330,6 +333,22 @@ func newExtractor(c *module.Call, dest string) (*extractor, error) {
 		return nil, module.Failf("extract to %s: %w", dest, err)
 	}
 	return &extractor{c: c, root: root}, nil
+}
+
+// undo removes what was made of an archive that cannot be extracted whole.
+func (x *extractor) undo() {
+	for _, name := range slices.Backward(x.made) {
+		_ = x.root.Remove(name) // a directory in which something else is, stays
+	}
+	x.dirs = nil
+}
+
+// outside words the error of a member that leads out of the directory by a link.
+func outside(name string, err error) error {
+	if err != nil && strings.HasSuffix(err.Error(), "path escapes from parent") {
+		return fmt.Errorf("the archive has a path that leads out of the directory, by a symbolic link: %s", name)
+	}
+	return err
 }
 
 func (x *extractor) close() error {
@@ -345,13 +364,14 @@ func (x *extractor) close() error {
 // make room for a member: its directory is there, and nothing but a directory is in its place.
 func (x *extractor) room(name string, dir bool) error {
 	if parent := filepath.Dir(name); parent != "." {
-		if err := x.root.MkdirAll(parent, 0o777); err != nil {
+		if err := x.parents(parent); err != nil {
 			return err
 		}
 	}
 	st, err := x.root.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		x.made = append(x.made, name)
 		return nil
 	case err != nil:
 		return err
@@ -367,20 +387,55 @@ func (x *extractor) room(name string, dir bool) error {
 	return x.root.Remove(name)
 }
 
-func (x *extractor) file(name string, mode fs.FileMode, r io.Reader) error {
+// parents makes the directories above a member that are missing.
+func (x *extractor) parents(name string) error {
+	switch st, err := x.root.Stat(name); {
+	case err == nil && st.IsDir():
+		return nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if up := filepath.Dir(name); up != "." {
+		if err := x.parents(up); err != nil {
+			return err
+		}
+	}
+	err := x.root.Mkdir(name, 0o777)
+	if err == nil {
+		x.made = append(x.made, name)
+	}
+	return err
+}
+
+// file writes one: under another name first, until it is complete and attributes, which
+// may be nil, has given it its owner and times.
+func (x *extractor) file(name string, mode fs.FileMode, r io.Reader, attributes func(name string) error) error {
 	if err := x.room(name, false); err != nil {
 		return err
 	}
-	f, err := x.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	tmp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.gosalt-%x", filepath.Base(name), rand.Uint64()))
+	f, err := x.root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = io.Copy(f, r)
+	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+		err = &fs.PathError{Op: e.Op, Path: filepath.Join(filepath.Dir(f.Name()), filepath.Base(name)), Err: e.Err}
+	}
 	if cerr := f.Chmod(mode); err == nil {
 		err = cerr
 	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
+	}
+	if err == nil && attributes != nil {
+		err = attributes(tmp)
+	}
+	if err == nil {
+		err = x.root.Rename(tmp, name)
+	}
+	if err != nil {
+		_ = x.root.Remove(tmp)
 	}
 	return err
 }
@@ -393,7 +448,7 @@ func (x *extractor) tarMember(h *tar.Header, r io.Reader) error {
 	}
 	mode := h.FileInfo().Mode()
 	perm := mode.Perm() | mode&(fs.ModeSetuid|fs.ModeSetgid|fs.ModeSticky)
-	attributes := func() error {
+	attributesOf := func(name string) error {
 		if os.Geteuid() == 0 {
 			uid, gid := h.Uid, h.Gid
 			if u, err := x.c.Host.User(h.Uname); err == nil && h.Uname != "" {
@@ -414,6 +469,7 @@ func (x *extractor) tarMember(h *tar.Header, r io.Reader) error {
 		}
 		return x.root.Chtimes(name, h.ModTime, h.ModTime)
 	}
+	attributes := func() error { return attributesOf(name) }
 	switch h.Typeflag {
 	case tar.TypeXGlobalHeader:
 		return nil
@@ -438,14 +494,15 @@ func (x *extractor) tarMember(h *tar.Header, r io.Reader) error {
 		if err != nil {
 			return err
 		}
+		if _, err := x.root.Lstat(to); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is a hard link to %s, which is not in the directory", name, to)
+		}
 		if err := x.room(name, false); err != nil {
 			return err
 		}
 		return x.root.Link(to, name)
 	case tar.TypeReg, tar.TypeGNUSparse:
-		if err := x.file(name, perm, r); err != nil {
-			return err
-		}
+		return x.file(name, perm, r, attributesOf)
 	default: // devices and FIFOs have no place in what a state extracts
 		x.c.Log.Warn("left out of an archive: it is no file, directory or link", "path", h.Name)
 		return nil
@@ -473,6 +530,9 @@ func archiveUntar(ctx context.Context, c *module.Call, a archiveUntarArgs) (name
 		return nil, err
 	}
 	defer func() {
+		if err != nil {
+			x.undo()
+		}
 		if cerr := x.close(); err == nil && cerr != nil {
 			err = module.Failf("extract %s: %w", a.Tarfile, cerr)
 		}
@@ -486,7 +546,7 @@ func archiveUntar(ctx context.Context, c *module.Call, a archiveUntarArgs) (name
 			return names, nil
 		}
 		if err == nil {
-			err = x.tarMember(h, r)
+			err = outside(h.Name, x.tarMember(h, r))
 		}
 		if err != nil {
 			return nil, module.Failf("extract %s: %w", a.Tarfile, err)
@@ -523,6 +583,9 @@ func archiveUnzip(ctx context.Context, c *module.Call, a archiveUnzipArgs) (name
 		return nil, err
 	}
 	defer func() {
+		if err != nil {
+			x.undo()
+		}
 		if cerr := x.close(); err == nil && cerr != nil {
 			err = module.Failf("Exception encountered unpacking zipfile: %w", cerr)
 		}
@@ -539,7 +602,7 @@ func archiveUnzip(ctx context.Context, c *module.Call, a archiveUnzipArgs) (name
 		if f.Flags&1 != 0 {
 			return nil, module.Failf("Exception encountered unpacking zipfile: File '%s' is encrypted: use the program unzip, with use_cmd_unzip", f.Name)
 		}
-		if err := x.zipMember(f, a.ExtractPerms, umask); err != nil {
+		if err := outside(f.Name, x.zipMember(f, a.ExtractPerms, umask)); err != nil {
 			return nil, module.Failf("Exception encountered unpacking zipfile: %w", err)
 		}
 		names = append(names, f.Name)
@@ -586,7 +649,7 @@ func (x *extractor) zipMember(f *zipfile.File, perms bool, umask fs.FileMode) er
 		}
 		return x.root.Symlink(string(to), name)
 	}
-	return x.file(name, perm, r)
+	return x.file(name, perm, r, nil)
 }
 
 func trimmed(names []string, trim any) []string {

@@ -187,7 +187,7 @@ func iniGetIni(ctx context.Context, c *module.Call, a iniFileArgs) (*wire.Map, e
 
 // replaceFile puts new contents in the place of a file, or of the one that a link leads to.
 func replaceFile(c *module.Call, name string, b []byte) error {
-	return c.Host.Replace(c.Host.Real(name), host.Keep, -1, func(w io.Writer) error {
+	return c.Host.ReplaceLinked(name, host.Keep, -1, func(w io.Writer) error {
 		_, err := w.Write(b)
 		return err
 	})

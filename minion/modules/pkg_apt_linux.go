@@ -40,7 +40,14 @@ func (a *apt) run(ctx context.Context, p program, scoped bool) (*programExit, er
 		p.args = append([]string{"systemd-run", "--quiet", "--scope"}, p.args...)
 	}
 	var began time.Time
-	said, mended := "", false
+	said, mended, fails := "", false, p.fails
+	p.fails = true // to wait is no failure
+	done := func(out *programExit, err error) (*programExit, error) {
+		if err == nil && !fails {
+			logFailure(a.c, p, out)
+		}
+		return out, err
+	}
 	for {
 		out, err := runTool(ctx, a.c, p)
 		if err == nil && !mended && strings.Contains(out.err, "dpkg was interrupted, you must manually run") {
@@ -52,7 +59,7 @@ func (a *apt) run(ctx context.Context, p program, scoped bool) (*programExit, er
 			continue
 		}
 		if err != nil || !strings.Contains(out.err, "Could not get lock") {
-			return out, err
+			return done(out, err)
 		}
 		who := "another process"
 		lock := "the lock of the package database"
@@ -67,7 +74,7 @@ func (a *apt) run(ctx context.Context, p program, scoped bool) (*programExit, er
 		}
 		if time.Since(began) > lockPatience {
 			out.err += fmt.Sprintf("\nGave up after %s: %s holds %s", lockPatience, who, lock)
-			return out, nil
+			return done(out, nil)
 		}
 		if said != who {
 			said = who

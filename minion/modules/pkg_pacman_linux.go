@@ -51,16 +51,21 @@ const pacmanLock = "/var/lib/pacman/db.lck"
 func (p *pacman) run(ctx context.Context, args ...string) (*programExit, error) {
 	said := false
 	for began := time.Now(); ; {
-		out, err := runTool(ctx, p.c, program{args: scopedFor(ctx, p.c, args)})
-		if err != nil || !strings.Contains(out.err, "unable to lock database") {
-			return out, err
+		prog := program{args: scopedFor(ctx, p.c, args), fails: true} // to wait is no failure
+		out, err := runTool(ctx, p.c, prog)
+		if err != nil {
+			return nil, err
 		}
-		who := lockOwner(p.c, pacmanLock)
-		if who == "" {
-			return out, nil
+		who := ""
+		if strings.Contains(out.err, "unable to lock database") {
+			who = lockOwner(p.c, pacmanLock)
 		}
-		if time.Since(began) > lockPatience {
+		if who != "" && time.Since(began) > lockPatience {
 			out.err += fmt.Sprintf("\nGave up after %s: %s holds %s", lockPatience, who, pacmanLock)
+			who = ""
+		}
+		if who == "" {
+			logFailure(p.c, prog, out)
 			return out, nil
 		}
 		if !said {

@@ -87,10 +87,17 @@ func runTool(ctx context.Context, c *module.Call, p program) (*programExit, erro
 	if !p.raw {
 		out.out, out.err = strings.TrimRight(out.out, " \t\r\n"), strings.TrimRight(out.err, " \t\r\n")
 	}
-	if e.Code != 0 && !p.fails {
-		c.Log.Error("command failed", "command", p.args, "retcode", e.Code, "stderr", out.err)
+	if !p.fails {
+		logFailure(c, p, out)
 	}
 	return out, nil
+}
+
+// logFailure notes a program that has failed.
+func logFailure(c *module.Call, p program, out *programExit) {
+	if !out.ok() {
+		c.Log.Error("command failed", "command", strings.Join(p.args, " "), "retcode", out.code, "stderr", out.err)
+	}
 }
 
 // ran runs a program and tells whether it succeeded.

@@ -67,6 +67,7 @@ type stateRun struct {
 	pillar *wire.Map
 	test   bool
 	report *report // nil: results alone
+	comp   *compile.Compiler
 }
 
 // newStateRun reads the options. A second value that is not nil is the answer: something
@@ -232,7 +233,9 @@ func (r *stateRun) compiler(ctx context.Context) (*compile.Compiler, error) {
 	}
 	cfg := compile.FromCall(r.call(), compile.CallOptions{})
 	cfg.ConfigDefaults = configDefaults()
-	return compile.New(ctx, cfg)
+	comp, err := compile.New(ctx, cfg)
+	r.comp = comp
+	return comp, err
 }
 
 // call is the call that templates and states make theirs in: with the pillar and the
@@ -312,6 +315,9 @@ func (r *stateRun) runner(opts *wire.Map) *run.Runner {
 	c := r.call()
 	o := run.Options{Test: r.test, FailHard: opts.Bool("failhard"), Refresh: c.Refresh, Done: r.told, Pause: r.paused}
 	r.report.options(&o)
+	if r.comp != nil {
+		o.Place = func(id, state string) string { return r.comp.At(id, state).String() }
+	}
 	o.Aggregate, _ = opts.Get("state_aggregate")
 	for _, v := range listArg(opts, "disabled_requisites") {
 		o.Disabled = append(o.Disabled, pytext.Str(v))
@@ -446,7 +452,15 @@ func (r *stateRun) carryOut(ctx context.Context, opts *wire.Map, low []*wire.Map
 		results = runner.Run(ctx, low)
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		if module.EndSignal(ctx) != 0 {
+			return nil, err
+		}
+		// Who has interrupted gosalt-call is told how far it came.
+		r.c.Log.Warn("interrupted: what comes after was not begun, run it again to go on", "states", results.Len(), "of", len(low))
+		r.report.ran(runner)
+		answer := r.finish(results)
+		r.c.SetRetcode(exitState)
+		return answer, nil
 	}
 	r.report.ran(runner)
 	return r.finish(results), nil

@@ -497,6 +497,9 @@ func (x *extracting) extraction(ctx context.Context) (*states.Plan, error) {
 		}
 		files, err := x.extract(ctx)
 		if err != nil {
+			if made {
+				_ = os.Remove(c.Host.Path(strings.TrimRight(x.name, "/"))) // where nothing is in it
+			}
 			return err
 		}
 		missing, failed := x.own(ctx, r)

@@ -26,7 +26,7 @@ import (
 )
 
 func init() {
-	hooks("file", states.Hooks{CheckCmd: []string{"managed"}})
+	hooks("file", states.Hooks{CheckCmd: []string{"managed"}, Before: safePath})
 }
 
 // timeNow is the clock that names of backups are made of.

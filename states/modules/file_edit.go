@@ -376,7 +376,7 @@ func (e *addText) plan(ctx context.Context, texts []string, loose bool, join fun
 		if err := c.Host.MakeDirs(dir, host.Keep, c.Umask); err != nil {
 			return err
 		}
-		return c.Host.Replace(c.Host.Real(e.name), host.Keep, c.Umask, writeLines(newLines))
+		return c.Host.ReplaceLinked(e.name, host.Keep, c.Umask, writeLines(newLines))
 	})
 	return p, nil
 }

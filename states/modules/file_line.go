@@ -179,7 +179,7 @@ func fileKeyvalue(_ context.Context, c *states.Call, a fileKeyvalueArgs) (*state
 		changes.Set("diff", strings.Join(e.diff, ""))
 	}
 	p.Do(changes, func(context.Context, *states.Result) error {
-		err := c.Host.Replace(c.Host.Real(name), host.Keep, c.Umask, writeString(strings.Join(e.content, "")))
+		err := c.Host.ReplaceLinked(name, host.Keep, c.Umask, writeString(strings.Join(e.content, "")))
 		if err != nil {
 			return module.Failf("%s not writable", name)
 		}

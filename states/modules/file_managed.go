@@ -320,7 +320,10 @@ func (m *managed) existing(ctx context.Context, src *sourceFile) (*states.Plan, 
 	a, c := m.a, m.c
 	real := a.Name
 	if a.FollowSymlinks {
-		real = c.Host.Real(a.Name)
+		var err error
+		if real, err = c.Host.Follow(a.Name); err != nil {
+			return nil, err
+		}
 	}
 	link := c.Host.IsLink(a.Name) && !a.FollowSymlinks
 	p := &states.Plan{
@@ -422,7 +425,7 @@ func (m *managed) missing(ctx context.Context, src *sourceFile) (*states.Plan, e
 		if m.perm.mode != nil {
 			o.Mode = m.perm.mode
 		}
-		if err := c.Host.Replace(c.Host.Real(a.Name), o, c.Umask, m.write(c, src)); err != nil {
+		if err := c.Host.ReplaceLinked(a.Name, o, c.Umask, m.write(c, src)); err != nil {
 			return module.Failf("File %s not created: %w", a.Name, err)
 		}
 		if empty {

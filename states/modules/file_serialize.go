@@ -323,7 +323,7 @@ func fileDecode(ctx context.Context, c *states.Call, a fileDecodeArgs) (*states.
 		if !c.Host.IsDir(filepath.Dir(a.Name)) {
 			return module.Failf("[Errno 2] No such file or directory: %s", pytext.Repr(a.Name))
 		}
-		if err := c.Host.Replace(c.Host.Real(a.Name), host.Keep, c.Umask, writeString(string(contents))); err != nil {
+		if err := c.Host.ReplaceLinked(a.Name, host.Keep, c.Umask, writeString(string(contents))); err != nil {
 			return err
 		}
 		r.SetChanges(changes)

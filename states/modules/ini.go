@@ -71,7 +71,7 @@ func (f *iniFile) plan(changes *wire.Map, would string) *states.Plan {
 		if err != nil {
 			return err
 		}
-		if err := f.c.Host.Replace(f.c.Host.Real(f.name), host.Keep, f.c.Umask, func(w io.Writer) error {
+		if err := f.c.Host.ReplaceLinked(f.name, host.Keep, f.c.Umask, func(w io.Writer) error {
 			_, err := w.Write(b)
 			return err
 		}); err != nil {

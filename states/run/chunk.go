@@ -243,7 +243,7 @@ func (r *Runner) carryOut(ctx context.Context, c *states.Call) *wire.Map {
 func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wire.Map, error) {
 	spec := r.reg.Lookup(fun).Spec()
 	kwargs := wire.NewMap()
-	var wrong []string
+	var wrong, warnings []string
 	for k, v := range c.Low.Strings() {
 		switch {
 		case slices.Contains(spec.Args, k):
@@ -252,6 +252,10 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 		case !spec.Kwargs:
 			wrong = append(wrong, k)
 			continue
+		default: // a mistyped requisite would not be missed by a function that takes any argument
+			if near := module.Nearest(k, requisiteWords); near != "" {
+				warnings = append(warnings, fmt.Sprintf("'%s' is no argument of %s and no requisite. Did you mean '%s'?", k, fun, near))
+			}
 		}
 		v, err := r.slots(ctx, c, v)
 		if err != nil {
@@ -262,8 +266,20 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 	if len(wrong) > 0 {
 		return nil, errors.New(invalidKeywords(wrong, fun, spec.Args))
 	}
-	return r.reg.Run(ctx, c, fun, kwargs)
+	res, err := r.reg.Run(ctx, c, fun, kwargs)
+	if err == nil && len(warnings) > 0 {
+		all := res.List("warnings")
+		for _, w := range warnings {
+			all = append(all, w)
+		}
+		res.Set("warnings", all)
+	}
+	return res, err
 }
+
+// requisiteWords are what a mistyped argument may have meant, too.
+var requisiteWords = []string{"require", "require_in", "require_any", "watch", "watch_in", "watch_any", "onchanges", "onchanges_in", "onchanges_any",
+	"onfail", "onfail_in", "prereq", "prereq_in", "listen", "listen_in", "onlyif", "unless", "check_cmd", "failhard"}
 
 // invalidKeywords is Salt's sentence, with the argument that was probably meant.
 func invalidKeywords(wrong []string, fun string, args []string) string {
@@ -271,7 +287,11 @@ func invalidKeywords(wrong []string, fun string, args []string) string {
 	hint := ""
 	for i, k := range wrong {
 		quoted[i] = "'" + k + "'"
-		if near := module.Nearest(k, args); near != "" && hint == "" {
+		near := module.Nearest(k, args)
+		if near == "" {
+			near = module.Nearest(k, requisiteWords)
+		}
+		if near != "" && hint == "" {
 			hint = fmt.Sprintf(". Did you mean '%s'?", near)
 		}
 	}

@@ -59,6 +59,9 @@ func (r *Runner) origin(low *wire.Map) string {
 	fmt.Fprintf(&b, "%s.%s %s", low.Text("state"), low.Text("fun"), low.Text("name"))
 	if sls := low.Text("__sls__"); sls != "" {
 		fmt.Fprintf(&b, ", from SLS %s of environment %s", sls, low.Text("__env__"))
+		if at := r.place(low); at != sls {
+			fmt.Fprintf(&b, " (%s)", at)
+		}
 	}
 	if r.index != nil {
 		for i, c := range r.index.chunks {

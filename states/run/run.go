@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
@@ -36,6 +37,9 @@ type Options struct {
 	// Refresh carries out reload_grains, reload_pillar and reload_modules ("grains",
 	// "pillar", "modules"). Nil ignores them.
 	Refresh func(ctx context.Context, what string) error
+	// Place is where a state of an ID stands: "salt://web.sls, line 3"; "" where that is not
+	// known. May be nil.
+	Place func(id, state string) string
 	// Explain names the chunks of which Explanations is to tell. Nil is none.
 	Explain func(low *wire.Map) bool
 }
@@ -294,7 +298,20 @@ func (r *Runner) done(res, low *wire.Map, all int) {
 	if tag := states.Tag(low); r.opt.Done != nil && !r.told[tag] {
 		r.told[tag] = true
 		r.opt.Done(res, all, get(low, "fire_event"))
+		if get(res, "result") == false {
+			r.log.Error("state failed", "id", low.Text("__id__"), "state", low.Text("state")+"."+low.Text("fun"), "at", r.place(low), "comment", pytext.Str(get(res, "comment")))
+		}
 	}
+}
+
+// place is where a chunk stands, or the SLS it is of.
+func (r *Runner) place(low *wire.Map) string {
+	if r.opt.Place != nil {
+		if at := r.opt.Place(low.Text("__id__"), low.Text("state")); at != "" {
+			return at
+		}
+	}
+	return low.Text("__sls__")
 }
 
 // skipped is the result of a chunk that was not run.
