@@ -87,6 +87,8 @@ type machineScenario struct {
 	Ignore  []string          `yaml:"ignore"`
 	Mask    map[string]string `yaml:"mask"`
 	Steps   []machineStep     `yaml:"steps"`
+
+	tell func(machineStep, json.RawMessage) // is told of gosalt's answers; may be nil
 }
 
 func (s *machineStep) label() string {
@@ -103,17 +105,19 @@ func runMachine(t *testing.T, file string) {
 	if err := yaml.Unmarshal(text, &sc); err != nil {
 		t.Fatal(err)
 	}
-	recording := strings.TrimSuffix(file, ".yaml") + ".json"
+	if sc.Tree != "" {
+		sc.Tree = filepath.Join(filepath.Dir(file), sc.Tree)
+	}
+	runScenario(t, sc, strings.TrimSuffix(file, ".yaml")+".json")
+}
+
+// runScenario does a scenario, beside Salt or with its answers in the recording.
+func runScenario(t *testing.T, sc machineScenario, recording string) {
 	var recorded struct {
 		System  string
 		Answers []json.RawMessage
 	}
-	var salt *testproc.Salt
-	for _, s := range testproc.Salts() {
-		if strings.HasPrefix(s.Version, "3006") {
-			salt = &s
-		}
-	}
+	salt := salt3006()
 	if b, err := os.ReadFile(recording); err == nil {
 		if err := json.Unmarshal(b, &recorded); err != nil {
 			t.Fatal(err)
@@ -129,9 +133,6 @@ func runMachine(t *testing.T, file string) {
 		if m.Try("", "sh", "-c", "command -v "+prog).Code != 0 {
 			t.Skipf("%s is not installed here", prog)
 		}
-	}
-	if sc.Tree != "" {
-		sc.Tree = filepath.Join(filepath.Dir(file), sc.Tree)
 	}
 	ours.prepare(sc)
 	var theirs *saltSide
@@ -177,6 +178,9 @@ func runMachine(t *testing.T, file string) {
 		}
 		if len(step.Apart) > 0 {
 			got, want = without(t, got, step.Apart), without(t, want, step.Apart)
+		}
+		if sc.tell != nil {
+			sc.tell(step, got)
 		}
 		if g, w := pretty(t, got, sc.Mask), pretty(t, want, sc.Mask); g != w {
 			diff, _ := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: difflib.SplitLines(w), B: difflib.SplitLines(g), FromFile: "Salt", ToFile: "gosalt", Context: 100})
@@ -444,6 +448,16 @@ for line in sys.stdin:
     finally:
         os._exit(0)
 `
+
+// salt3006 is the Salt of version 3006 that SALT_TREES names, nil for none.
+func salt3006() *testproc.Salt {
+	for _, s := range testproc.Salts() {
+		if strings.HasPrefix(s.Version, "3006") {
+			return &s
+		}
+	}
+	return nil
+}
 
 func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide {
 	bind := map[string]string{salt.Tree(): "/opt/salt"}

@@ -72,6 +72,18 @@ func (s *serviceState) call(ctx context.Context, fun string, kwargs *wire.Map, a
 	return s.c.Call.Call(ctx, "service."+fun, append([]any{s.name}, a...), kwargs)
 }
 
+// why notes what systemd knows of a service that is not up.
+func (s *serviceState) why(ctx context.Context) {
+	if !systemd.Booted(s.c.Host.Exists) {
+		return
+	}
+	if v, err := s.call(ctx, "show", nil); err == nil {
+		if m, ok := v.(*wire.Map); ok {
+			s.c.Log.Error("the service is not up", "service", s.name, "state", m.Text("ActiveState"), "result", m.Text("Result"), "status", m.Text("ExecMainStatus"), "more", "journalctl -u "+s.name)
+		}
+	}
+}
+
 // systemdOnly are those of the state's arguments that only systemd knows, among names; on
 // other systems each is a warning.
 func (s *serviceState) systemdOnly(names ...string) *wire.Map {
@@ -376,6 +388,7 @@ func serviceRunning(ctx context.Context, c *states.Call, a serviceRunningArgs) (
 		o := &outcome{result: true, changes: wire.NewMap()}
 		if !module.Truth(done) {
 			o.result, o.comment = false, fmt.Sprintf("Service %s failed to start", a.Name)
+			s.why(ctx)
 			if err := s.startupWanted(ctx, o, enable, false, false); err != nil {
 				return err
 			}
@@ -399,6 +412,7 @@ func serviceRunning(ctx context.Context, c *states.Call, a serviceRunningArgs) (
 		o.comment = fmt.Sprintf("Started service %s", a.Name)
 		if !module.Truth(after) {
 			o.result, o.comment = false, fmt.Sprintf("Service %s failed to start", a.Name)
+			s.why(ctx)
 		}
 		if err := s.startupWanted(ctx, o, enable, after, after); err != nil {
 			return err
