@@ -253,7 +253,8 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 			wrong = append(wrong, k)
 			continue
 		default: // a mistyped requisite would not be missed by a function that takes any argument
-			if near := module.Nearest(k, requisiteWords); near != "" {
+			form := slices.ContainsFunc(requisiteWords, func(w string) bool { return strings.HasPrefix(k, w+"_") })
+			if near := module.Nearest(k, requisiteWords); near != "" && !form {
 				warnings = append(warnings, fmt.Sprintf("'%s' is no argument of %s and no requisite. Did you mean '%s'?", k, fun, near))
 			}
 		}
