@@ -138,11 +138,16 @@ func (s *masterSession) runnerCode(result *wire.Map) int {
 	return OK.Code(s.strict)
 }
 
-// printProgress shows what a runner reports while it runs: a text as it is.
+// printProgress shows what a runner reports while it runs: a text as it is, and what is told
+// to people alone beside the result.
 func printProgress(io IO, frame *wire.Map, settings output.Options) error {
 	v, _ := frame.Get("data")
 	if text, ok := v.(string); ok {
 		_, err := fmt.Fprintln(io.Out, text)
+		return err
+	}
+	if m, ok := v.(*wire.Map); ok && m.Bool("line") && m.Map("event") != nil {
+		_, err := fmt.Fprintln(io.Err, m.Map("event").Text("message"))
 		return err
 	}
 	return output.Display(io.Out, v, "", settings)

@@ -38,7 +38,7 @@ var (
 )
 
 // extras are the keys of a profile that only libvirt has.
-var extras = []string{"uri", "pool", "disk", "bridge", "machine", "arch", "cpu", "type"}
+var extras = []string{"uri", "pool", "disk", "bridge", "machine", "arch", "cpu", "type", "kernel", "initrd", "cmdline"}
 
 // plan is a Spec that was found right.
 type plan struct {
@@ -52,6 +52,8 @@ type plan struct {
 	machine, arch string
 	cpu           string
 	kind          string // kvm or qemu, "" for what the host has
+	// A kernel that is booted in the place of the image's own: paths on the host.
+	kernel, initrd, cmdline string
 }
 
 func (p *provider) plan(s inventory.Spec) (*plan, error) {
@@ -98,6 +100,12 @@ func (p *provider) plan(s inventory.Spec) (*plan, error) {
 			pl.arch = text
 		case "cpu":
 			pl.cpu = text
+		case "kernel":
+			pl.kernel = text
+		case "initrd":
+			pl.initrd = text
+		case "cmdline":
+			pl.cmdline = text
 		case "type":
 			if pl.kind = text; text != "kvm" && text != "qemu" {
 				return nil, bad("type %q: kvm, or qemu, which emulates and is slow, is expected", text)
@@ -109,6 +117,9 @@ func (p *provider) plan(s inventory.Spec) (*plan, error) {
 			}
 			return nil, bad("extra: a profile of libvirt has no %q%s (there are %s)", k, near, strings.Join(extras, ", "))
 		}
+	}
+	if pl.kernel == "" && pl.initrd+pl.cmdline != "" {
+		return nil, bad("extra: initrd and cmdline are for a kernel, and kernel is missing")
 	}
 	if pl.bridge != "" && s.Network != "" {
 		return nil, bad("network and bridge are both given")

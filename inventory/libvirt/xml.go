@@ -44,7 +44,16 @@ func domainXML(pl *plan, kind, disk, seed string, volumes []string) string {
 		}
 		return " " + name + "='" + esc(val) + "'"
 	}
-	fmt.Fprintf(&b, "<os><type%s%s>hvm</type><boot dev='hd'/></os><features><acpi/></features>", attr("arch", pl.arch), attr("machine", pl.machine))
+	fmt.Fprintf(&b, "<os><type%s%s>hvm</type>", attr("arch", pl.arch), attr("machine", pl.machine))
+	if pl.kernel == "" {
+		b.WriteString("<boot dev='hd'/>")
+	}
+	for _, e := range [][2]string{{"kernel", pl.kernel}, {"initrd", pl.initrd}, {"cmdline", pl.cmdline}} {
+		if e[1] != "" {
+			fmt.Fprintf(&b, "<%s>%s</%[1]s>", e[0], esc(e[1]))
+		}
+	}
+	b.WriteString("</os><features><acpi/></features>")
 	switch {
 	case pl.cpu != "":
 		fmt.Fprintf(&b, "<cpu mode='custom'><model>%s</model></cpu>", esc(pl.cpu))
@@ -53,7 +62,9 @@ func domainXML(pl *plan, kind, disk, seed string, volumes []string) string {
 	}
 	fmt.Fprintf(&b, "<devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='%s'/><target dev='vda' bus='virtio'/></disk>", esc(disk))
 	if seed != "" {
-		fmt.Fprintf(&b, "<disk type='file' device='cdrom'><driver name='qemu' type='raw'/><source file='%s'/><target dev='sda' bus='sata'/><readonly/></disk>", esc(seed))
+		// No CD drive: kernels for clouds, as Debian's, have a driver for none. cloud-init looks at
+		// every disk for one of this name.
+		fmt.Fprintf(&b, "<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='%s'/><target dev='vdb' bus='virtio'/><readonly/></disk>", esc(seed))
 	}
 	switch {
 	case pl.bridge != "":

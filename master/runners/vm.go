@@ -37,7 +37,7 @@ func vms(ctx context.Context, c *module.Call) (*vm.Manager, error) {
 // sayVM tells what is done, as an event and to who waits.
 func sayVM(c *module.Call) func(string) {
 	return func(s string) {
-		c.Progress(wire.NewMap("suffix", "progress", "event", wire.NewMap("message", s)))
+		c.Progress(wire.NewMap("suffix", "progress", "event", wire.NewMap("message", s), "line", true))
 	}
 }
 

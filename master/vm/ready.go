@@ -60,6 +60,7 @@ type watch struct {
 	r        *Record
 	api      inventory.Machines
 	now      inventory.Machine // as its source has shown it last
+	stopped  bool              // so it was seen the last time
 	progress func(string)
 }
 
@@ -129,6 +130,10 @@ func (w *watch) look(ctx context.Context) (text string, gone error) {
 		return err.Error(), nil
 	}
 	w.now = now
+	before := w.stopped
+	if w.stopped = now.State == inventory.Stopped; w.stopped && before {
+		return "", fmt.Errorf("it has stopped: it was shut down, or its system has turned itself off%s", w.console(ctx))
+	}
 	if now.State == inventory.Running || now.State == inventory.Unknown || now.State == "" {
 		return "", nil
 	}

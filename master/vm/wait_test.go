@@ -61,8 +61,15 @@ func TestWait(t *testing.T) {
 	}{
 		"no answer": {nil, running, "\x1b[0;1mWelcome\r\n\n" + strings.Repeat("x\n", 30) + "token gosalt-join1-hKFtka4xOTI!\nlogin:", 10 * time.Minute, 41, []string{
 			"profile web, source lab: w1 was made as i-1, and was waited for to connect as a minion for 10m0s: 10m0s are over (timeout of the profile); its console ends with:\n    x\n", "\n    token gosalt-join1-…!\n    login:\n(more: virsh console i-1)"}},
-		"no console": {[]any{"timeout", "1m"}, running, "", time.Minute, 5, []string{"for 1m0s: 1m0s are over", "; its console shows how it boots: virsh console i-1; it stays"}},
-		"turned off": {[]any{"timeout", "1m"}, func(time.Duration) (inventory.State, error) { return inventory.Stopped, nil }, "", time.Minute, 5, []string{"(timeout of the profile): it is stopped, says its source; its console"}},
+		"no console":   {[]any{"timeout", "1m"}, running, "", time.Minute, 5, []string{"for 1m0s: 1m0s are over", "; its console shows how it boots: virsh console i-1; it stays"}},
+		"turned off":   {nil, func(time.Duration) (inventory.State, error) { return inventory.Stopped, nil }, "", 30 * time.Second, 2, []string{"for 30s: it has stopped: it was shut down, or its system has turned itself off; its console shows"}},
+		"just stopped": {[]any{"timeout", "20s"}, func(time.Duration) (inventory.State, error) { return inventory.Stopped, nil }, "", 20 * time.Second, 2, []string{"it has stopped"}},
+		"is started": {[]any{"timeout", "1m"}, func(d time.Duration) (inventory.State, error) {
+			if d < 50*time.Second {
+				return inventory.Starting, nil
+			}
+			return inventory.Stopping, nil
+		}, "", time.Minute, 5, []string{"(timeout of the profile): it is stopping, says its source; its console"}},
 		"gone": {nil, func(d time.Duration) (inventory.State, error) {
 			if d > 50*time.Second {
 				return "", &inventory.Error{Reason: inventory.NotFound}
