@@ -98,11 +98,16 @@ func damaged(err error) bool {
 var errVersion = errors.New("it was made by a newer version")
 
 func openConn(path string) (*sqlite.Conn, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
+	// The mode is that of its companions, too. One that is there is not opened: closing it again
+	// would give up the locks that SQLite has on it in this process, and the next program that
+	// ends would remove the -wal that others write to.
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
-	f.Close()
 	conn, err := sqlite.OpenConn(path, sqlite.OpenReadWrite|sqlite.OpenCreate)
 	if err != nil {
 		return nil, err
