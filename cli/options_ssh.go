@@ -98,7 +98,7 @@ func newSSH(io IO) *SSHOptions {
 		optparse.Text(&o.rosterFile, "roster_file", "--roster-file").
 			Help("File of the roster. Default: the file roster beside the configuration."),
 		optparse.Flag(&o.refresh, "refresh_cache", "--refresh", "--refresh-cache").
-			Help("Have the machines tell their grains first, and take their pillar anew. Else targets by grains go by what machines told with their last job."),
+			Help("Have the machines tell their grains first, and take their pillar anew, and list the sources of the inventory now. Else targets by grains go by what machines told with their last job."),
 		optparse.Int(&o.maxProcs, "ssh_max_procs", "--max-procs").Metavar("N").
 			Help("So many machines at a time. Default: 25."),
 		optparse.Text(&o.ignored, "extra_filerefs", "--extra-filerefs").

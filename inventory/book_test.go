@@ -493,7 +493,7 @@ func TestRosterEntries(t *testing.T) {
 			t.Error(wrong)
 		}
 		e, _ = inv.Get(t.Context(), "web3")
-		if _, wrong := e.Roster(t.Context()); wrong == nil || !strings.Contains(wrong.Error(), "it is stopped, says prod (fake)") {
+		if _, wrong := e.Roster(t.Context()); wrong == nil || !strings.Contains(wrong.Error(), "it is stopped, said prod (fake) 0s ago") {
 			t.Error(wrong)
 		}
 		inv.Close()

@@ -119,7 +119,7 @@ func (e *Entry) Roster(ctx context.Context) (entry *wire.Map, wrong error) {
 	}
 	switch {
 	case !e.Up():
-		wrong = fmt.Errorf("it is %s, says %s (%s)", e.StateText(), e.Source, e.Kind)
+		wrong = fmt.Errorf("it is %s, said %s (%s) %s ago", e.StateText(), e.Source, e.Kind, Age(max(0, time.Since(e.Seen))))
 	case e.Exec == "" && !entry.Has("host"):
 		wanted := []string{}
 		if e.src != nil {

@@ -51,6 +51,9 @@ func (m *Master) openInventory() error {
 		return err
 	}
 	for _, e := range m.inv.Problems() {
+		if m.cfg.Portless { // who uses the inventory is told by warnings
+			break
+		}
 		m.log.Error("a source of the inventory cannot be used", "source", e.Source, "error", e.Error())
 	}
 	return nil

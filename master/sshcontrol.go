@@ -231,6 +231,13 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	if over == nil {
 		over = wire.NewMap()
 	}
+	if over.Bool("refresh_cache") && m.inv != nil {
+		var err error
+		m.invFresh.Do(func() { _, err = m.inv.RefreshAll(ctx, "") })
+		if err != nil {
+			return err
+		}
+	}
 	c := m.rosterConfig(over)
 	r, err := roster.Load(ctx, c)
 	if err != nil && len(r.Hosts()) == 0 && m.hasRoster(c) {
@@ -265,6 +272,11 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 			hosts, adHoc = []ssh.Host{h}, true
 		}
 	}
+	if len(hosts) == 0 && m.inv != nil && slices.Contains(c.Rosters, "inventory") && !over.Bool("refresh_cache") {
+		if err := send(wire.NewMap("kind", control.KindWarning, "text", "the inventory knows what its sources said when they were listed last: --refresh lists them now")); err != nil {
+			return err
+		}
+	}
 	hosts = slices.DeleteFunc(hosts, func(h ssh.Host) bool {
 		_, err := wire.ParseMinionID(h.ID)
 		if err != nil {
@@ -276,7 +288,11 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	case "hosts":
 		list := wire.NewMap()
 		for _, h := range hosts {
-			list.Set(h.ID, h.Host)
+			where := h.Host
+			if h.Exec != nil { // it is not reached by an address
+				where = h.Attrs.Text("exec")
+			}
+			list.Set(h.ID, where)
 		}
 		return send(wire.NewMap("kind", control.KindResult, "return", list))
 	}

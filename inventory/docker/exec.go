@@ -75,7 +75,8 @@ func (p *provider) Exec(ctx context.Context, m inventory.Machine, argv []string,
 	}
 	// The runtime says in the command's own output that there is no such program.
 	if (code == 126 || code == 127) && (strings.Contains(first, "OCI runtime exec failed") || strings.Contains(first, "OCI runtime attempted to invoke a command that was not found")) {
-		return 0, p.named(&inventory.Error{Scope: h.scope, Call: "ExecStart", Reason: inventory.NotFound, Msg: "container " + short(m) + ": " + strings.TrimSpace(first), Hint: "is " + argv[0] + " in the image, and may the user run it?"})
+		why, _, _ := strings.Cut(strings.TrimSpace(first), "\n") // Podman goes on with what it did not find then
+		return 0, p.named(&inventory.Error{Scope: h.scope, Call: "ExecStart", Reason: inventory.NotFound, Msg: "container " + short(m) + ": " + strings.TrimPrefix(why, "Error: "), Hint: "is " + argv[0] + " in the image, and may the user run it?"})
 	}
 	return code, nil
 }

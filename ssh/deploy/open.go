@@ -153,6 +153,8 @@ func (r *run) await(ctx context.Context, mark string, within time.Duration) (str
 	}
 	text := lastLines(noise + "\n" + r.errors.String())
 	switch {
+	case r.host.Exec != nil && werr != nil: // the API says why, and may have written it to the output, too
+		return "", werr
 	case strings.Contains(text, "sudo: ") && (strings.Contains(text, "password is required") || strings.Contains(text, "no password was provided")):
 		return "", &Error{"sudo", "sudo: a password is required", "give it as passwd of the host or with --askpass, or allow the user to use sudo without one"}
 	case strings.Contains(text, "must have a tty"):
