@@ -24,7 +24,7 @@ import (
 
 // A saved plan is a map:
 //
-//	gosalt_plan   1
+//	gosalt_plan   2
 //	id, made      the minion, and when ("2026-11-27T04:05:06Z")
 //	fun, arg, kwarg   the call whose plan it is: state.apply [web] {saltenv: dev}
 //	files         {environment: {path: hash of the file, or "" where it was looked for in vain}}
@@ -33,11 +33,12 @@ import (
 //	low           {tag: {argument: mark}} of every state, in the order of the run
 //	results       {tag: what test=True told}
 //	marks         {tag: mark of the result and changes}
+//	machine       {"the file /etc/motd": mark, "the package nginx": versions} where something would change
 //	seal          a mark of all but results
 //
 // A mark is a HMAC under a key that never leaves the minion: it shows that something is
 // the same, and nothing of what it is, for there may be secrets of the pillar in it.
-const planVersion = 1
+const planVersion = 2
 
 func init() {
 	show := module.Outputter("highstate")
@@ -116,7 +117,10 @@ func stateApplyPlan(ctx context.Context, c *module.Call, a stateApplyPlanArgs) (
 		return nil, module.Failf("nothing was done: the plan of %s does not hold any longer. Since it was made:\n- %s\nMake a new plan to see what would be done now: %s with --plan FILE",
 			plan.Text("made"), strings.Join(diff, "\n- "), plan.Text("fun"))
 	}
-	return p.apply(ctx, plan)
+	if tag := editedResult(plan.Map("results"), now.Map("results")); tag != "" {
+		return nil, module.Failf("nothing was done: the plan was changed after it was made: what it shows of %s is not what it was made of. Make it anew", tagText(tag))
+	}
+	return p.apply(ctx, now)
 }
 
 // readPlan finds this minion's plan in what state.apply_plan is given.
@@ -141,14 +145,14 @@ func readPlan(ctx context.Context, c *module.Call, v any) (*wire.Map, error) {
 	if !ok || m.Int("gosalt_plan") == 0 {
 		return nil, module.Invalidf("a plan is expected, as --plan FILE writes it, or the path of one, not %.100s", pytext.Repr(v))
 	}
-	if n := m.Int("gosalt_plan"); n != planVersion {
-		return nil, module.Failf("the plan is of version %d, and this minion knows version %d: make it anew", n, planVersion)
-	}
 	id := c.Opts.Text("id")
 	if all := m.Map("minions"); all != nil {
 		if m = all.Map(id); m == nil {
 			return nil, module.Failf("the file has no plan for %s: it was not among the minions when the plan was made", id)
 		}
+	}
+	if n := m.Int("gosalt_plan"); n != planVersion {
+		return nil, module.Failf("the plan is of version %d, and this minion knows version %d: make it anew", n, planVersion)
 	}
 	if m.Text("id") != id {
 		return nil, module.Failf("the plan is for %s, and this is %s", m.Text("id"), id)
@@ -276,6 +280,7 @@ func (p *planner) make(ctx context.Context) (plan *wire.Map, answer any, err err
 	}
 	plan.Set("results", results)
 	plan.Set("marks", marks)
+	plan.Set("machine", p.machine(ctx, rec.chunks, results))
 	plan.Set("seal", p.seal(plan))
 	return plan, m, nil
 }
@@ -361,7 +366,8 @@ func (p *planner) fits(plan *wire.Map) error {
 	if p.seal(plan) != plan.Text("seal") {
 		return module.Failf("the plan was changed after it was made, or made by another installation of this minion (the key for it is in %s): make it anew", planKeyFile(p.c))
 	}
-	// The results are not sealed, because secrets are hidden in them. Their shape is.
+	// The results are not sealed, because secrets are hidden in them. They are compared
+	// with those that the machine comes to now (editedResult).
 	for tag, v := range plan.Map("results").Strings() {
 		if _, ok := v.(*wire.Map); !ok || !plan.Map("marks").Has(tag) {
 			return module.Failf("the plan was changed after it was made: results of %s", tag)
@@ -436,7 +442,7 @@ func planDiff(was, now *wire.Map) []string {
 		}
 		out = append(out, fmt.Sprintf("the machine: for %s the plan is: %s; now it would be: %s", tagText(tag), foretold(was, tag), foretold(now, tag)))
 	})
-	return out
+	return append(out, machineDiff(was.Map("machine"), now.Map("machine"))...)
 }
 
 const isAnother = "is another"
