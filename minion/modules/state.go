@@ -402,6 +402,9 @@ func stateLine(res *wire.Map, all int) *wire.Map {
 // finish makes the answer of results, and sets the exit code.
 func (r *stateRun) finish(results *wire.Map) *wire.Map {
 	r.c.SetRetcode(0)
+	if results.Len() == 0 {
+		r.c.SetRetcode(exitState) // nothing was asked for, or all of it was excluded
+	}
 	for _, v := range results.Strings() {
 		if m, ok := v.(*wire.Map); ok {
 			if res, _ := m.Get("result"); res == false {

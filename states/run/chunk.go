@@ -64,10 +64,10 @@ func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*
 	pre := truth(low, "__prereq__")
 	parallel := truth(low, "parallel") && !pre
 	var res *wire.Map
-	if parallel {
-		res = r.parallel(ctx, c, running)
+	if decided, err := r.before(ctx, c); decided != nil || err != nil || !parallel {
+		res = r.carryOut(ctx, c, decided, err)
 	} else {
-		res = r.carryOut(ctx, c)
+		res = r.parallel(ctx, c, running)
 	}
 	comment := lines(res)
 	if pre {
@@ -173,14 +173,14 @@ func (r *Runner) parallel(ctx context.Context, c *states.Call, running *wire.Map
 	go func() {
 		defer close(p.done)
 		start := r.opt.Now()
-		p.result = r.carryOut(ctx, &own)
+		p.result = r.carryOut(ctx, &own, nil, nil)
 		lines(p.result)
 		p.result.Set("start_time", clock(start))
+		p.result.Set("__parallel__", true)
 		if own.Low.Has("retry") {
 			r.retryParallel(ctx, &own, p)
 		}
 		p.result.Set("duration", millis(r.opt.Now().Sub(start)))
-		p.result.Set("__parallel__", true)
 	}()
 	return wire.NewMap("name", get(c.Low, "name"), "result", nil, "changes", wire.NewMap(), "comment", "Started in a separate process")
 }
@@ -197,7 +197,7 @@ func (r *Runner) retryParallel(ctx context.Context, c *states.Call, p *proc) {
 			return
 		}
 		r.opt.Sleep(ctx, again.wait())
-		next := r.carryOut(ctx, c)
+		next := r.carryOut(ctx, c, nil, nil)
 		lines(next)
 		comment := ""
 		if text := next.Text("comment"); text != "" {
@@ -209,13 +209,21 @@ func (r *Runner) retryParallel(ctx context.Context, c *states.Call, p *proc) {
 	}
 }
 
-// carryOut looks at a chunk's conditions and runs its function.
-func (r *Runner) carryOut(ctx context.Context, c *states.Call) *wire.Map {
-	low := c.Low
+// before looks at a chunk's conditions, also of one that will run beside others: at its
+// turn, not when something else may have changed already. The result is nil where the
+// function is to run.
+func (r *Runner) before(ctx context.Context, c *states.Call) (*wire.Map, error) {
 	res, err := r.conditions(ctx, c)
 	if err == nil && res == nil {
 		res = r.global(ctx, c)
 	}
+	return res, err
+}
+
+// carryOut runs a chunk's function, unless its conditions have decided (res) or failed
+// (err) already, and what looks at the result.
+func (r *Runner) carryOut(ctx context.Context, c *states.Call, res *wire.Map, err error) *wire.Map {
+	low := c.Low
 	fun := low.Text("state") + "." + low.Text("fun")
 	if err == nil && res == nil {
 		res, err = r.function(ctx, c, fun)

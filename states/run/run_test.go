@@ -107,6 +107,30 @@ func TestParallelRunsBesideAndIsAwaited(t *testing.T) {
 	}
 }
 
+// A parallel state's conditions are looked at when its turn comes, before those after it
+// run; where they keep it from running, nothing is started. One that was tried again tells
+// nothing of it, as in Salt.
+func TestParallelConditions(t *testing.T) {
+	opt := run.Options{Sleep: func(context.Context, time.Duration) {}}
+	got := runChunks(t, modules.New(), opt,
+		chunk("test.nop", "skipped", "parallel", true, "unless", []any{"true"}, "retry", wire.NewMap("attempts", int64(2), "interval", int64(0), "until", false)),
+		chunk("test.nop", "run", "parallel", true, "unless", []any{"false"}),
+		chunk("test.fail_without_changes", "again", "parallel", true, "retry", wire.NewMap("attempts", int64(1), "interval", int64(0))))
+	for id, want := range map[string]struct {
+		comment  string
+		parallel bool
+	}{
+		"skipped": {"unless condition is true", false},
+		"run":     {"Success!", true},
+		"again":   {"Failure!\nAttempt 1: Returned a result of \"False\", with the following comment: \"Failure!\"", false},
+	} {
+		res := result(t, got, id)
+		if res.Text("comment") != want.comment || res.Has("__parallel__") != want.parallel {
+			t.Errorf("%s: %s, expected %+v", id, pytext.Repr(res), want)
+		}
+	}
+}
+
 func TestRetry(t *testing.T) {
 	reg := modules.New()
 	tries := 0
