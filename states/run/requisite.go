@@ -120,15 +120,26 @@ func reference(entry any) (mod, pattern string, none bool, err error) {
 	return "id", "", false, fmt.Errorf("an id, or a state module and an id is expected, not %s", pytext.Repr(entry))
 }
 
-// entries are the references of one kind of requisite of a chunk.
-func entries(low *wire.Map, kind string) []any {
+// entries are the references of one kind of requisite of a chunk. What is no list is one
+// all the same where the compiler lets it pass: a map's keys, and a text's letters, as
+// Salt goes through them; a state of that name is seldom there, and that is told.
+func entries(low *wire.Map, kind string) (all []any) {
 	switch v := get(low, kind).(type) {
+	case nil:
 	case []any:
 		return v
-	case string, *wire.Map:
-		return []any{v}
+	case string:
+		for _, letter := range v {
+			all = append(all, string(letter))
+		}
+	case *wire.Map:
+		for k := range v.All() {
+			all = append(all, k)
+		}
+	default:
+		all = []any{v}
 	}
-	return nil
+	return all
 }
 
 // watchless makes watch a require where the module cannot watch.
