@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -34,6 +35,7 @@ import (
 //	minion: {grains: {}}    # further options of both minions
 //	any: true               # the answers do not depend on which Debian this is
 //	tree: tree              # a directory beside the file: states/ and pillar/ of the machine
+//	quick: true             # Salt runs the SLS with what it has loaded: without include and new grains
 //	ignore: [/var/log]      # files that may differ afterwards
 //	mask: {RE: TEXT}        # what differs from run to run in answers
 //	steps:
@@ -44,6 +46,8 @@ import (
 //	- highstate: true                              # state.apply of the tree's top file
 //	- call: [service.status, x]                    # an execution function
 //	  kw: {sig: y}
+//	- cycle: true                                  # with a state or an SLS: test=True, for real, again, and again test=True
+//	- files: [/srv/t, /etc/hosts]                  # all there is below: kind, mode, owner, contents
 //	- live: true                                   # with a step: only beside Salt, as it tells of the system around
 //	- differs: why                                 # with a step: gosalt's answer is its own, in gosalt:
 //	  gosalt: "…"
@@ -71,6 +75,8 @@ type machineStep struct {
 	Call    []any          `yaml:"call"`
 	KW      map[string]any `yaml:"kw"`
 	Test    bool           `yaml:"test"`
+	Cycle   bool           `yaml:"cycle"`
+	Files   []string       `yaml:"files"`
 	Live    bool           `yaml:"live"`
 	Differs string         `yaml:"differs"`
 	Gosalt  any            `yaml:"gosalt"`
@@ -84,6 +90,7 @@ type machineScenario struct {
 	Minion  map[string]any    `yaml:"minion"`
 	Any     bool              `yaml:"any"`
 	Tree    string            `yaml:"tree"`
+	Quick   bool              `yaml:"quick"`
 	Ignore  []string          `yaml:"ignore"`
 	Mask    map[string]string `yaml:"mask"`
 	Steps   []machineStep     `yaml:"steps"`
@@ -92,8 +99,23 @@ type machineScenario struct {
 }
 
 func (s *machineStep) label() string {
-	b, _ := json.Marshal(map[string]any{"state": s.State, "sls": s.SLS, "highstate": s.High, "call": s.Call, "kw": s.KW, "test": s.Test})
+	b, _ := json.Marshal(map[string]any{"state": s.State, "sls": s.SLS, "highstate": s.High, "call": s.Call, "kw": s.KW, "test": s.Test, "files": s.Files})
 	return string(b)
+}
+
+// cycled is a scenario's steps with four for each that is gone through whole.
+func cycled(steps []machineStep) (all []machineStep) {
+	for _, s := range steps {
+		if !s.Cycle {
+			all = append(all, s)
+			continue
+		}
+		for _, test := range []bool{true, false, false, true} {
+			s.Test = test
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func runMachine(t *testing.T, file string) {
@@ -141,7 +163,7 @@ func runScenario(t *testing.T, sc machineScenario, recording string) {
 	}
 	answered := 0
 	var answers []json.RawMessage
-	for i, step := range sc.Steps {
+	for i, step := range cycled(sc.Steps) {
 		if step.Run != "" {
 			ours.shell(step.Run)
 			if theirs != nil {
@@ -183,6 +205,7 @@ func runScenario(t *testing.T, sc machineScenario, recording string) {
 			sc.tell(step, got)
 		}
 		if g, w := pretty(t, got, sc.Mask), pretty(t, want, sc.Mask); g != w {
+			g, w = onlyDiffering(g, w)
 			diff, _ := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{A: difflib.SplitLines(w), B: difflib.SplitLines(g), FromFile: "Salt", ToFile: "gosalt", Context: 100})
 			t.Errorf("step %d: %s\n%s", i, step.label(), diff)
 		}
@@ -253,6 +276,26 @@ func pretty(t *testing.T, raw json.RawMessage, masks map[string]string) string {
 	return strings.ReplaceAll(string(b), `\n`, "\n     ") + "\n"
 }
 
+// onlyDiffering are two answers without the states whose results are the same.
+func onlyDiffering(got, want string) (string, string) {
+	var g, w map[string]any
+	unfold := func(s string) []byte { return []byte(strings.ReplaceAll(s, "\n     ", `\n`)) }
+	if json.Unmarshal(unfold(got), &g) != nil || json.Unmarshal(unfold(want), &w) != nil {
+		return got, want
+	}
+	for tag, r := range g {
+		if reflect.DeepEqual(r, w[tag]) && strings.Contains(tag, "_|-") {
+			delete(g, tag)
+			delete(w, tag)
+		}
+	}
+	show := func(m map[string]any) string {
+		b, _ := json.MarshalIndent(m, "", " ")
+		return strings.ReplaceAll(string(b), `\n`, "\n     ") + "\n"
+	}
+	return show(g), show(w)
+}
+
 // traceback is how Salt tells of an exception in a state; gosalt tells what it says.
 var traceback = regexp.MustCompile(`An exception occurred in this state: Traceback [^"]*(?:\\"[^"]*)*\\n[\w.]+(?:Error|Exception): ((?:[^"\\]|\\[^n])*)\\n"`)
 
@@ -297,8 +340,22 @@ func (s *machineSide) shell(script string) {
 	s.m.Run("sh", "-ec", script)
 }
 
+// listing prints a line for all that is below the arguments.
+const listing = `for p; do find "$p" -print0; done | sort -z | xargs -0r stat -c '%n %F %a %U:%G %h' | sed 's/ regular empty file / regular file /'
+for p; do find "$p" -type l -printf '%p -> %l\n'; find "$p" -type f -print0 | xargs -0r sha256sum; done | sort`
+
+// files are the lines of a listing.
+func (s *machineSide) files(paths []string) json.RawMessage {
+	s.t.Helper()
+	out := s.m.Run(append([]string{"sh", "-c", listing, "sh"}, paths...)...)
+	return json.RawMessage(mustJSON(strings.Split(strings.TrimSpace(out), "\n")))
+}
+
 func (s *machineSide) ask(step machineStep) json.RawMessage {
 	s.t.Helper()
+	if step.Files != nil {
+		return s.files(step.Files)
+	}
 	args := []string{"/opt/gosalt/gosalt-call", "--local", "--out=json", "-l", "quiet"}
 	test := fmt.Sprintf("test=%v", step.Test)
 	switch {
@@ -400,8 +457,9 @@ func mustJSON(v any) string {
 // copy of it for each step, since each is a salt-call of its own.
 type saltSide struct {
 	machineSide
-	in  io.Writer
-	out *bufio.Reader
+	in    io.Writer
+	out   *bufio.Reader
+	quick bool
 }
 
 const saltDriver = `
@@ -433,6 +491,8 @@ for line in sys.stdin:
         try:
             if 'low' in step:
                 v = states[step['test']].call(step['low'])
+            elif step.get('quick'):
+                v = states[step['test']].call_template('/srv/salt/step.sls')
             else:
                 if step['fun'] == 'state.apply':  # each run begins with the grains that there are
                     fresh = salt.config.minion_config('/etc/salt/minion')
@@ -465,7 +525,7 @@ func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide 
 		bind[shim] = "/opt/shim"
 	}
 	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: bind})
-	s := &saltSide{machineSide: machineSide{t: t, m: m}}
+	s := &saltSide{machineSide: machineSide{t: t, m: m}, quick: sc.Quick}
 	s.prepare(sc)
 	m.Write("/opt/driver.py", saltDriver)
 	cmd := m.Command("/usr/bin/python3", "-W", "ignore", "/opt/driver.py")
@@ -509,13 +569,16 @@ func isExit(err error) bool {
 
 func (s *saltSide) ask(step machineStep) json.RawMessage {
 	s.t.Helper()
+	if step.Files != nil {
+		return s.files(step.Files)
+	}
 	ask := map[string]any{"args": []any{}, "kw": map[string]any{"test": step.Test}}
 	switch {
 	case step.State != nil:
 		ask["low"], ask["test"] = low(step), step.Test
 	case step.SLS != "":
 		s.m.Write("/srv/salt/step.sls", step.SLS)
-		ask["fun"], ask["args"] = "state.apply", []any{"step"}
+		ask["fun"], ask["args"], ask["test"], ask["quick"] = "state.apply", []any{"step"}, step.Test, s.quick
 	case step.High:
 		ask["fun"] = "state.apply"
 	default:

@@ -112,7 +112,7 @@ func (f *Fetcher) get(req *http.Request, l Limits, o FetchOptions, w io.Writer, 
 		return errNotModified
 	}
 	if resp.StatusCode != http.StatusOK {
-		return &StatusError{URL: req.URL.Redacted(), Path: req.URL.Path, Status: resp.StatusCode}
+		return &StatusError{Path: req.URL.Path, Status: resp.StatusCode}
 	}
 	if resp.ContentLength > l.Size {
 		return fmt.Errorf("fetch %s: %d bytes are more than http_max_body allows (%d)", req.URL.Redacted(), resp.ContentLength, l.Size)
@@ -151,10 +151,10 @@ func (r restart) Read(p []byte) (int, error) {
 
 // StatusError is the answer of a web server that does not hand out the file.
 type StatusError struct {
-	URL, Path string
-	Status    int
+	Path   string
+	Status int
 }
 
 func (e *StatusError) Error() string {
-	return fmt.Sprintf("Error: HTTP %d: %s reading %s", e.Status, http.StatusText(e.Status), e.URL)
+	return fmt.Sprintf("Error: HTTP %d: %s reading %s", e.Status, http.StatusText(e.Status), e.Path)
 }

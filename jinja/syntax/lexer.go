@@ -133,7 +133,11 @@ func tokens(cfg *Config, name, src string) (toks []Token) {
 	}()
 	for lx.root() {
 	}
-	lx.emit(EOF, "")
+	end := 1 // the end is where the last word is, as in Jinja
+	if n := len(lx.out); n > 0 {
+		end = lx.out[n-1].Line
+	}
+	lx.out = append(lx.out, Token{Line: end, Kind: EOF})
 	return lx.out
 }
 

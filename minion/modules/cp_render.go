@@ -49,6 +49,9 @@ func renderTemplate(ctx context.Context, c *module.Call, engine, text, path, env
 	for k, v := range kwargs.Map("context").Strings() { // goes before the other keywords
 		vars[k] = v
 	}
+	if engine == "py" { // whose programs read context["name"]
+		vars["context"] = kwargs.Map("context").Clone()
+	}
 	out, err := r.Template(ctx, engine, render.Source{Text: text, Path: path, Env: env, Vars: vars})
 	if err != nil {
 		return "", module.Failf("%w", err)

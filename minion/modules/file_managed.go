@@ -9,8 +9,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/text/encoding/htmlindex"
-
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -45,7 +43,7 @@ type fileManageFileArgs struct {
 	SkipVerify     bool      `default:"False"`  // Do not compare the source with its checksum.
 	KeepMode       bool      `default:"False"`  // The permissions of the source.
 	Encoding       string    `default:"None"`   // Of contents: utf-8, latin-1 and so on.
-	EncodingErrors string    `default:"strict"` // Without effect: what cannot be encoded is an error.
+	EncodingErrors string    `default:"strict"` // What becomes of characters that the encoding has not: strict, ignore, replace.
 	selinuxWanted
 	VerifySSL bool      `default:"True"`  // Check the certificate of an https:// address.
 	UseEtag   bool      `default:"False"` // Ask the web server whether it changed.
@@ -260,26 +258,15 @@ func (m *manager) replaceBySource(real string) (*wire.Map, error) {
 }
 
 // encoded are the contents as bytes.
-func (m *manager) encoded() ([]byte, error) { return encodeContents(m.a.Contents, m.a.Encoding) }
+func (m *manager) encoded() ([]byte, error) {
+	return encodeContents(m.a.Contents, m.a.Encoding, m.a.EncodingErrors)
+}
 
-func encodeContents(v any, name string) ([]byte, error) {
+func encodeContents(v any, name, errs string) ([]byte, error) {
 	if b, ok := v.([]byte); ok {
 		return b, nil
 	}
-	text := pytext.Str(v)
-	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-	case "", "utf-8", "utf8":
-		return []byte(text), nil
-	}
-	enc, err := htmlindex.Get(strings.ReplaceAll(name, "_", "-"))
-	if err != nil {
-		return nil, fmt.Errorf("unknown encoding: %s", name)
-	}
-	b, err := enc.NewEncoder().Bytes([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("the contents have a character that the encoding %s has not: %w", name, err)
-	}
-	return b, nil
+	return host.Encode(pytext.Str(v), name, errs)
 }
 
 func (m *manager) replaceByContents(real string) (*wire.Map, error) {

@@ -134,6 +134,9 @@ func fillTemplate(ctx context.Context, c *module.Call, engine string, src render
 			src.Vars[k] = v
 		}
 	}
+	if engine == "py" {
+		src.Vars["context"] = vars.Clone()
+	}
 	return r.Template(ctx, engine, src)
 }
 

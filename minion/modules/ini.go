@@ -8,8 +8,6 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/text/encoding/htmlindex"
-
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/inifile"
 	"github.com/gosalt/gosalt/internal/module"
@@ -60,11 +58,8 @@ func writeIni(c *module.Call, name, encoding, old string, f *inifile.Section) er
 	}
 	b := []byte(text)
 	if e := strings.ToLower(strings.ReplaceAll(encoding, "_", "-")); e != "" && e != "utf-8" && e != "utf8" {
-		enc, err := htmlindex.Get(e)
-		if err != nil {
-			return module.Invalidf("encoding %q is not known", encoding)
-		}
-		if b, err = enc.NewEncoder().Bytes(b); err != nil {
+		var err error
+		if b, err = host.Encode(text, e, "strict"); err != nil {
 			return module.Failf("Unable to write file '%s': %w", name, err)
 		}
 	}

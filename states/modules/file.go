@@ -21,8 +21,6 @@ import (
 	"github.com/gosalt/gosalt/internal/textedit"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
-	"golang.org/x/text/encoding"
-	"golang.org/x/text/encoding/ianaindex"
 )
 
 func init() {
@@ -360,40 +358,6 @@ func diffLines(b []byte) []string {
 
 // isText tells whether a file is text.
 func isText(b []byte) bool { return textedit.IsText(b[:min(len(b), 512)]) }
-
-// encodeText writes a text in an encoding: "", utf-8, latin-1, utf-16 …
-func encodeText(s, name, errs string) ([]byte, error) {
-	switch strings.ToLower(strings.ReplaceAll(name, "_", "-")) {
-	case "", "utf-8", "utf8":
-		return []byte(s), nil
-	case "latin-1", "latin1":
-		name = "iso-8859-1"
-	case "ascii":
-		name = "us-ascii"
-	}
-	enc, err := ianaindex.IANA.Encoding(name)
-	if err != nil || enc == nil {
-		return nil, fmt.Errorf("encoding %q is not known", name)
-	}
-	e := enc.NewEncoder()
-	switch errs {
-	case "replace":
-		e = encoding.ReplaceUnsupported(e)
-	case "ignore":
-		var b strings.Builder
-		for _, r := range s {
-			if _, err := enc.NewEncoder().String(string(r)); err == nil {
-				b.WriteRune(r)
-			}
-		}
-		s = b.String()
-	}
-	out, err := e.Bytes([]byte(s))
-	if err != nil {
-		return nil, fmt.Errorf("contents cannot be written in %s: %w", name, err)
-	}
-	return out, nil
-}
 
 type fileAbsentArgs struct {
 	Name   string    // Path of what is to go.

@@ -210,9 +210,9 @@ func (m *managed) readContents(ctx context.Context, given bool) error {
 			return module.Failf("Error while applying template on contents")
 		}
 	}
-	b, err := encodeText(text, a.Encoding, a.EncodingErrors)
+	b, err := host.Encode(text, a.Encoding, a.EncodingErrors)
 	if err != nil {
-		return err
+		return module.Failf("Unable to manage file: %w", err)
 	}
 	m.contents = &b
 	return nil
@@ -257,7 +257,7 @@ func (m *managed) plan(ctx context.Context) (*states.Plan, error) {
 	if m.defaults, err = mapArg(a.Defaults, "Defaults"); err != nil {
 		return nil, err
 	}
-	if !a.Replace && c.Host.Exists(a.Name) {
+	if c.Host.Exists(a.Name) && (!a.Replace || m.alreadyIs(ctx)) {
 		return m.permsOnly()
 	}
 	if acc := accumulated(c, a.Name); acc != nil {
@@ -288,6 +288,28 @@ func (m *managed) plan(ctx context.Context) (*states.Plan, error) {
 		return m.existing(ctx, src)
 	}
 	return m.missing(ctx, src)
+}
+
+// alreadyIs tells whether the file has the hash that a source of elsewhere is said to
+// have. Then nobody asks for the source.
+func (m *managed) alreadyIs(ctx context.Context) bool {
+	a := m.a
+	if m.contents != nil || a.Template != "" || !module.Truth(a.Source) || a.SkipVerify {
+		return false
+	}
+	source, sourceHash, err := m.pick(ctx)
+	if err != nil || sourceHash == "" || scheme(source) == "salt" {
+		return false
+	}
+	if _, isLocal := local(source); isLocal {
+		return false
+	}
+	want, kind, err := m.sourceSum(ctx, source, sourceHash)
+	if err != nil || want == "" {
+		return false
+	}
+	sum, err := hashFile(m.c.Host.Path(a.Name), kind)
+	return err == nil && sum == want
 }
 
 // unmanaged is an error that Salt tells as it is.

@@ -149,13 +149,15 @@ func (m *managed) fetch(ctx context.Context) (*sourceFile, error) {
 		sourceHash = ""
 	}
 	if sourceHash != "" && !a.SkipVerify {
-		v, err := c.Call.Call(ctx, "file.get_source_sum", nil, wire.NewMap("file_name", a.Name, "source", source, "source_hash", sourceHash,
-			"source_hash_name", nilIfEmpty(a.SourceHashName), "saltenv", c.Env, "verify_ssl", a.VerifySsl))
-		if err != nil {
+		want, kind, err := m.sourceSum(ctx, source, sourceHash)
+		switch {
+		case err != nil && strings.HasPrefix(message(err), "Error: "): // of the web server
+			return nil, err
+		case err != nil:
 			return nil, &unmanaged{err}
 		}
-		if sum, ok := v.(*wire.Map); ok {
-			s.hash, s.hashType, s.verify = strings.ToLower(sum.Text("hsum")), sum.Text("hash_type"), true
+		if want != "" {
+			s.hash, s.hashType, s.verify = want, kind, true
 		}
 	}
 	if !isLocal && scheme(source) != "salt" && s.hash == "" && !a.SkipVerify && !a.UseEtag {
@@ -168,6 +170,20 @@ func (m *managed) fetch(ctx context.Context) (*sourceFile, error) {
 		return s, nil
 	}
 	return m.render(ctx, s)
+}
+
+// sourceSum is the hash that source_hash says.
+func (m *managed) sourceSum(ctx context.Context, source, sourceHash string) (sum, kind string, err error) {
+	v, err := m.c.Call.Call(ctx, "file.get_source_sum", nil, wire.NewMap("file_name", m.a.Name, "source", source, "source_hash", sourceHash,
+		"source_hash_name", nilIfEmpty(m.a.SourceHashName), "saltenv", m.c.Env, "verify_ssl", m.a.VerifySsl))
+	if err != nil {
+		return "", "", err
+	}
+	out, ok := v.(*wire.Map)
+	if !ok {
+		return "", "", nil
+	}
+	return strings.ToLower(out.Text("hsum")), out.Text("hash_type"), nil
 }
 
 func nilIfEmpty(s string) any {

@@ -67,7 +67,7 @@ func (f *iniFile) plan(changes *wire.Map, would string) *states.Plan {
 	}
 	// Salt tells no changes under test=True.
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
-		b, err := encodeText(f.next.String(), encodingOr(f.encoding), "strict")
+		b, err := host.Encode(f.next.String(), encodingOr(f.encoding), "strict")
 		if err != nil {
 			return err
 		}
