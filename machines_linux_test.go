@@ -269,11 +269,46 @@ func pretty(t *testing.T, raw json.RawMessage, masks map[string]string) string {
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
 		t.Fatalf("%v: %s", err, text)
 	}
-	b, err := json.MarshalIndent(v, "", " ")
+	b, err := json.MarshalIndent(inOrder(v), "", " ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return strings.ReplaceAll(string(b), `\n`, "\n     ") + "\n"
+}
+
+// inOrder is an answer whose lists of files, which Salt has in the order of the disk, are
+// in that of the alphabet.
+func inOrder(v any) any {
+	m, ok := v.(map[string]any)
+	if !ok {
+		return v
+	}
+	for k, e := range m {
+		switch e := e.(type) {
+		case map[string]any:
+			m[k] = inOrder(e)
+		case []any:
+			if k == "removed" {
+				slices.SortFunc(e, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+			}
+		case string:
+			if blocks := strings.Split(e, "\n#### "); k == "comment" && len(blocks) > 1 && strings.HasPrefix(e, "#### ") {
+				blocks[0] = strings.TrimPrefix(blocks[0], "#### ")
+				for i := range blocks {
+					blocks[i] = strings.TrimSpace(blocks[i])
+				}
+				slices.Sort(blocks)
+				m[k] = "#### " + strings.Join(blocks, "\n#### ")
+				continue
+			}
+			if head, rest, ok := strings.Cut(e, "\n"); k == "comment" && ok && head == "The following files will be changed:" {
+				lines := strings.Split(rest, "\n")
+				slices.Sort(lines)
+				m[k] = head + "\n" + strings.Join(lines, "\n")
+			}
+		}
+	}
+	return v
 }
 
 // onlyDiffering are two answers without the states whose results are the same.
@@ -468,7 +503,7 @@ sys.argv = ['salt-call']
 sys.modules['aptsources'] = None  # Salt's own reader of sources.list, which knows signed-by
 out = os.fdopen(os.dup(1), 'w')
 os.dup2(2, 1)
-import salt.config, salt.loader, salt.minion, salt.state, salt.utils.json
+import salt.config, salt.loader, salt.minion, salt.state, salt.template, salt.utils.json
 opts = salt.config.minion_config('/etc/salt/minion')
 opts['file_client'] = 'local'
 salt.state.State.module_refresh = lambda self: None  # modules are loaded anew after each package: minutes of it
@@ -480,6 +515,20 @@ for test in (False, True):
     o['test'] = test
     states[test] = salt.state.State(o)
     list(states[test].functions), list(states[test].states)  # asking for a function that is not there loads all
+def quick(st):
+    o = st.opts
+    high = salt.template.compile_template('/srv/salt/step.sls', st.rend, o['renderer'], o['renderer_blacklist'], o['renderer_whitelist'], saltenv='base', sls='step')
+    n = 10000
+    for name, body in high.items():
+        for key in list(body):
+            mod, _, fun = key.partition('.')
+            if fun:
+                body[mod] = [fun] + body.pop(key)
+            body[mod].append({'order': n})
+            n += 1
+        body['__sls__'], body['__env__'] = 'step', 'base'
+    return st.call_high(high)
+
 for line in sys.stdin:
     step = json.loads(line)
     out.flush()
@@ -492,7 +541,7 @@ for line in sys.stdin:
             if 'low' in step:
                 v = states[step['test']].call(step['low'])
             elif step.get('quick'):
-                v = states[step['test']].call_template('/srv/salt/step.sls')
+                v = quick(states[step['test']])
             else:
                 if step['fun'] == 'state.apply':  # each run begins with the grains that there are
                     fresh = salt.config.minion_config('/etc/salt/minion')

@@ -54,11 +54,11 @@ type cmdRunArgs struct {
 type cmdScriptArgs struct {
 	Name string // The script, salt:// or a path; with source, what it is called by, and its arguments.
 	cmdCommon
-	Source   string    `default:"None"` // Where the script is, where that is not the name.
-	Template string    `default:"None"` // Render it first: jinja.
-	Defaults *wire.Map `default:"None"` // Values for the template.
-	Context  *wire.Map `default:"None"` // Values for the template, over the defaults.
-	Password string    `default:"None"` // Password of runas, on Windows.
+	Source   string `default:"None"` // Where the script is, where that is not the name.
+	Template string `default:"None"` // Render it first: jinja.
+	Defaults any    `default:"None"` // Values for the template.
+	Context  any    `default:"None"` // Values for the template, over the defaults.
+	Password string `default:"None"` // Password of runas, on Windows.
 }
 
 // cmdRun runs a command, whenever the state is run: onlyif, unless, creates or
@@ -111,7 +111,15 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 		source = a.Name
 	}
 	values := wire.NewMap()
-	for _, m := range []*wire.Map{a.Defaults, a.Context} {
+	defaults, ok := a.Defaults.(*wire.Map)
+	if !ok && module.Truth(a.Defaults) {
+		return p, module.Failf("Invalidly-formatted 'defaults' parameter. Must be formed as a dict.")
+	}
+	over, ok := a.Context.(*wire.Map)
+	if !ok && module.Truth(a.Context) {
+		return p, module.Failf("Invalidly-formatted 'context' parameter. Must be formed as a dict.")
+	}
+	for _, m := range []*wire.Map{defaults, over} {
 		for k, v := range m.All() {
 			values.SetAny(k, v)
 		}

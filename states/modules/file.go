@@ -483,10 +483,11 @@ func fileAccumulated(_ context.Context, c *states.Call, a fileAccumulatedArgs) (
 		mine = wire.NewMap()
 	}
 	have := mine.List(a.Name)
-	comment := fmt.Sprintf("Accumulator %s for file %s was charged by text", a.Name, a.Filename)
+	comment := ""
 	for _, t := range texts {
 		if !slices.ContainsFunc(have, func(v any) bool { return pytext.Repr(v) == pytext.Repr(t) }) {
 			have = append(slices.Clone(have), t)
+			comment = fmt.Sprintf("Accumulator %s for file %s was charged by text", a.Name, a.Filename)
 		}
 	}
 	mine.Set(a.Name, have)

@@ -228,12 +228,6 @@ func (d *directory) mend(p *states.Plan) error {
 				q.mode = nil
 			}
 		}
-		if d.recurse["user"] && d.perm.user == "" {
-			return errors.New("user not specified, but configured as a target for recursive ownership management")
-		}
-		if d.recurse["group"] && d.perm.group == "" {
-			return errors.New("group not specified, but configured as a target for recursive ownership management")
-		}
 		err := d.walk(func(path string, dir bool) error {
 			switch {
 			case dir && !d.recurse["ignore_dirs"]:
@@ -271,6 +265,12 @@ func (d *directory) mend(p *states.Plan) error {
 		for k, v := range last.Strings() {
 			r.Changes.Set(k, v)
 		}
+		if text := d.unspecified(); text != "" {
+			r.Result = false
+			if len(doomed) == 0 {
+				r.Comment = text
+			}
+		}
 	}
 	for _, f := range found {
 		changes := f.diff.changes()
@@ -283,9 +283,12 @@ func (d *directory) mend(p *states.Plan) error {
 			}
 			if d.recurse["silent"] {
 				r.Change("recursion", "Changes silenced")
-				return nil
+				if f.path == d.name {
+					return nil
+				}
+			} else {
+				r.Change(f.path, changes)
 			}
-			r.Change(f.path, changes)
 			for k, v := range changes.Strings() { // Salt tells the last of them once more
 				last.Set(k, v)
 			}
@@ -297,7 +300,9 @@ func (d *directory) mend(p *states.Plan) error {
 		removed := []any{}
 		for _, path := range doomed {
 			changes.Set(path, wire.NewMap("removed", "Removed due to clean"))
-			removed = append(removed, path)
+			if !slices.ContainsFunc(removed, func(top any) bool { return strings.HasPrefix(path, top.(string)+"/") }) {
+				removed = append(removed, path)
+			}
 			fmt.Fprintf(&would, "%s: removed - Removed due to clean\n", path)
 		}
 		p.Did = fmt.Sprintf("Files cleaned from directory %s", d.name)
@@ -316,6 +321,18 @@ func (d *directory) mend(p *states.Plan) error {
 	}
 	p.Would = would.String()
 	return nil
+}
+
+// unspecified says that recurse asks for an owner that is not given. What else there is to
+// change is changed all the same.
+func (d *directory) unspecified() string {
+	switch {
+	case d.recurse["group"] && d.perm.group == "":
+		return "group not specified, but configured as a target for recursive ownership management"
+	case d.recurse["user"] && d.perm.user == "":
+		return "user not specified, but configured as a target for recursive ownership management"
+	}
+	return ""
 }
 
 // walk visits all below the directory, not through links, as deep as max_depth says.
@@ -572,7 +589,11 @@ func (l *symlink) owner() error {
 func (l *symlink) create(p *states.Plan, change string, do func() error) {
 	c, a := l.c, l.a
 	p.Did = fmt.Sprintf("Created new symlink %s -> %s", l.name, a.Target)
-	p.Do(wire.NewMap(change, l.name), func(_ context.Context, r *states.Result) error {
+	would := wire.NewMap()
+	if change != "" {
+		would.Set(change, l.name)
+	}
+	p.Do(would, func(_ context.Context, r *states.Result) error {
 		o := host.Owner{UID: l.uid, GID: l.gid}
 		if a.Mode != nil {
 			mode, err := host.ParseMode(pytext.Str(a.Mode))
@@ -668,7 +689,7 @@ func (l *symlink) inTheWay(p *states.Plan, st *host.Stat) error {
 		}
 		return module.Failf("%s exists where the symlink %s should be", kind, l.name)
 	}
-	l.create(p, "new", func() error {
+	l.create(p, "", func() error {
 		if backup != "" {
 			if err := c.Host.Remove(backup); err != nil {
 				return err

@@ -376,9 +376,25 @@ func (e *addText) plan(ctx context.Context, texts []string, loose bool, join fun
 		if err := c.Host.MakeDirs(dir, host.Keep, c.Umask); err != nil {
 			return err
 		}
-		return c.Host.ReplaceLinked(e.name, host.Keep, c.Umask, writeLines(newLines))
+		return c.Host.ReplaceLinked(e.name, host.Keep, c.Umask, func(w io.Writer) error {
+			_, err := io.WriteString(w, e.joined(string(old), lines))
+			return err
+		})
 	})
 	return p, nil
+}
+
+// joined is the file's text with the lines before or after it. What was there stays as it
+// is, with whatever line ends it has.
+func (e *addText) joined(old string, lines []string) string {
+	added := strings.Join(ended(lines), "")
+	if e.fun == "file.prepend" {
+		return added + old
+	}
+	if added != "" && old != "" && !strings.HasSuffix(old, "\n") {
+		old += "\n"
+	}
+	return old + added
 }
 
 // hasText tells whether a file's text has another one, of whole lines, spaces aside if loose.
@@ -428,14 +444,6 @@ func joinedDiff(a, b []string) string {
 		}
 	}
 	return strings.Join(out, "\n")
-}
-
-// writeLines writes lines, each with its end.
-func writeLines(lines []string) func(io.Writer) error {
-	return func(w io.Writer) error {
-		_, err := io.WriteString(w, strings.Join(lines, "\n")+"\n")
-		return err
-	}
 }
 
 // ended are lines with their ends.

@@ -73,7 +73,25 @@ func fileManaged(ctx context.Context, c *states.Call, a fileManagedArgs) (*state
 		p = &states.Plan{}
 	}
 	p.Name, p.Warnings = a.Name, append(m.warnings, p.Warnings...)
+	if !a.KeepSource && !c.Test && err == nil {
+		if p.Empty() {
+			m.forget(ctx)
+		} else {
+			p.Do(nil, func(ctx context.Context, _ *states.Result) error { m.forget(ctx); return nil })
+		}
+	}
 	return p, err
+}
+
+// forget removes the copy of the source from the cache of files.
+func (m *managed) forget(ctx context.Context) {
+	if m.cached == "" && scheme(m.source) == "salt" {
+		v, _ := m.c.Call.Call(ctx, "cp.is_cached", args(m.source, m.c.Env), nil)
+		m.cached, _ = v.(string)
+	}
+	if m.cached != "" {
+		_ = os.Remove(m.cached) // it may be another state's that has removed it
+	}
 }
 
 // managed is one call of file.managed.
@@ -84,6 +102,7 @@ type managed struct {
 	keep     bool    // the mode is that of the source
 	contents *[]byte // of the arguments; nil with a source, or with neither
 	source   string
+	cached   string // where the source's copy is
 	context  *wire.Map
 	defaults *wire.Map
 	warnings []string

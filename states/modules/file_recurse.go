@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -57,7 +58,7 @@ func fileRecurse(ctx context.Context, c *states.Call, a fileRecurseArgs) (*state
 	if err := r.list(ctx); err != nil {
 		return p, err
 	}
-	return p, r.plan(ctx, p)
+	return r.plan(ctx, p)
 }
 
 // recursion is one call of file.recurse.
@@ -203,20 +204,19 @@ func (r *recursion) list(ctx context.Context) error {
 }
 
 // plan plans each directory and file.
-func (r *recursion) plan(ctx context.Context, p *states.Plan) error {
+func (r *recursion) plan(ctx context.Context, p *states.Plan) (*states.Plan, error) {
 	c, a := r.c, r.a
 	perm, err := readPerms(c, a.User, a.Group, a.DirMode, "", nil)
 	if err != nil {
-		return err
+		return p, err
 	}
 	var notes, failed []string
 	add := func(path string, q *states.Plan, err error) {
-		if err != nil {
-			failed = append(failed, path, err.Error())
-			return
+		if d := q.Decision(); err == nil && d != nil && d.Result == false {
+			err = errors.New(d.Comment)
 		}
-		if d := q.Decision(); d != nil && d.Result == false {
-			failed = append(failed, path, d.Comment)
+		if err != nil {
+			failed, notes = append(failed, path, err.Error()), append(notes, path, err.Error())
 			return
 		}
 		if !q.Empty() && c.Test {
@@ -256,14 +256,19 @@ func (r *recursion) plan(ctx context.Context, p *states.Plan) error {
 	}
 	if a.Clean {
 		if err := r.clean(p, &notes); err != nil {
-			return err
+			return p, err
 		}
 	}
 	p.Fine = fmt.Sprintf("The directory %s is in the correct state", r.name)
 	p.Did = fmt.Sprintf("Recursively updated %s", r.name)
 	p.Would = told(notes)
-	if len(failed) > 0 && (c.Test || p.Empty()) {
-		return module.Failf("%s", told(failed))
+	switch {
+	case len(failed) > 0 && c.Test:
+		q := states.Decided(false, p.Changes(), told(notes))
+		q.Name, q.Warnings = p.Name, p.Warnings
+		return q, nil
+	case len(failed) > 0 && p.Empty():
+		return p, module.Failf("%s", told(failed))
 	}
 	p.Finish = func(res *states.Result) {
 		if all := slices.Concat(failed, res.Failures()); len(all) > 0 {
@@ -272,7 +277,7 @@ func (r *recursion) plan(ctx context.Context, p *states.Plan) error {
 			res.Comment = p.Fine
 		}
 	}
-	return nil
+	return p, nil
 }
 
 // kwargs are the further arguments of file.managed.

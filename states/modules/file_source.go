@@ -258,7 +258,7 @@ func (m *managed) bring(ctx context.Context, s *sourceFile) error {
 		if !ok || path == "" {
 			return &unmanaged{module.Failf("Source file '%s' not found", redacted(s.url))}
 		}
-		s.path = path
+		s.path, m.cached = path, path
 	}
 	if s.hash == "" {
 		s.hashType = "sha256"
