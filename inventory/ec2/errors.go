@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/ssocreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/inventory"
@@ -61,6 +63,11 @@ func (p *Provider) apiError(ctx context.Context, s *session, region, call string
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		p.byCode(e, api)
+		var resp *smithyhttp.ResponseError
+		if e.Code == "UnknownError" && errors.As(err, &resp) {
+			p.byStatus(e, resp.HTTPStatusCode())
+			return e
+		}
 		if e.Reason == inventory.NotPermitted {
 			p.permission(ctx, s, e, api.ErrorMessage())
 		}
@@ -135,6 +142,16 @@ func (p *Provider) byCode(e *inventory.Error, api smithy.APIError) {
 			e.Reason = inventory.NoAnswer
 		}
 	}
+}
+
+// byStatus is for answers that are not EC2's own, as of a proxy.
+func (p *Provider) byStatus(e *inventory.Error, status int) {
+	e.Code, e.Msg = fmt.Sprintf("HTTP %d", status), cmp.Or(http.StatusText(status), "no answer of EC2")
+	if status >= 500 {
+		e.Reason, e.Hint = inventory.NoAnswer, "the API, or a proxy before it, has a fault: try again later"
+		return
+	}
+	e.Reason, e.Hint = inventory.BadAnswer, cmp.Or(p.endpointHint(), "is something between here and AWS that answers itself, as a proxy?")
 }
 
 // byNetwork knows why no answer came, or none that could be read.

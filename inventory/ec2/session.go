@@ -133,6 +133,7 @@ func (s *session) client(p *Provider, region string, last *lastError) *ec2.Clien
 	return ec2.NewFromConfig(s.cfg, func(o *ec2.Options) {
 		o.Region = region
 		o.Retryer = p.retryer(last)
+		o.APIOptions = append(o.APIOptions, checkAnswer)
 		if p.endpoint != "" {
 			o.BaseEndpoint = aws.String(p.endpoint)
 		}
