@@ -91,7 +91,8 @@ func open(v *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 			return nil, &inventory.Error{Source: env.Source, Kind: "kubernetes", Reason: inventory.NoCredentials, Call: "kubeconfig", Msg: "there is no kubeconfig file in $KUBECONFIG or ~/.kube/config, and this runs in no pod",
 				Hint: "name one with kubeconfig"}
 		}
-		return nil, bad("kubeconfig: %s", err)
+		return nil, &inventory.Error{Source: env.Source, Kind: "kubernetes", Reason: inventory.BadConfig, Call: "kubeconfig", Msg: err.Error(),
+			Hint: "see kubeconfig and context of the source; kubectl config get-contexts lists those that there are"}
 	}
 	if len(p.namespaces) == 0 {
 		ns, _, err := loader.Namespace()
@@ -135,8 +136,7 @@ func open(v *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 	if err != nil {
 		return nil, bad("kubeconfig: %s", err)
 	}
-	base.Path = path
-	p.base = base
+	p.base = base.JoinPath(path) // a server may have a path of its own, as behind a gateway for several clusters
 	return p, nil
 }
 

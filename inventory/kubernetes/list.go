@@ -117,6 +117,10 @@ func (p *provider) explain(e *inventory.Error, resp *http.Response, st status) (
 		e.Msg = p.base.Host + " says " + resp.Status
 	}
 	switch resp.StatusCode {
+	default:
+		if resp.StatusCode >= 500 {
+			e.Reason, e.Hint = inventory.NoAnswer, "the API server, or a proxy before it, has a fault: try again later"
+		}
 	case http.StatusUnauthorized:
 		e.Reason, e.Hint = inventory.BadLogin, "the login of the kubeconfig is wrong or has expired: does kubectl get pods work with it?"
 	case http.StatusForbidden:
@@ -126,7 +130,7 @@ func (p *provider) explain(e *inventory.Error, resp *http.Response, st status) (
 	case http.StatusBadRequest:
 		e.Reason, e.Hint = inventory.BadConfig, "are labels and fields selectors, as app=web and status.phase=Running?"
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		e.Reason, wait = inventory.Throttled, time.Second
+		e.Reason, e.Hint, wait = inventory.Throttled, "the API server has too much to do: refresh less often, or list fewer namespaces", time.Second
 		if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n >= 0 {
 			wait = min(time.Duration(n)*time.Second, 10*time.Second)
 		}
@@ -160,6 +164,7 @@ func (p *provider) netError(ctx context.Context, e *inventory.Error, err error) 
 		e.Reason, e.Hint = inventory.BadAnswer, "make page_size smaller"
 	case errors.As(err, &syntax), errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Reason, e.Msg = inventory.BadAnswer, "the answer cannot be read: "+err.Error()
+		e.Hint = "is the server of the kubeconfig's cluster an API server, or something before it that answers itself, as a proxy?"
 	case errors.As(err, &op), errors.Is(err, io.EOF):
 		e.Hint = "is the cluster up, and " + p.base.Host + " reachable from here?"
 	default:
