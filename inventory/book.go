@@ -384,7 +384,11 @@ func (inv *Inventory) Warnings(ctx context.Context) []string {
 			}
 			slices.Sort(scopes)
 			for _, k := range scopes {
-				out = append(out, fmt.Sprintf("inventory: %s; its machines are as they were %s", st.Scopes[k], ago(st)))
+				text := "inventory: " + st.Scopes[k]
+				if !st.Listed.IsZero() || st.Machines > 0 {
+					text += "; its machines are as they were " + ago(st)
+				}
+				out = append(out, text)
 			}
 		} else if st.Listed.IsZero() && st.Machines == 0 {
 			out = append(out, "inventory: "+say)

@@ -3,6 +3,7 @@
 package dns
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -104,7 +105,7 @@ func (p *provider) List(ctx context.Context) iter.Seq2[inventory.Machine, error]
 		}
 		// over tells that it has ended, after a line about it.
 		over := func(scope, call string) bool {
-			if e := inventory.Interrupted(ctx, inventory.Error{Scope: scope, Call: call}); e != nil {
+			if e := inventory.Interrupted(ctx, inventory.Error{Scope: scope, Call: call, Hint: "is resolver right, and does the server run? timeout says how long it may take"}); e != nil {
 				e.Scope = ""
 				yield(inventory.Machine{}, e)
 				return true
@@ -124,7 +125,7 @@ func (p *provider) List(ctx context.Context) iter.Seq2[inventory.Machine, error]
 		}
 		for _, name := range p.services {
 			_, targets, err := p.r.LookupSRV(ctx, "", "", fqdn(name))
-			if over(name, "SRV") || err != nil && !yield(inventory.Machine{}, wrong(err, name, "SRV")) {
+			if over(name, "SRV") || err != nil && !yield(inventory.Machine{}, wrong(err, name, "SRV", p.server)) {
 				return
 			}
 			for _, t := range targets {
@@ -168,14 +169,14 @@ func (p *provider) List(ctx context.Context) iter.Seq2[inventory.Machine, error]
 func (p *provider) host(ctx context.Context, name, scope string, port int) ([]inventory.Machine, error) {
 	addrs, err := p.r.LookupNetIP(ctx, "ip", fqdn(name))
 	if err != nil {
-		return nil, wrong(err, scope, "lookup of "+plain(name))
+		return nil, wrong(err, scope, "lookup of "+plain(name), p.server)
 	}
 	var txt []string
 	if p.txt {
 		if txt, err = p.r.LookupTXT(ctx, fqdn(name)); err != nil {
 			var d *net.DNSError
 			if !errors.As(err, &d) || !d.IsNotFound {
-				return nil, wrong(err, scope, "TXT of "+plain(name))
+				return nil, wrong(err, scope, "TXT of "+plain(name), p.server)
 			}
 		}
 	}
@@ -228,15 +229,16 @@ func (p *provider) machines(name string, addrs []netip.Addr, txt []string, scope
 	return out
 }
 
-// wrong says which reason an error of the resolver has.
-func wrong(err error, scope, call string) *inventory.Error {
+// wrong says which reason an error of the resolver has. server is the one that the
+// source names; "" is those of this machine.
+func wrong(err error, scope, call, server string) *inventory.Error {
 	e := &inventory.Error{Scope: scope, Call: call, Reason: inventory.BadAnswer, Err: err, Msg: err.Error()}
 	var d *net.DNSError
 	var op *net.OpError
 	if errors.As(err, &d) {
 		e.Msg = d.Err
-		if d.Server != "" {
-			e.Msg += " by " + d.Server
+		if by := cmp.Or(server, d.Server); by != "" { // the library names this machine's though another was asked
+			e.Msg += " by " + by
 		}
 		switch {
 		case d.IsNotFound:

@@ -4,6 +4,7 @@ package hetzner
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -230,6 +231,7 @@ func (p *Provider) apiError(err error) *inventory.Error {
 		late *cloud.LateError
 		dns  *net.DNSError
 		at   *url.Error
+		cert *tls.CertificateVerificationError
 	)
 	switch {
 	case errors.As(err, &api):
@@ -252,6 +254,8 @@ func (p *Provider) apiError(err error) *inventory.Error {
 		e.Reason, e.Msg = inventory.NoAnswer, late.Error()
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Reason, e.Msg, e.Hint = inventory.NotFound, "there is no host "+dns.Name, "see endpoint"
+	case errors.As(err, &cert):
+		e.Reason, e.Hint = inventory.NoAnswer, "what answers is not the API, but maybe a proxy with a certificate of its own: this machine has to trust that"
 	case errors.As(err, &at):
 		e.Reason, e.Hint = inventory.NoAnswer, "can this machine reach the API? A proxy is taken from HTTPS_PROXY"
 	default:

@@ -89,6 +89,10 @@ func (p *Provider) byStatus(e *inventory.Error, r *gophercloud.ErrUnexpectedResp
 		e.Reason, e.Hint = inventory.NoAnswer, "the cloud has a fault, try again later"
 	default:
 		e.Reason = inventory.BadAnswer
+		if s < 300 { // a success, but not the one that there is
+			e.Msg = "what came is no answer of OpenStack"
+		}
+		e.Hint = "is something between here and the cloud that answers itself, as a proxy? See auth_url"
 	}
 }
 

@@ -247,7 +247,8 @@ func namedSources(inv *inventory.Inventory, name string) []string {
 }
 
 // inventoryRefresh lists a source now, or all of them, and stores what came. It returns
-// how many machines were found, have changed and are gone, and what was wrong.
+// how many machines were found, have changed and are gone, and what was wrong. The exit code is
+// 1 where anything could not be listed.
 //
 //	gosalt-run inventory.refresh
 //	gosalt-run inventory.refresh prod
@@ -269,7 +270,7 @@ func inventoryRefresh(ctx context.Context, c *module.Call, a inventoryRefreshArg
 			results <- result{n, l, err}
 		}()
 	}
-	got := map[string]result{}
+	got, failed := map[string]result{}, false
 	for range names {
 		r := <-results
 		got[r.name] = r
@@ -281,17 +282,20 @@ func inventoryRefresh(ctx context.Context, c *module.Call, a inventoryRefreshArg
 			return nil, module.Failf("%w", r.err)
 		}
 		out.Set(n, r.l.Map())
+		failed = failed || len(r.l.Errors) > 0
 	}
 	for _, e := range inv.Problems() {
 		if !slices.Contains(names, e.Source) && a.Source == "None" {
 			out.Set(e.Source, wire.NewMap("errors", []any{e.Error()}))
+			failed = true
 		}
 	}
-	return out, nil
+	return withFailure(out, failed), nil
 }
 
 // inventoryDiff lists a source now, or all of them, and shows what differs from what is
-// known: machines found, changed and gone. Nothing is stored.
+// known: machines found, changed and gone. Nothing is stored. The exit code is 1 where anything
+// could not be listed.
 //
 //	gosalt-run inventory.diff
 func inventoryDiff(ctx context.Context, c *module.Call, a inventoryRefreshArgs) (any, error) {
@@ -299,7 +303,7 @@ func inventoryDiff(ctx context.Context, c *module.Call, a inventoryRefreshArgs) 
 	if err != nil {
 		return nil, module.Failf("%w", err)
 	}
-	out := wire.NewMap()
+	out, failed := wire.NewMap(), false
 	for _, n := range namedSources(inv, a.Source) {
 		parts := map[string]*wire.Map{}
 		l, err := inv.Diff(ctx, n, func(ch inventory.Change) {
@@ -324,10 +328,19 @@ func inventoryDiff(ctx context.Context, c *module.Call, a inventoryRefreshArgs) 
 		}
 		if errs := l.Map().List("errors"); len(errs) > 0 {
 			m.Set("errors", errs)
+			failed = true
 		}
 		out.Set(n, m)
 	}
-	return out, nil
+	return withFailure(out, failed), nil
+}
+
+// withFailure has a result make the exit code 1.
+func withFailure(out *wire.Map, failed bool) any {
+	if !failed {
+		return out
+	}
+	return wire.NewMap("data", out, "outputter", "nested", "retcode", int64(1))
 }
 
 // ansibleInventory is what Ansible's programs print with --list.
