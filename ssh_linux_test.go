@@ -30,7 +30,7 @@ func newSSHSite(t *testing.T, roster string, files map[string]string) *sshSite {
 	t.Helper()
 	s := &sshSite{t: t, dir: t.TempDir()}
 	s.home = filepath.Join(s.dir, "home")
-	s.write("etc/master", fmt.Sprintf("root_dir: %[1]s/root\nfile_roots: {base: [%[1]s/srv]}\npillar_roots: {base: [%[1]s/pillar]}\nssh_begin_timeout: 20\n", s.dir))
+	s.write("etc/master", fmt.Sprintf("root_dir: %[1]s/root\nfile_roots: {base: [%[1]s/srv]}\npillar_roots: {base: [%[1]s/pillar]}\nssh_begin_timeout: 20\n", s.dir)+s.knownHosts())
 	s.write("etc/roster", roster)
 	s.write("home/.keep", "")
 	for name, text := range files {
@@ -38,6 +38,9 @@ func newSSHSite(t *testing.T, roster string, files map[string]string) *sshSite {
 	}
 	return s
 }
+
+// knownHosts is a line of configuration: the user's own file is left alone.
+func (s *sshSite) knownHosts() string { return "ssh_known_hosts_file: " + s.home + "/known_hosts\n" }
 
 func (s *sshSite) write(name, text string) {
 	s.t.Helper()
@@ -126,7 +129,7 @@ func TestSSH(t *testing.T) {
 		t.Parallel()
 		srv := sshrig.New(t, sshrig.Options{})
 		me := fmt.Sprintf("{host: %s, port: %d, user: %s, priv: %s", srv.Host, srv.Port, srv.User, srv.Key)
-		s := newSSHSite(t, "web1: "+me+"}\nweb2: "+me+", minion_opts: {grains: {role: db}}}\ndb1: "+me+"}\n", nil)
+		s := newSSHSite(t, "web1: "+me+", mine_functions: {test.echo: [hi from web1]}}\nweb2: "+me+", minion_opts: {grains: {role: db}}}\ndb1: "+me+"}\n", nil)
 		s.want(0, []string{"web2:\n    True"}, "-i", "--refresh", "-G", "role:db", "test.ping") // nothing was known of them
 		s.want(0, []string{"web1:\n    True", "web2:\n    True"}, "-i", "web*", "test.ping")
 		s.want(0, []string{"jid: 20991231000000000001\n", "True"}, "-i", "--jid=20991231000000000001", "--show-jid", "web1", "test.ping")
@@ -136,6 +139,8 @@ func TestSSH(t *testing.T) {
 		if _, errs, code := s.run("-i", "--jid=12", "web1", "test.ping"); code != 64 && code != 2 || !strings.Contains(errs, "'12' is not a valid JID") {
 			t.Errorf("a bad job id: %d %s", code, errs)
 		}
+		// The mine of others is filled when it is asked for: no minion does it there.
+		s.want(0, []string{"web1:\n        hi from web1"}, "-i", "web2", "mine.get", "web*", "test.echo")
 		s.want(0, []string{"web1:", "db1:"}, "-i", "-L", "web1,db1", "test.ping")
 		s.want(0, []string{"web2:"}, "-i", "-E", "web[2-9]", "test.ping")
 		s.want(0, []string{"role:\n        db"}, "-i", "web2", "grains.item", "role")
@@ -211,7 +216,7 @@ func TestSSH(t *testing.T) {
 			t.Errorf("exit code %d\n%s", code, out)
 		}
 		// A key that changed is refused in spite of --accept-new.
-		s.write("etc/master", fmt.Sprintf("root_dir: %s/root\n", s.dir))
+		s.write("etc/master", fmt.Sprintf("root_dir: %s/root\n", s.dir)+s.knownHosts())
 		s.want(0, []string{"True"}, "--accept-new", "good", "test.ping")
 		srv.NewHostKeys("ed25519")
 		s.want(20, []string{"good:\n    ssh: ", "known_hosts"}, "--accept-new", "good", "test.ping")
@@ -261,12 +266,13 @@ func TestSSH(t *testing.T) {
 		if code != 20 || t.Failed() {
 			t.Fatalf("exit code %d\n%s%s", code, out, errs)
 		}
+		m.Machine.Run("sh", "-ec", "cd /root/.cache/gosalt/agents; cp [0-9a-f]* $(echo older | sha256sum | cut -d' ' -f1)")
 		s.want(0, []string{"True"}, "-i", "--wipe", "boss", "state.apply", "x")
 		if got := m.Machine.Run("sh", "-c", "cat /etc/made; getent passwd someone | cut -d: -f7"); got != "x\n/bin/sh\n" {
 			t.Errorf("the machine has %q", got)
 		}
-		if got := m.Machine.Run("sh", "-c", "find /root/.cache/gosalt -type f | wc -l"); strings.TrimSpace(got) != "0" {
-			t.Errorf("--wipe leaves %s files", got)
+		if got := m.Machine.Run("sh", "-c", "find /root/.cache -name gosalt; find /root/.cache -type f"); got != "" {
+			t.Errorf("--wipe leaves %s", got)
 		}
 		// Nowhere to put it.
 		m.Machine.Run("sh", "-ec", "rm -rf /tmp/.gosalt-* /var/tmp/.gosalt-* /dev/shm/.gosalt-*; for d in /tmp /var/tmp /dev/shm /run; do mount -o remount,ro,mode=1777 $d || mount -t tmpfs -o ro tmpfs $d; done; rm -rf /home/*/.cache 2>/dev/null || :")
@@ -389,6 +395,11 @@ func TestSSHFallback(t *testing.T) {
 	out = gosalt(0, "gosalt", "-b", "2", "*", "test.ping")
 	has(out, "bare:\n    True", "both:\n    True", "web1:\n    True", "Minion 'dead' failed to respond to job sent", "not reached over SSH either")
 	has(gosalt(0, "gosalt", "-b", "1", "bare", "cmd.run", "echo over $SSH_CONNECTION"), "Executing run on ['bare']", "over 127", "retcode:\n    0")
+	has(gosalt(0, "gosalt", "--preview-target", "*", "--out=txt"), "bare", "both", "dead", "web1")
+	if out := gosalt(0, "gosalt", "--preview-target", "--transport=zmq", "*"); strings.Contains(out, "bare") {
+		t.Errorf("a machine of the roster is not reached with --transport=zmq:\n%s", out)
+	}
+	has(gosalt(0, "gosalt", "--batch-safe-limit=3", "--batch-safe-size=1", "-L", "bare,both,web1", "test.ping"), "NOTICE: Too many minions targeted", "Executing run on ['bare']")
 	has(gosalt(0, "gosalt", "--subset=5", "bare,web1", "-L", "test.ping", "--out=txt"), "bare: True", "web1: True")
 	// Without its minion a machine of the roster is reached all the same.
 	w.Proc("both").Kill()

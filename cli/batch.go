@@ -73,7 +73,7 @@ func (b *batchRun) request(o *GosaltOptions) *wire.Map {
 	return wire.NewMap("size", b.size, "wait", o.BatchWait, "failhard", b.failhard)
 }
 
-// countTarget is how many accepted minions the target means.
+// countTarget is how many machines the target means: accepted minions, and those of the roster.
 func (g *gosaltRun) countTarget() (n, exit int) {
 	req := wire.NewMap("op", control.OpTarget)
 	g.setTarget(req)

@@ -115,9 +115,6 @@ func (g *gosaltRun) request() *wire.Map {
 		req.Set("op", control.OpSSH)
 		req.Set("ssh", g.ssh)
 	}
-	if o.Transport != "" && o.Transport != "auto" {
-		req.Set("transport", o.Transport)
-	}
 	if o.Explicit("timeout") && o.Timeout > 0 {
 		req.Set("timeout", int64(o.Timeout))
 	}
@@ -160,6 +157,9 @@ func (g *gosaltRun) setTarget(req *wire.Map) {
 	req.Set("tgt_type", g.o.Job.TargetType)
 	if d := g.o.Delimiter; d != "" && d != ":" {
 		req.Set("delimiter", d)
+	}
+	if t := g.o.Transport; t != "" && t != "auto" {
+		req.Set("transport", t)
 	}
 }
 
@@ -588,7 +588,7 @@ func (g *gosaltRun) interrupted() int {
 	return Interrupted.Code(g.strict)
 }
 
-// preview lists the minions that a target means.
+// preview lists the minions, and machines of the roster, that a target means.
 func (g *gosaltRun) preview() int {
 	req := wire.NewMap("op", control.OpTarget)
 	g.setTarget(req)

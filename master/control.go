@@ -171,6 +171,10 @@ func (m *Master) controlRequest(ctx context.Context, who caller, req *wire.Map, 
 				return err
 			}
 		}
+		if ids, _, _, err = m.fallback(ctx, req, ids, send); err != nil { // a job reaches the machines of the roster, too
+			return err
+		}
+		missing = slices.DeleteFunc(missing, func(id wire.MinionID) bool { return slices.Contains(ids, id) })
 		return send(wire.NewMap("kind", control.KindResult, "return", texts(ids), "missing", texts(missing)))
 	case control.OpRunner:
 		return m.controlRunner(ctx, who, req, send)
@@ -231,7 +235,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	job.Live = req.Bool("follow") && req.Bool("live")
 	var hosts []ssh.Host                 // to be reached over SSH
 	var spare map[wire.MinionID]ssh.Host // others that could be
-	if ids, hosts, spare, err = m.fallback(ctx, req, ids); err != nil {
+	if ids, hosts, spare, err = m.fallback(ctx, req, ids, send); err != nil {
 		return err
 	}
 	missing = slices.DeleteFunc(missing, func(id wire.MinionID) bool { return slices.Contains(ids, id) })

@@ -115,6 +115,7 @@ type Master struct {
 	queued       queuedJobs
 	eauth        *eauth.Auth // nil without external_auth
 	ssh          *sshWay
+	mine         *sshMine             // of the command that gosalt-ssh is; nil in a master
 	inv          *inventory.Inventory // nil: none is configured
 	invFresh     sync.Once
 	cloudNews    *cloudNews

@@ -172,6 +172,7 @@ func (m *Master) mineGet(ctx context.Context, req *wire.MineGet) (*wire.Map, err
 	}
 	out := wire.NewMap()
 	left := int64(m.cfg.MaxReturn)
+	inRoster := m.ofRoster(ctx)
 	for d, err := range m.minesOf(ctx, t) {
 		if err != nil {
 			return nil, err
@@ -181,7 +182,7 @@ func (m *Master) mineGet(ctx context.Context, req *wire.MineGet) (*wire.Map, err
 		} else if !ok {
 			continue
 		}
-		if _, err := m.keys.Accepted(d.ID); err != nil {
+		if _, err := m.keys.Accepted(d.ID); err != nil && !inRoster(d.ID) {
 			continue // its key was deleted while its data were kept, or is rejected
 		}
 		mine, err := unpack(d.Mine)

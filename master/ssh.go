@@ -144,14 +144,14 @@ func (w *sshWay) start(ctx context.Context, live *liveJob, job *wire.Job, hosts 
 			select {
 			case slots <- struct{}{}:
 			case <-b.ctx.Done():
-				w.done(live, job, b.id, o, context.Cause(b.ctx))
+				w.done(live, job, b.id, o, context.Cause(b.ctx), "")
 				continue
 			}
 			wg.Go(func() {
 				defer func() { <-slots }()
 				err := w.guarded(b.ctx, live, job, b.h, b.id, b.task, o)
 				b.task.cancel(nil)
-				w.done(live, job, b.id, o, err)
+				w.done(live, job, b.id, o, err, b.h.Doubt)
 			})
 		}
 	})
@@ -170,12 +170,16 @@ func (w *sshWay) guarded(ctx context.Context, live *liveJob, job *wire.Job, h ss
 }
 
 // done ends a task: a machine that did not return is told of.
-func (w *sshWay) done(live *liveJob, job *wire.Job, id wire.MinionID, o sshOptions, err error) {
+// doubt is what looks like a mistake in its entry of the roster.
+func (w *sshWay) done(live *liveJob, job *wire.Job, id wire.MinionID, o sshOptions, err error, doubt string) {
 	t, _ := live.target(id)
 	if err == nil && !t.returned {
 		err = errors.New("the agent ended without a result")
 	}
 	if err != nil && !t.returned {
+		if doubt != "" {
+			err = fmt.Errorf("%w; %s", err, doubt)
+		}
 		w.m.log.Warn("job over SSH failed", "jid", live.JID, "minion", id, "error", err)
 		if o.Complain {
 			w.complain(live, job, id, err)
@@ -257,7 +261,9 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 		return err
 	}
 	live.ack(id)
-	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: agentOpts(h), MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel, Once: !o.Complain}
+	opts := agentOpts(h)
+	w.m.mineFunctions(opts, h)
+	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: opts, MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel, Once: !o.Complain}
 	if start.LogLevel == "" {
 		start.LogLevel = "error"
 	}
@@ -517,8 +523,11 @@ func (m *Master) sshRequest(ctx context.Context, id wire.MinionID, load *wire.Ma
 	}
 	load.Delete("gosalt")
 	load.Delete("tok")
-	if name == wire.CmdReturn {
+	switch name {
+	case wire.CmdReturn:
 		load.Set(wire.FieldVia, "ssh")
+	case wire.CmdMineGet:
+		m.mine.fill(ctx, load)
 	}
 	from := &minionRequest{ID: id, Load: load, Size: size, Gosalt: true, Plain: true, Peer: noPeer{}}
 	v, err = cmd.handle(m, ctx, from)

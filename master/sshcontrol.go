@@ -243,8 +243,22 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	if err != nil && len(r.Hosts()) == 0 && m.hasRoster(c) {
 		return &wire.Error{Kind: wire.Malformed, Op: "roster", Msg: err.Error()}
 	}
-	if err != nil && m.hasRoster(c) {
-		m.log.Error("a roster cannot be read", "error", err)
+	warn := func(lines ...string) error {
+		for i, l := range lines {
+			if i == mostWarnings && len(lines) > i+1 {
+				l = fmt.Sprintf("%d more like these", len(lines)-i)
+			}
+			if err := send(wire.NewMap("kind", control.KindWarning, "text", l)); err != nil || i == mostWarnings {
+				return err
+			}
+		}
+		return nil
+	}
+	unread := err
+	if unread != nil && m.hasRoster(c) {
+		if err := warn(strings.Split(unread.Error(), "\n")...); err != nil {
+			return err
+		}
 	}
 	if slices.Contains(c.Rosters, "inventory") {
 		if err := m.warnInventory(ctx, send); err != nil {
@@ -257,6 +271,7 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 		return err
 	}
 	o.Complain, o.Bootstrap = true, true
+	m.mine = &sshMine{m: m, r: r, o: o, user: who.user, done: map[string]bool{}}
 	if over.Bool("refresh_cache") && over.Text("list") == "" && o.Raw == "" {
 		if err := m.refreshOverSSH(ctx, r, tgt, req.Text("tgt_type"), who.user, o); err != nil {
 			return err
@@ -284,6 +299,14 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 		}
 		return err != nil
 	})
+	if len(hosts) == 0 && unread != nil && !m.hasRoster(c) {
+		if err := warn(unread.Error()); err != nil {
+			return err
+		}
+	}
+	if err := warn(append(r.Notes(hosts), unknown(tgt, req.Text("tgt_type"), hosts)...)...); err != nil {
+		return err
+	}
 	switch over.Text("list") {
 	case "hosts":
 		list := wire.NewMap()
@@ -340,6 +363,25 @@ func (m *Master) controlSSH(ctx context.Context, who caller, req *wire.Map, send
 	return nil
 }
 
+// mostWarnings are shown of one command's.
+const mostWarnings = 20
+
+// unknown tells which machines a target names that no roster has.
+func unknown(tgt any, kind string, hosts []ssh.Host) []string {
+	names, ok := tgt.([]any)
+	if !ok || kind != "list" || len(hosts) == 0 { // without any it is said that none matches
+		return nil
+	}
+	var out []string
+	for _, v := range names {
+		name := strings.TrimSpace(fmt.Sprint(v))
+		if name != "" && !slices.ContainsFunc(hosts, func(h ssh.Host) bool { return h.ID == name }) {
+			out = append(out, fmt.Sprintf("%s is not in the roster, and is left out (-H lists the machines that are)", name))
+		}
+	}
+	return out
+}
+
 // refreshOverSSH has the machines that a target may mean tell their grains, as they do when
 // they ask for their pillar. One that cannot be reached says so in the job that follows.
 func (m *Master) refreshOverSSH(ctx context.Context, r *roster.Roster, tgt any, tgtType, user string, o sshOptions) error {
@@ -354,15 +396,7 @@ func (m *Master) refreshOverSSH(ctx context.Context, r *roster.Roster, tgt any, 
 	if len(hosts) == 0 {
 		return nil
 	}
-	ids := sshTargets(hosts)
-	job := &wire.Job{Fun: "saltutil.refresh_pillar", Arg: []any{}, Tgt: texts(ids), TgtType: "list", User: user}
-	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Narrow: true, Watch: true, Held: true, SSH: ids})
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	m.ssh.start(ctx, live, job, hosts, o)
-	return m.follow(ctx, live, w, followOptions{Timeout: m.cfg.Timeout, Gather: m.cfg.GatherJobTimeout}, func(*wire.Map) error { return nil })
+	return m.aside(ctx, "saltutil.refresh_pillar", hosts, user, o)
 }
 
 // rosterFile is the file of the roster flat.
@@ -377,7 +411,7 @@ func rosterFile(c roster.Config) string {
 // ssh_fallback: those that are not connected, and in the roster. ids are the minions that
 // the target matches; the answer has them with those of the roster that are no minions.
 // spare are those that are connected, and in the roster.
-func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionID) (all []wire.MinionID, hosts []ssh.Host, spare map[wire.MinionID]ssh.Host, err error) {
+func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionID, send func(*wire.Map) error) (all []wire.MinionID, hosts []ssh.Host, spare map[wire.MinionID]ssh.Host, err error) {
 	mode := m.opts().Text("ssh_fallback")
 	if t := req.Text("transport"); t == "zmq" {
 		mode = "never"
@@ -394,6 +428,11 @@ func (m *Master) fallback(ctx context.Context, req *wire.Map, ids []wire.MinionI
 	r, err := roster.Load(ctx, c)
 	if err != nil {
 		m.log.Error("the roster cannot be read: machines are not reached over SSH", "error", err)
+		for _, line := range strings.Split(err.Error(), "\n") {
+			if err := send(wire.NewMap("kind", control.KindWarning, "text", line+"; its machines are not reached over SSH")); err != nil {
+				return nil, nil, nil, err
+			}
+		}
 		if len(r.Hosts()) == 0 {
 			return ids, nil, nil, nil
 		}

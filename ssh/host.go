@@ -55,6 +55,7 @@ type Host struct {
 	Attrs  *wire.Map // what an inventory knows besides
 	Source string    // where this was said, as "/etc/salt/roster:12"
 	Err    error     // what is wrong with the entry; Dial returns it
+	Doubt  string    // what looks like a mistake in the entry, as a key that is not known; "" is nothing
 }
 
 // Name is what to call the host in messages.

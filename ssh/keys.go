@@ -71,6 +71,12 @@ func (k *keyFile) read() {
 		return
 	case err != nil:
 		fail(KindKeyFile, err, "%s", rootPath(err))
+		k.err.Hint = "name the file of a private key"
+		return
+	}
+	if _, _, _, _, err := xssh.ParseAuthorizedKey(b); err == nil { // before its mode: chmod would be the wrong advice
+		fail(KindKeyFile, err, "it is a public key")
+		k.err.Hint = "name the private one, which is mostly in the file without .pub"
 		return
 	}
 	if runtime.GOOS != "windows" && mode&0o077 != 0 {
@@ -97,12 +103,17 @@ func (k *keyFile) read() {
 			k.err.Hint = "turn it into one of OpenSSH: puttygen " + k.path + " -O private-openssh -o FILE"
 			return
 		}
-		if _, _, _, _, perr := xssh.ParseAuthorizedKey(b); perr == nil {
-			fail(KindKeyFile, err, "it is a public key")
-			k.err.Hint = "the private one is mostly in the file without .pub"
-			return
+		what := "it is no private key that can be read: " + OneLine(text)
+		switch {
+		case len(strings.TrimSpace(string(b))) == 0:
+			what = "the file is empty"
+		case strings.Contains(string(b), "-----BEGIN "):
+			what = "the private key in it is damaged"
+		case text == "no key found":
+			what = "there is no private key in it"
 		}
-		fail(KindKeyFile, err, "it is no private key that can be read: %s", OneLine(text))
+		fail(KindKeyFile, err, "%s", what)
+		k.err.Hint = "is it the right file? ssh-keygen -y -f " + k.path + " shows what is in it"
 		return
 	default:
 		k.pub = k.plain.PublicKey()

@@ -381,7 +381,8 @@ func (c *hostKeyCheck) verify(key xssh.PublicKey) *Error {
 		Msg:  fmt.Sprintf("the host key of %s is not known: %s", c.name, what),
 		Hint: "if that is the right one, add it with --accept-new; with -i keys are not looked at"}
 	if len(c.s.knownHosts) > 0 {
-		e.Msg += " is not in " + strings.Join(c.s.knownHosts, " nor in ")
+		files := slices.DeleteFunc(slices.Clone(c.s.knownHosts[1:]), func(f string) bool { _, err := os.Stat(f); return err != nil })
+		e.Msg += " is not in " + strings.Join(slices.Insert(files, 0, c.s.knownHosts[0]), " nor in ")
 	}
 	return e
 }

@@ -90,13 +90,21 @@ func Tidy(exe string, now time.Time) {
 	}
 }
 
-// Wipe removes the running agent and what it kept.
+// Wipe removes the running agent and what it kept, and other versions of it beside it.
+// One of those that runs goes on: it has its file open.
 func Wipe(exe, data string) {
-	if isAgent(filepath.Base(exe)) {
-		_ = os.Remove(exe)
-	}
 	_ = os.RemoveAll(data)
-	if isAgent(filepath.Base(exe)) {
-		_ = os.Remove(filepath.Dir(exe)) // where nothing else is in it
+	if !isAgent(filepath.Base(exe)) {
+		return
+	}
+	dir := filepath.Dir(exe)
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if isAgent(e.Name()) && e.Type().IsRegular() {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	if os.Remove(dir) == nil && filepath.Base(filepath.Dir(dir)) == "gosalt" { // where nothing else is in them
+		_ = os.Remove(filepath.Dir(dir))
 	}
 }

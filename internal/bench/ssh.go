@@ -202,11 +202,12 @@ func (b *bench) timed(cmd *exec.Cmd, text string, times int) (wall, cpu float64,
 	return wall, float64(u.Utime.Sec+u.Stime.Sec)*1000 + float64(u.Utime.Usec+u.Stime.Usec)/1000, nil
 }
 
-// sshMedian runs something once to warm it up and then several times.
+// sshMedian runs something once to warm it up and then several times; once in all where
+// tries is 0.
 func (b *bench) sshMedian(tries int, text string, times int, make func(ctx context.Context) (*exec.Cmd, error)) (wall, cpu float64, err error) {
 	var walls, cpus []float64
 	for i := range tries + 1 {
-		ctx, cancel := context.WithTimeout(b.ctx, 10*time.Minute)
+		ctx, cancel := context.WithTimeout(b.ctx, 20*time.Minute)
 		cmd, err := make(ctx)
 		var w, c float64
 		if err == nil {
@@ -216,7 +217,7 @@ func (b *bench) sshMedian(tries int, text string, times int, make func(ctx conte
 		if err != nil {
 			return 0, 0, err
 		}
-		if i > 0 {
+		if i > 0 || tries == 0 {
 			walls, cpus = append(walls, w), append(cpus, c)
 		}
 	}
@@ -262,60 +263,4 @@ func (b *bench) ssh() error {
 		b.add(fig)
 	}
 	return b.sshState(f)
-}
-
-// sshState measures a state run over SSH, with nothing to change.
-func (b *bench) sshState(f *sshFleet) error {
-	roster, err := f.roster(sshStateHosts)
-	if err != nil {
-		return err
-	}
-	apply := func(t tools, dir string) func(ctx context.Context) (*exec.Cmd, error) {
-		return func(ctx context.Context) (*exec.Cmd, error) {
-			return t.command(ctx, "salt-ssh", "-c", filepath.Join(f.dir, dir), "-i", "--roster-file", roster, "--max-procs", "50", "*", "state.apply", "many"), nil
-		}
-	}
-	good := fmt.Sprintf("Succeeded: %d", sshStates)
-	fig := Figure{What: fmt.Sprintf("state.apply of %d file.managed on %d hosts over SSH, nothing to change, median", sshStates, sshStateHosts), Unit: "ms"}
-	wall, cpu, err := b.sshMedian(5, good, sshStateHosts, apply(b, "ours"))
-	if err != nil {
-		return err
-	}
-	fig.Value, fig.Notes = wall, fmt.Sprintf("%.0f ms of processor", cpu)
-	if path, err := exec.LookPath("ansible-playbook"); err == nil {
-		var play strings.Builder
-		play.WriteString("- hosts: all\n  gather_facts: false\n  tasks:\n")
-		fmt.Fprintf(&play, "    - file: {path: '%s/ansible/{{ inventory_hostname }}', state: directory}\n", f.dir)
-		for i := range sshStates {
-			fmt.Fprintf(&play, "    - copy: {dest: '%s/ansible/{{ inventory_hostname }}/f%d', content: 'file number %d', mode: '0644'}\n", f.dir, i, i)
-		}
-		name, err := f.write("many.yml", play.String())
-		inv, err2 := f.inventory(sshStateHosts)
-		if err := errors.Join(err, err2); err != nil {
-			return err
-		}
-		wall, cpu, err := b.sshMedian(1, "failed=0", sshStateHosts, func(ctx context.Context) (*exec.Cmd, error) {
-			return exec.CommandContext(ctx, path, "-i", inv, "-f", "50", name), nil
-		})
-		if err != nil {
-			fig.Notes += "; ansible: " + err.Error()
-		} else {
-			fig.Goal = wall
-			fig.Notes += fmt.Sprintf("; ansible %.0f ms, %.0f of processor", wall, cpu)
-		}
-	}
-	if b.peer != nil {
-		wall, cpu, err := b.sshMedian(1, good, sshStateHosts, apply(b.peer, "salt"))
-		if err != nil {
-			fig.Notes += "; salt-ssh: " + err.Error()
-		} else {
-			fig.Peer = &wall
-			fig.Notes += fmt.Sprintf("; salt-ssh %.0f ms, %.0f of processor", wall, cpu)
-			if fig.Goal == 0 || wall < fig.Goal {
-				fig.Goal = wall
-			}
-		}
-	}
-	b.add(fig)
-	return nil
 }

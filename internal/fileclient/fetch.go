@@ -73,7 +73,7 @@ func (f *Fetcher) Fetch(ctx context.Context, address string, o FetchOptions) (st
 	case "file", "":
 		return LocalPath(address)
 	}
-	u, err := url.Parse(address)
+	u, err := ParseAddress(address)
 	if err != nil {
 		return "", fmt.Errorf("address %s: %w", Redact(address), errors.Unwrap(err))
 	}
@@ -137,6 +137,22 @@ func (f *Fetcher) fetchSalt(ctx context.Context, address, dest string, o FetchOp
 	return dest, f.Client.Get(ctx, env, p, dest, o.Gzip)
 }
 
+// ParseAddress splits an address as Python's urlparse does: the first part of a salt://
+// path stands where hosts do, and may be no name of one, as in "salt://my files/a".
+func ParseAddress(address string) (*url.URL, error) {
+	u, err := url.Parse(address)
+	rest, salt := strings.CutPrefix(address, "salt://")
+	if err == nil || !salt {
+		return u, err
+	}
+	host, path, found := strings.Cut(rest, "/")
+	u = &url.URL{Scheme: "salt", Host: host}
+	if found {
+		u.Path, u.RawQuery, _ = strings.Cut("/"+path, "?")
+	}
+	return u, nil
+}
+
 // needDir sees to the directory of a file.
 func needDir(dest string, make bool) error {
 	dir := filepath.Dir(dest)
@@ -154,7 +170,7 @@ func baseName(address string) string {
 	if p, _, ok := ParseURL(address); ok {
 		return path.Base(strings.TrimLeft(p, "|"))
 	}
-	u, err := url.Parse(address)
+	u, err := ParseAddress(address)
 	if err == nil && u.RawQuery == "" && (len(u.Path) <= 1 || strings.HasSuffix(u.Path, "/")) {
 		return "index.html"
 	}
@@ -194,7 +210,7 @@ const maxFileName = 255
 
 // External is where the cache keeps a file of an address that is not salt://.
 func (c Cache) External(address, env string) (string, error) {
-	u, err := url.Parse(address)
+	u, err := ParseAddress(address)
 	if err != nil {
 		return "", fmt.Errorf("address %s: %w", Redact(address), errors.Unwrap(err))
 	}

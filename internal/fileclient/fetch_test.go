@@ -373,3 +373,21 @@ func FuzzCachePaths(f *testing.F) {
 		}
 	})
 }
+
+func TestParseAddress(t *testing.T) {
+	for address, want := range map[string][3]string{
+		"salt://my files/a b.txt":       {"salt", "my files", "/a b.txt"},
+		"salt://dir/x?saltenv=dev":      {"salt", "dir", "/x"},
+		"salt://my files/x?saltenv=dev": {"salt", "my files", "/x"},
+		"salt://one file":               {"salt", "one file", ""},
+		"http://h:80/p":                 {"http", "h:80", "/p"},
+	} {
+		u, err := ParseAddress(address)
+		if err != nil || [3]string{u.Scheme, u.Host, u.Path} != want {
+			t.Errorf("%s: %v, %v", address, u, err)
+		}
+	}
+	if u, err := ParseAddress("http://my host/x"); err == nil {
+		t.Errorf("a host with a blank: %v", u)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -30,6 +31,7 @@ type bootRecord struct {
 	Keys      []string `json:"keys,omitempty"`       // the minion's, likewise
 	MasterKey string   `json:"master_key,omitempty"` // the pinned one
 	Join      string   `json:"join,omitempty"`       // what a join that was broken off may have left
+	Service   bool     `json:"service,omitempty"`    // it was about to be installed, or is
 	Files     []string `json:"files,omitempty"`      // of the service
 	Dirs      []string `json:"dirs,omitempty"`       // that were made, those above first
 }
@@ -141,21 +143,49 @@ func (b *bootstrap) installProgram(ctx context.Context) error {
 		if _, err := os.Lstat(name); err == nil {
 			was = "replaced by another version"
 		}
-		if err := b.copyProgram(ctx, self, dir, name); err != nil {
+		if err := b.makeDirs(dir); err != nil {
 			tried = append(tried, dir+": "+rootCause(err))
 			continue
 		}
+		// What is about to be made is noted first: a run that is cut off leaves nothing of
+		// which bootstrap.remove does not know.
+		before := b.record
 		b.record.Program = name
 		b.record.owns(name)
 		link := filepath.Join(dir, "gosalt-call")
-		if _, err := os.Lstat(link); errors.Is(err, os.ErrNotExist) && os.Symlink("gosalt-minion", link) == nil {
+		_, missing := os.Lstat(link)
+		if errors.Is(missing, os.ErrNotExist) {
 			b.record.owns(link)
+		}
+		if err := b.begin(); err != nil {
+			return err
+		}
+		if err := b.copyProgram(ctx, self, dir, name); err != nil {
+			tried = append(tried, dir+": "+rootCause(err))
+			before.Dirs = b.record.Dirs
+			b.record = before
+			continue
+		}
+		if errors.Is(missing, os.ErrNotExist) {
+			_ = os.Symlink("gosalt-minion", link)
 		}
 		b.changes.Set("program", name+" "+was)
 		b.stale = true
 		return nil
 	}
+	if err := b.begin(); err != nil {
+		return err
+	}
 	return module.Failf("there is no place for the program: %s; free some space there, or make one of them writable", strings.Join(tried, "; "))
+}
+
+// begin notes on the machine what will have been made, before it is.
+func (b *bootstrap) begin() error {
+	if err := b.makeDirs(filepath.Dir(bootRecordFile)); err != nil {
+		return err
+	}
+	b.record.Config = bootConfig
+	return b.record.write()
 }
 
 // rootCause is the innermost text of an error: the path has been said.
@@ -169,15 +199,20 @@ func rootCause(err error) string {
 
 // copyProgram copies the program into a directory, and gives it its name when it has run.
 func (b *bootstrap) copyProgram(ctx context.Context, self, dir, name string) (err error) {
-	if err := b.makeDirs(dir); err != nil {
-		return err
+	// Those that were cut off have left theirs, with the number of their process.
+	const mark = ".gosalt-minion."
+	old, _ := filepath.Glob(filepath.Join(dir, mark+"*"))
+	for _, o := range old {
+		if pid, err := strconv.Atoi(strings.TrimPrefix(filepath.Base(o), mark)); err == nil && (pid == os.Getpid() || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH)) {
+			_ = os.Remove(o)
+		}
 	}
 	from, err := os.Open(self)
 	if err != nil {
 		return err
 	}
 	defer from.Close()
-	f, err := os.CreateTemp(dir, ".gosalt-minion-*")
+	f, err := os.OpenFile(filepath.Join(dir, mark+strconv.Itoa(os.Getpid())), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o700)
 	if err != nil {
 		return err
 	}
@@ -230,10 +265,12 @@ func (b *bootstrap) undo(ctx context.Context, cache bool) (pub string, err error
 	} else if text, err := os.ReadFile(filepath.Join(b.cfg.PKIDir, "minion.pub")); err == nil {
 		pub = string(text)
 	}
-	if err := b.service.remove(ctx); err != nil {
-		return pub, err
+	if r.Service || len(r.Files) > 0 {
+		if err := b.service.remove(ctx); err != nil {
+			return pub, err
+		}
+		b.changes.Set("service", "removed")
 	}
-	b.changes.Set("service", "removed")
 	var errs []error
 	gone := func(what string, names ...string) {
 		for _, name := range names {

@@ -56,6 +56,9 @@ func bootstrapInstall(ctx context.Context, c *module.Call, a bootstrapInstallArg
 	if pid := otherMinion(); pid > 0 {
 		return nil, module.Failf("salt-minion runs on this machine (process %d): stop and disable it first, or this machine would be two minions", pid)
 	}
+	if name := otherService(); name != "" {
+		return nil, module.Failf("salt-minion is installed on this machine, and starts when it boots (%s): disable or remove it first, or this machine would be two minions", name)
+	}
 	if b.service, err = b.bootManager(); err != nil {
 		return nil, err
 	}
@@ -244,7 +247,7 @@ func (b *bootstrap) configure() error {
 
 // installedConfig is the configuration that the service will have.
 func installedConfig() (*config.Minion, error) {
-	cfg, problems, err := config.LoadMinion(config.DefaultDir)
+	cfg, problems, err := config.LoadMinionWith(filepath.Join(config.DefaultDir, "minion"), config.MinionOptions{ForgetID: true})
 	for _, p := range problems {
 		if p.Severity == config.Error {
 			return nil, module.Failf("%s", p)
@@ -353,26 +356,30 @@ func (b *bootstrap) pin() error {
 	if old, err := os.ReadFile(pinned); err == nil && seal.CleanKey(string(old)) == seal.CleanKey(b.terms.Text("pub")) {
 		return nil
 	}
+	b.record.MasterKey = pinned
+	if err := b.record.write(); err != nil {
+		return err
+	}
 	if _, err := b.write(pinned, b.terms.Text("pub"), 0o644); err != nil {
 		return err
 	}
-	b.record.MasterKey = pinned
 	b.changes.Set("master", b.master)
 	b.stale = true
-	return b.record.write()
+	return nil
 }
 
 // start has the system run the minion, now and after each boot.
 func (b *bootstrap) start(ctx context.Context) error {
+	b.record.Service = true
+	if err := b.record.write(); err != nil {
+		return err
+	}
 	changed, err := b.service.install(ctx, b.record.Program)
 	if err != nil {
 		return err
 	}
 	if changed {
 		b.changes.Set("service", bootName+" ("+b.service.kind()+")")
-	}
-	if err := b.record.write(); err != nil {
-		return err
 	}
 	if n, _ := b.service.state(ctx); n == bootUp && !changed && !b.stale {
 		return nil
@@ -477,4 +484,14 @@ func otherMinion() int {
 		}
 	}
 	return 0
+}
+
+// otherService is what has a real salt-minion start at boot; "" where nothing does.
+func otherService() string {
+	for _, pattern := range []string{"/etc/systemd/system/*.wants/salt-minion.service", "/etc/runlevels/*/salt-minion", "/etc/rc[2-5].d/S[0-9][0-9]salt-minion"} {
+		if found, _ := filepath.Glob(pattern); len(found) > 0 {
+			return found[0]
+		}
+	}
+	return ""
 }

@@ -72,11 +72,11 @@ func (b *bootstrap) tool(ctx context.Context, what string, args ...string) error
 
 // keep makes a file of the service, and notes it.
 func (b *bootstrap) keep(name, text string, mode os.FileMode) (bool, error) {
-	changed, err := b.write(name, text, mode)
-	if err == nil {
-		b.record.Files = addOnce(b.record.Files, name)
+	b.record.Files = addOnce(b.record.Files, name)
+	if err := b.record.write(); err != nil {
+		return false, err
 	}
-	return changed, err
+	return b.write(name, text, mode)
 }
 
 // drop removes the files of the service.

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
@@ -162,7 +162,7 @@ type fileGetSourceSumArgs struct {
 var protocols = []string{"salt", "file", "http", "https", "ftp", "swift", "s3"}
 
 func urlScheme(s string) string {
-	u, err := url.Parse(s)
+	u, err := fileclient.ParseAddress(s)
 	if err != nil {
 		return ""
 	}
@@ -295,7 +295,7 @@ func extractHash(c *module.Call, file, form, name, source string, hashName any) 
 	base := ""
 	if source != "" {
 		base = source
-		if u, err := url.Parse(source); err == nil {
+		if u, err := fileclient.ParseAddress(source); err == nil {
 			base = u.Path
 			if base == "" {
 				base = u.Host

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ func init() {
 
 // localSource is the path that an address of this machine means; ok is false for others.
 func localSource(source string) (path string, ok bool) {
-	u, err := url.Parse(source)
+	u, err := fileclient.ParseAddress(source)
 	if err != nil || !isProtocol(u.Scheme) {
 		return source, true
 	}
@@ -222,7 +221,7 @@ func fileGetManaged(ctx context.Context, c *module.Call, a fileGetManagedArgs) (
 
 // withoutPassword hides the password of an address.
 func withoutPassword(source string) string {
-	u, err := url.Parse(source)
+	u, err := fileclient.ParseAddress(source)
 	if err != nil || u.User == nil {
 		return source
 	}

@@ -125,13 +125,16 @@ func open(ctx context.Context, conn ssh.Runner, h ssh.Host, script, mark string,
 		return nil, err
 	}
 	a := &asked{prompt: prompt, password: h.SudoPassword().Reveal(), w: sess.Stdin, refused: func() { sess.Close() }}
-	r := &run{host: h, conn: conn, sess: sess, errors: &said{}, asked: a}
+	r := &run{host: h, conn: conn, sess: sess, errors: &said{done: make(chan struct{})}, asked: a}
 	out := sess.Stdout
 	if h.TTY {
 		out = &watched{r: sess.Stdout, text: prompt, see: a.see} // the terminal joins the two
 	}
 	r.stream = stream.NewServer(out, sess.Stdin)
-	go io.Copy(r.errors, &watched{r: sess.Stderr, text: prompt, see: a.see})
+	go func() {
+		defer close(r.errors.done)
+		io.Copy(r.errors, &watched{r: sess.Stderr, text: prompt, see: a.see})
+	}()
 	return r, nil
 }
 
@@ -151,15 +154,25 @@ func (r *run) await(ctx context.Context, mark string, within time.Duration) (str
 	if r.asked.wrong() {
 		return "", &Error{"sudo", "sudo: the password was not accepted", "set passwd of the host, or --askpass"}
 	}
-	text := lastLines(noise + "\n" + r.errors.String())
+	text := lastLines(noise + "\n" + r.errors.all())
 	switch {
 	case r.host.Exec != nil && werr != nil: // the API says why, and may have written it to the output, too
 		return "", werr
+	case code == 127 && (r.host.Sudo || r.host.SudoUser != "") && sudoMissing(text):
+		return "", &Error{"sudo", "sudo is not there, or not in the PATH of this login", "install it, log in as root with user: root, or take sudo out of the host's entry"}
 	case strings.Contains(text, "sudo: ") && (strings.Contains(text, "password is required") || strings.Contains(text, "no password was provided")):
 		return "", &Error{"sudo", "sudo: a password is required", "give it as passwd of the host or with --askpass, or allow the user to use sudo without one"}
 	case strings.Contains(text, "must have a tty"):
 		return "", &Error{"sudo", "sudo: it wants a terminal", "set tty: True for the host"}
-	case strings.Contains(text, "sudo: ") || strings.Contains(text, "not in the sudoers file") || strings.Contains(text, "not allowed to execute") || strings.Contains(text, "may not run sudo"):
+	case strings.Contains(text, "unknown user"):
+		return "", &Error{"sudo", "sudo: there is no user " + r.host.SudoUser + " on the machine", "sudo_user names who the job runs as"}
+	case strings.Contains(text, "not in the sudoers file") || strings.Contains(text, "not allowed to execute") || strings.Contains(text, "may not run sudo"):
+		who := r.host.User
+		if who == "" {
+			who = "the user"
+		}
+		return "", &Error{"sudo", "sudo: " + who + " may not run this there", "the user needs a line in its sudoers, as: " + who + " ALL=(ALL) ALL"}
+	case strings.Contains(text, "sudo: "):
 		return "", &Error{"sudo", fmt.Sprintf("%s (exit code %d)", ssh.OneLine(text), code), "the user needs the right to run commands by sudo there"}
 	case code == 126 || code == 127:
 		return "", &Error{"agent", fmt.Sprintf("the agent could not be started: %s (exit code %d)", ssh.OneLine(text), code), "does the file system allow programs to run? name another directory with thin_dir"}
@@ -169,6 +182,11 @@ func (r *run) await(ctx context.Context, mark string, within time.Duration) (str
 		return "", werr
 	}
 	return "", &Error{"agent", fmt.Sprintf("the session ended before the agent began (exit code %d)", code), "can the user run commands there?"}
+}
+
+// sudoMissing tells whether that is what a shell said.
+func sudoMissing(text string) bool {
+	return strings.Contains(text, "sudo") && (strings.Contains(text, "not found") || strings.Contains(text, "No such file") || strings.Contains(text, "Unknown command"))
 }
 
 // abandon ends a session. Where the other end does not confirm that in time, as an sshd
@@ -286,7 +304,7 @@ func (s *Session) Serve(ctx context.Context, h stream.Handler) error {
 	defer t.Stop()
 	exit, werr := s.sess.Wait()
 	code := exit.Code
-	text := lastLines(s.errors.String())
+	text := lastLines(s.errors.all())
 	switch {
 	case werr != nil:
 		return werr
@@ -342,8 +360,21 @@ func (a *asked) wrong() bool {
 
 // said keeps the end of what was written to it.
 type said struct {
+	done chan struct{} // closed when nothing more comes
+
 	mu sync.Mutex
 	b  []byte
+}
+
+// all waits for the end of what is said: the end of the command is known before that.
+func (w *said) all() string {
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-w.done:
+	case <-t.C:
+	}
+	return w.String()
 }
 
 // Write implements io.Writer.
@@ -373,7 +404,7 @@ func Raw(ctx context.Context, conn ssh.Runner, h ssh.Host, cmd string) (stdout, 
 		return conn.Run(ctx, cmd, nil)
 	}
 	mark := newMark()
-	r, err := open(ctx, conn, h, "echo "+mark+" raw; "+cmd, mark, true)
+	r, err := open(ctx, conn, h, "echo "+apart(mark)+" raw; "+cmd, mark, true)
 	if err != nil {
 		return nil, nil, 0, err
 	}
@@ -391,5 +422,5 @@ func Raw(ctx context.Context, conn ssh.Runner, h ssh.Host, cmd string) (stdout, 
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
-	return stdout, []byte(r.errors.String()), exit.Code, err
+	return stdout, []byte(r.errors.all()), exit.Code, err
 }

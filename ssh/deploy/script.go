@@ -77,6 +77,7 @@ func shellQuoteDouble(s string) string {
 // takes for its own. Where the agent is in the home directory no program but the shell
 // is started before it.
 func runScript(h ssh.Host, mark string, sums []string, wipe bool) string {
+	mark = apart(mark)
 	args := agent.ArgStream + " " + mark
 	if wipe {
 		args += " " + agent.ArgWipe
@@ -109,6 +110,7 @@ func runScript(h ssh.Host, mark string, sums []string, wipe bool) string {
 // Its input has no end where it is a terminal's, or where an API cannot close it: size
 // bytes are taken.
 func copyScript(mark, dir, sum string, gz bool, size int64) string {
+	mark = apart(mark)
 	take := fmt.Sprintf("head -c %d", size)
 	if gz {
 		take += " | gzip -dc"
@@ -123,6 +125,10 @@ func copyScript(mark, dir, sum string, gz bool, size int64) string {
 		`if [ "$("$p" %[5]s %[3]s)" = %[3]s ]; then mv -f "$p" "$d/%[3]s" && echo "%[1]s done"; else echo "%[1]s failed"; fi`,
 		mark, dir, sum, take, agent.ArgCheck)
 }
+
+// apart writes a mark for a script so that the script does not hold it: a sudo that refuses
+// to run the script quotes it, on a terminal among what is read.
+func apart(mark string) string { return mark[:len(mark)/2] + `""` + mark[len(mark)/2:] }
 
 // watched tells of a text in what is read, and leaves it out of it.
 type watched struct {

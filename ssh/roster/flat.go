@@ -13,7 +13,9 @@ import (
 
 	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/render"
+	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
 )
 
 // maxFile is the longest roster that is read.
@@ -62,24 +64,23 @@ func (r *Roster) render(ctx context.Context, path string) (any, func(path ...any
 		return nil, nil, err
 	}
 	out, err := render.New(r.cfg.Render).Render(ctx, render.Source{Text: source, Path: path, Env: "base"})
+	var again []repeated
 	if err != nil {
-		return nil, nil, renderError(path, source, err)
+		if out, again = withoutRepeated(err); out == nil {
+			return nil, nil, renderError(path, source, err)
+		}
 	}
 	lines := strings.Split(source, "\n")
 	rendered := strings.Split(out.Text, "\n")
-	place := func(keys ...any) string {
-		if out.Doc == nil {
-			return path
-		}
-		at, ok := out.Doc.At(keys...)
-		if !ok || at.Line < 1 || at.Line > len(rendered) {
+	line := func(at int) string {
+		if at < 1 || at > len(rendered) {
 			return path
 		}
 		// Jinja may have moved the line: the one of the source that reads alike is meant.
 		n := 0
 		for i, l := range lines {
-			if l == rendered[at.Line-1] {
-				if i == at.Line-1 {
+			if l == rendered[at-1] {
+				if i == at-1 {
 					n = i + 1
 					break
 				}
@@ -94,7 +95,62 @@ func (r *Roster) render(ctx context.Context, path string) (any, func(path ...any
 		}
 		return fmt.Sprintf("%s:%d", path, n)
 	}
+	r.twice = map[string]string{}
+	for _, a := range again {
+		r.twice[a.name] = line(a.line)
+	}
+	place := func(keys ...any) string {
+		if out.Doc == nil {
+			return path
+		}
+		if at, ok := out.Doc.At(keys...); ok {
+			return line(at.Line)
+		}
+		return path
+	}
 	return out.Data, place, nil
+}
+
+// repeated is a machine whose name stands once more in a roster.
+type repeated struct {
+	name string
+	line int // of the rendered text
+}
+
+const conflict = "found conflicting ID '"
+
+// withoutRepeated reads a roster that is no YAML only because names of machines stand in
+// it twice: what comes later is left out and told of, so that the other machines can be
+// reached. nil is a file with other mistakes.
+func withoutRepeated(err error) (*render.Result, []repeated) {
+	var all []repeated
+	res := &render.Result{}
+	lines := []string(nil)
+	for len(all) < 1000 {
+		var e *saltyaml.Error
+		if !errors.As(err, &e) || e.At.Column != 1 || !strings.HasPrefix(e.Problem, conflict) {
+			return nil, nil
+		}
+		if lines == nil {
+			res.Text = e.Text
+			lines = strings.Split(e.Text, "\n")
+		}
+		if e.At.Line < 1 || e.At.Line > len(lines) {
+			return nil, nil
+		}
+		all = append(all, repeated{strings.TrimSuffix(strings.TrimPrefix(e.Problem, conflict), "'"), e.At.Line})
+		for i := e.At.Line - 1; i < len(lines); i++ {
+			if l := lines[i]; i >= e.At.Line && l != "" && !strings.ContainsAny(l[:1], " \t\r#-}]") {
+				break
+			}
+			lines[i] = ""
+		}
+		if res.Doc, err = saltyaml.Parse(strings.Join(lines, "\n"), saltyaml.DefaultLimits); err == nil {
+			res.Data = res.Doc.Value
+			return res, all
+		}
+	}
+	return nil, nil
 }
 
 var renderedLine = lazyre.New(`(?m)^line (\d+), column \d+ of the rendered text`)
@@ -163,11 +219,16 @@ func loadFlat(ctx context.Context, r *Roster) error {
 			}
 			return place(k)
 		})
+		if other, ok := r.twice[id]; ok && h.Err == nil {
+			h.Err = &ssh.Error{Host: id, Kind: ssh.KindRoster, Msg: (&Error{Source: h.Source, Host: id, Msg: "it stands in the roster twice, also in " + other,
+				Hint: "give one of them another name, or take it out"}).Error()}
+		}
 		if h.Err == nil {
 			// Two names for one machine may be meant, as with two users: it is said, no more.
-			addr := fmt.Sprintf("%s@%s:%d", h.User, h.Host, h.Port)
+			addr := fmt.Sprintf("%s@%s:%d %q", h.User, h.Host, h.Port, h.SSHOptions) // a ProxyJump leads to another network
 			if other, ok := seen[addr]; ok {
 				r.warn(h.Source, id, "it is the same machine as %s: %s", other, h.Host)
+				r.about[len(r.about)-1].other = other
 			} else {
 				seen[addr] = id
 			}

@@ -146,7 +146,13 @@ func (r *Roster) parseHost(id string, v any, place func(key string) string) ssh.
 				if n := nearest(key); n != "" {
 					hint = ": did you mean " + n + "?"
 				}
-				r.warn(place(key), id, "there is no key %q%s", key, hint)
+				at := place(key)
+				r.warn(at, id, "there is no key %q%s", key, hint)
+				if hint == "" {
+					r.about[len(r.about)-1].minor = true // for other programs, it may be
+				} else if h.Doubt == "" {
+					h.Doubt = fmt.Sprintf("roster %s has the unknown key %q%s", at, key, hint)
+				}
 			}
 			if h.Attrs == nil {
 				h.Attrs = wire.NewMap()

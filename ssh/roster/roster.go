@@ -84,6 +84,9 @@ type Roster struct {
 	// Warnings are what is odd in the sources, each with its place: unknown keys, the same
 	// machine twice.
 	Warnings []string
+	about    []note // the same, in parallel
+
+	twice map[string]string // of the file read last: names that stand in it once more, and where
 
 	minions map[string]Minion   // of the roster cache
 	down    map[string]bool     // machines of the inventory that are not running
@@ -172,9 +175,13 @@ func init() {
 	}
 }
 
-// add puts in a machine, or replaces that of an earlier source.
+// add puts in a machine, or replaces that of an earlier source. That is said, but for a
+// roster that lies over the inventory: there it is meant.
 func (r *Roster) add(h ssh.Host) {
 	if i, ok := r.byID[h.ID]; ok {
+		if old := r.hosts[i]; old.Source != h.Source && !strings.HasPrefix(old.Source, "inventory ") {
+			r.warn(h.Source, h.ID, "it stands in %s, too: this one holds", old.Source)
+		}
 		r.hosts[i] = h
 		return
 	}
@@ -185,6 +192,29 @@ func (r *Roster) add(h ssh.Host) {
 func (r *Roster) warn(source, host, format string, args ...any) {
 	e := &Error{Source: source, Host: host, Msg: fmt.Sprintf(format, args...)}
 	r.Warnings = append(r.Warnings, strings.TrimPrefix(e.Error(), "roster "))
+	r.about = append(r.about, note{host: host})
+}
+
+// note says more of a warning.
+type note struct {
+	host  string // the entry that it is about, "" for the whole
+	other string // matters only where this one is chosen, too
+	minor bool   // no person is to be bothered with it
+}
+
+// Notes are the warnings for who runs a job on these machines: all but those about others.
+func (r *Roster) Notes(hosts []ssh.Host) []string {
+	chosen := map[string]bool{}
+	for _, h := range hosts {
+		chosen[h.ID] = true
+	}
+	var out []string
+	for i, n := range r.about {
+		if _, machine := r.byID[n.host]; !n.minor && (chosen[n.host] || !machine) && (n.other == "" || chosen[n.other]) {
+			out = append(out, "roster "+r.Warnings[i])
+		}
+	}
+	return out
 }
 
 // Hosts are all machines, in the order of the sources.

@@ -225,7 +225,7 @@ twin:
 	for text, want := range map[string]string{
 		"- a\n":                     "it holds a list, and has to be a map of machines",
 		"a: b: c\n":                 ":1: mapping values are not allowed",
-		"a: {host: 1}\na: {x: 2}":   ":2: while constructing a mapping, found conflicting ID",
+		"a: {b: 1, b: 2}\na: 1\n":   ":2: while constructing a mapping, found conflicting ID",
 		"{{ nothing.x }}: 1\n":      ":1: Jinja variable 'nothing' is undefined",
 		"{% if %}\n":                ":1: Jinja syntax error",
 		"#!py\ndef run(): return 1": "",
@@ -234,6 +234,15 @@ twin:
 		_, err := Load(context.Background(), Config{File: f, Render: render.Config{}})
 		if err == nil || !strings.Contains(err.Error(), f) || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+	// A name that stands twice is the mistake of its machine alone.
+	again := write(t, filepath.Join(dir, "again"), "a: {host: 10.0.0.1}\nb:\n  host: 10.0.0.2\n\na:\n# what\n  host: 10.0.0.3\n  user: x\nc: 10.0.0.4\nb: 1\na: 2\n", 0o600)
+	r = load(t, Config{File: again})
+	for id, want := range map[string]string{"a": again + ":1: a: it stands in the roster twice, also in " + again + ":11 (", "b": again + ":2: b: it stands in the roster twice, also in " + again + ":10 (", "c": ""} {
+		h, ok := r.Get(id)
+		if !ok || (h.Err == nil) != (want == "") || h.Err != nil && !strings.HasPrefix(h.Err.Error(), "roster "+want) {
+			t.Errorf("%s: %v, want %s", id, h.Err, want)
 		}
 	}
 	_, err := Load(context.Background(), Config{ConfigDir: dir + "/none"})

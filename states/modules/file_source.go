@@ -13,12 +13,12 @@ import (
 	"hash"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 
+	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -36,7 +36,7 @@ type sourceFile struct {
 
 // redacted is an address without the password that may stand in it.
 func redacted(address string) string {
-	u, err := url.Parse(address)
+	u, err := fileclient.ParseAddress(address)
 	if err != nil || u.User == nil || !strings.HasPrefix(u.Scheme, "http") {
 		return address
 	}
