@@ -193,7 +193,7 @@ func TestSSHBadInput(t *testing.T) {
 		testmachine.Need(t)
 		m := sshrig.InMachine(t, sshrig.MachineOptions{Users: []sshrig.User{
 			{Name: "boss", Password: "geheim", Sudo: "ALL"}, {Name: "none", Password: "geheim"}, {Name: "some", Password: "geheim", Sudo: "/bin/true"},
-			{Name: "free", Sudo: "NOPASSWD: ALL"}, {Name: "csh", Shell: "/bin/bash"}}})
+			{Name: "free", Sudo: "NOPASSWD: ALL"}, {Name: "csh", Shell: "/bin/bash"}, {Name: "fresh", Password: "geheim"}}})
 		key := "priv: " + m.Key
 		at := func(id, user string, more ...string) string {
 			return entry(id, m.Host, m.Port, append([]string{"user: " + user, key, "sudo: True"}, more...)...)
@@ -219,6 +219,16 @@ func TestSSHBadInput(t *testing.T) {
 			"nouser":  {"sudo: there is no user nosuchuser"},
 		}
 		s.lines(20, want, "-i", "*", "cmd.run", "id -un")
+		// A password that is asked for brings the key there, and is not needed from then on.
+		s.write("etc/roster", entry("fresh", m.Host, m.Port, "user: fresh"))
+		s.lines(20, map[string][]string{"fresh": {"Permission denied", "--key-deploy and --askpass"}}, "-i", "*", "test.ping")
+		deploy := s.command("gosalt-ssh", "-i", "--askpass", "--key-deploy", "fresh", "cmd.run", "cat .ssh/authorized_keys; env; cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' '")
+		deploy.Stdin = strings.NewReader("geheim\n")
+		out, err := deploy.CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "gosalt-ssh") || strings.Contains(string(out), "geheim") {
+			t.Errorf("--key-deploy: %v\n%s", err, out)
+		}
+		s.lines(0, map[string][]string{"fresh": {"True"}}, "-i", "*", "test.ping")
 		m.Machine.Run("mv", "/usr/bin/sudo", "/usr/bin/sudo.away")
 		missing := []string{"sudo is not there", "user: root"}
 		s.write("etc/roster", at("nosudo", "boss", "passwd: geheim")+at("tty", "csh", "tty: True")+entry("root", m.Host, m.Port, "user: root", key))
