@@ -221,7 +221,7 @@ func TestSSHBadInput(t *testing.T) {
 		s.lines(20, want, "-i", "*", "cmd.run", "id -un")
 		// A password that is asked for brings the key there, and is not needed from then on.
 		s.write("etc/roster", entry("fresh", m.Host, m.Port, "user: fresh"))
-		s.lines(20, map[string][]string{"fresh": {"Permission denied", "--key-deploy and --askpass"}}, "-i", "*", "test.ping")
+		s.lines(20, map[string][]string{"fresh": {"Permission denied", " --key-deploy and --askpass"}}, "-i", "*", "test.ping")
 		deploy := s.command("gosalt-ssh", "-i", "--askpass", "--key-deploy", "fresh", "cmd.run", "cat .ssh/authorized_keys; env; cat /proc/*/cmdline 2>/dev/null | tr '\\0' ' '")
 		deploy.Stdin = strings.NewReader("geheim\n")
 		out, err := deploy.CombinedOutput()
