@@ -48,7 +48,7 @@ func (f *faultyClouds) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "html502":
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(502)
-		io.WriteString(w, "<html><body><h1>502 Bad Gateway</h1></body></html>")
+		io.WriteString(w, "<html><body bgcolor=white><h1>502 Bad Gateway</h1></body></html>")
 		return
 	}
 	body, _ := io.ReadAll(io.LimitReader(r.Body, 1<<20))

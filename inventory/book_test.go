@@ -545,6 +545,15 @@ func TestDiff(t *testing.T) {
 		want(t, strings.Join(got, ", "), "changed web1[{tags.env  prod}], found web3[], gone web2[]")
 	}
 	want(t, names(t, inv), "web1 web2")
+	// What is nested is told in words.
+	nested := tagged("i-1", "web1")
+	nested.Attrs = wire.NewMap("nics", []any{wire.NewMap("id", "eni-1", "private", []any{"10.0.0.5", "10.0.0.6"})})
+	c.set("eu", nested, tagged("i-2", "web2"))
+	if _, err := inv.Diff(t.Context(), "prod", func(ch Change) {
+		want(t, fmt.Sprint(ch.Fields), "[{attrs.nics  id: eni-1, private: [10.0.0.5, 10.0.0.6]}]")
+	}); err != nil {
+		t.Error(err)
+	}
 	// Machines that would get one name are all told of.
 	c.set("eu", tagged("i-1", "web1"), tagged("i-2", "web2"), tagged("i-3", "web1"), tagged("i-4", "new"), tagged("i-5", "new"))
 	var got []string

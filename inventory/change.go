@@ -85,7 +85,7 @@ func flat(m *Machine, base string) map[string]string {
 		case []any:
 			var parts []string
 			for _, x := range v {
-				parts = append(parts, fmt.Sprint(x))
+				parts = append(parts, inWords(x))
 			}
 			out[prefix] = strings.Join(parts, ", ")
 		case nil:
@@ -102,4 +102,25 @@ func flat(m *Machine, base string) map[string]string {
 		}
 	}
 	return out
+}
+
+// inWords is a value within a list, as "id: eni-1, private: [10.0.0.5]".
+func inWords(v any) string {
+	var parts []string
+	switch v := v.(type) {
+	case *wire.Map:
+		for k, x := range v.Strings() {
+			if m, ok := x.(*wire.Map); ok {
+				x = "{" + inWords(m) + "}"
+			}
+			parts = append(parts, k+": "+inWords(x))
+		}
+		return strings.Join(parts, ", ")
+	case []any:
+		for _, x := range v {
+			parts = append(parts, inWords(x))
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	}
+	return fmt.Sprint(v)
 }

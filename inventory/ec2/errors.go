@@ -82,6 +82,11 @@ func (p *Provider) apiError(ctx context.Context, s *session, region, call string
 		c.Scope = region
 		return c
 	}
+	var resp *smithyhttp.ResponseError
+	if errors.As(err, &resp) && resp.HTTPStatusCode() >= 400 { // with a text that is none of EC2's
+		p.byStatus(e, resp.HTTPStatusCode())
+		return e
+	}
 	p.byNetwork(e, region, err)
 	return e
 }
