@@ -295,6 +295,7 @@ func excludeIDs(high *py.Dict, exclude any) error {
 
 // low makes the chunks of high data. A second value that is not nil is the answer.
 func (r *stateRun) low(ctx context.Context, comp *compile.Compiler, high *py.Dict) ([]*wire.Map, any, error) {
+	r.report.rendered(high)
 	if errs := comp.High(high); len(errs) > 0 {
 		r.c.SetRetcode(exitCompile)
 		return nil, errs.Texts(), nil

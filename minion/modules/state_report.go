@@ -9,6 +9,7 @@ import (
 	"github.com/gosalt/gosalt/internal/fileclient"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/jinja/py"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states/run"
 )
@@ -25,7 +26,10 @@ type report struct {
 	low    time.Time   // when the chunks were there
 	done   time.Time   // when the last state had ended
 	chunks []*wire.Map // as compiled; for plan
-	told   []run.Explanation
+
+	ids      []string        // of all chunks
+	excluded map[string]bool // ids that are in SLS files and in no chunk
+	told     []run.Explanation
 }
 
 // newReport reads report=. It returns nil where nothing is asked for.
@@ -87,6 +91,11 @@ func (r *report) compiled(low []*wire.Map) {
 		return
 	}
 	r.low = time.Now()
+	for _, c := range low {
+		id := c.Text("__id__")
+		r.ids = append(r.ids, id)
+		delete(r.excluded, id)
+	}
 	if r.plan {
 		r.chunks = make([]*wire.Map, len(low))
 		for i, c := range low {
@@ -101,7 +110,9 @@ func (r *report) options(o *run.Options) {
 		return
 	}
 	o.Explain = func(low *wire.Map) bool {
-		return slices.Contains(r.explain, low.Text("__id__")) || slices.Contains(r.explain, low.Text("name"))
+		id := low.Text("__id__")
+		return slices.Contains(r.explain, id) || slices.Contains(r.explain, low.Text("name")) ||
+			slices.Contains(r.explain, strings.TrimPrefix(id, "listener_"))
 	}
 }
 
@@ -144,10 +155,38 @@ func (r *report) explanations() *wire.Map {
 	}
 	for _, id := range r.explain {
 		if !seen[id] {
-			m.Set(id, []any{"the run came to no state of this id or name: it is not among the states, or the run ended before it"})
+			m.Set(id, []any{r.unseen(id)})
 		}
 	}
 	return m
+}
+
+// rendered notes the ids there are before exclude statements take some out.
+func (r *report) rendered(high *py.Dict) {
+	if r == nil || len(r.explain) == 0 {
+		return
+	}
+	r.excluded = map[string]bool{}
+	for k := range high.All() {
+		if id, ok := py.AsString(k); ok && !strings.HasPrefix(id, "__") {
+			r.excluded[id] = true
+		}
+	}
+}
+
+// unseen says why there is nothing to tell of an id.
+func (r *report) unseen(id string) string {
+	switch {
+	case r.excluded[id]:
+		return "it did not run: an exclude statement of the SLS files, or exclude= of the call, names it or its SLS"
+	case slices.Contains(r.ids, id):
+		return "the run ended before it came to this state"
+	}
+	text := "there is no state of this id or name"
+	if near := module.Nearest(id, r.ids); near != "" {
+		text += ". Did you mean '" + near + "'?"
+	}
+	return text
 }
 
 // slowest is how many states a profile names.

@@ -57,6 +57,7 @@ func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*
 	start := r.opt.Now()
 	r.log.Debug("running state", "state", low.Text("state")+"."+low.Text("fun"), "name", low.Text("name"), "sls", low.Text("__sls__"))
 	if wrong := r.verify(low); len(wrong) > 0 {
+		r.note(low, "it cannot run: %s", strings.TrimSpace(strings.Join(wrong, "\n")))
 		return wire.NewMap("result", false, "name", get(low, "name"), "changes", wire.NewMap(),
 			"comment", strings.Join(wrong, "\n")+"\n", "__run_num__", r.next())
 	}

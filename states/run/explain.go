@@ -1,6 +1,7 @@
 package run
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -74,6 +75,23 @@ func (r *Runner) origin(low *wire.Map) string {
 	return b.String()
 }
 
+// explainEnd tells of the chunks that a run which ended early has not come to.
+func (r *Runner) explainEnd(ctx context.Context, chunks []*wire.Map, running *wire.Map) {
+	if r.opt.Explain == nil {
+		return
+	}
+	for _, low := range chunks {
+		switch {
+		case running.Has(states.Tag(low)):
+		case r.hard != nil:
+			r.note(low, "it did not run: the run ended before its turn, as %s.%s %s of SLS %s failed and has failhard",
+				r.hard.Text("state"), r.hard.Text("fun"), r.hard.Text("__id__"), r.hard.Text("__sls__"))
+		case ctx.Err() != nil:
+			r.note(low, "it did not run: the run was ended before its turn")
+		}
+	}
+}
+
 // explainCheck tells what each requisite of a chunk has come to, and what follows.
 func (r *Runner) explainCheck(low, running *wire.Map, st status, found reqs, pre bool) {
 	if r.opt.Explain == nil || !r.opt.Explain(low) || st == unmet {
@@ -124,9 +142,12 @@ func (r *Runner) explainCheck(low, running *wire.Map, st status, found reqs, pre
 	case noChanges:
 		r.note(low, "so it does not run: nothing of its onchanges has changed")
 	default:
-		if len(found) > 0 {
+		switch {
+		case len(found) > 0:
 			r.note(low, "so it runs: its requisites are met")
-		} else {
+		case low.Text("fun") == "mod_watch":
+			r.note(low, "so its mod_watch runs, after all states")
+		default:
 			r.note(low, "it has no requisites: it runs when its turn comes")
 		}
 	}

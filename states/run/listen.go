@@ -101,6 +101,7 @@ func (r *Runner) listen(ctx context.Context, chunks []*wire.Map, running *wire.M
 						for _, k := range requisites {
 							low.Delete(k)
 						}
+						r.note(low, "listens: %s.%s %s of SLS %s changed %s", s.Text("state"), s.Text("fun"), s.Text("__id__"), s.Text("__sls__"), changedKeys(running.Map(states.Tag(s))))
 						watchers = append(watchers, low)
 					}
 				}

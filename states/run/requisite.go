@@ -311,6 +311,7 @@ func (r *Runner) requisites(ctx context.Context, low, running *wire.Map, chunks 
 	pre := truth(low, "__prereq__")
 	todo, comment := r.wanted(low, !pre)
 	if comment != "" {
+		r.note(low, "so it does not run: %s", strings.TrimSpace(comment))
 		res := r.skipped(low, false, comment)
 		if pre {
 			r.pre.Set(tag, res)
@@ -343,7 +344,7 @@ func (r *Runner) requisites(ctx context.Context, low, running *wire.Map, chunks 
 			return false
 		}
 		if r.failhard(c, running) {
-			r.stopped = true
+			r.stopped, r.hard = true, c
 			return false
 		}
 	}
@@ -365,7 +366,7 @@ func (r *Runner) requisites(ctx context.Context, low, running *wire.Map, chunks 
 		}
 	}
 	if len(todo) > 0 && r.failhard(todo[len(todo)-1], running) {
-		r.stopped = true
+		r.stopped, r.hard = true, todo[len(todo)-1]
 		return false
 	}
 	return true
@@ -374,6 +375,7 @@ func (r *Runner) requisites(ctx context.Context, low, running *wire.Map, chunks 
 // recursive is the end of a chunk that requires itself.
 func (r *Runner) recursive(low, running *wire.Map) {
 	r.log.Error("Recursive requisite found", "id", low.Text("__id__"), "sls", low.Text("__sls__"))
+	r.note(low, "so it does not run: it waits for itself, by way of what it requires")
 	res := wire.NewMap("changes", wire.NewMap(), "result", false, "comment", "Recursive requisite found", "__run_num__", r.num)
 	name(res, low)
 	running.Set(states.Tag(low), res)

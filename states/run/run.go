@@ -61,6 +61,7 @@ type Runner struct {
 	procs   map[string]*proc
 	told    map[string]bool // results that Done knows
 	stopped bool            // by failhard
+	hard    *wire.Map       // the chunk whose failhard it was
 	index   *index
 	noteMu  sync.Mutex // parallel states are explained, too
 	notes   []*Explanation
@@ -140,11 +141,13 @@ func (r *Runner) chunks(ctx context.Context, chunks []*wire.Map) *wire.Map {
 			}
 			r.chunk(ctx, low, running, chunks, 0)
 			if r.failhard(low, running) {
+				r.hard = low
 				break
 			}
 		}
 		clear(r.active)
 	}
+	r.explainEnd(ctx, chunks, running)
 	r.await(running, nil)
 	for tag, res := range running.All() {
 		results.SetAny(tag, res)
