@@ -1,9 +1,11 @@
 package modules
 
 import (
+	"path/filepath"
 	"slices"
 	"testing"
 
+	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -61,5 +63,16 @@ func TestMachineDiff(t *testing.T) {
 	slices.Sort(want)
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// A machine that has kept nothing yet keeps a request.
+func TestRequestOnFreshMachine(t *testing.T) {
+	c := &module.Call{CacheDir: filepath.Join(t.TempDir(), "cache", "minion")}
+	if err := writeRequests(c, wire.NewMap("default", wire.NewMap("mods", "web"))); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := readRequests(c); err != nil || all.Map("default").Text("mods") != "web" {
+		t.Error(all, err)
 	}
 }

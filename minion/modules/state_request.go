@@ -51,6 +51,9 @@ func writeRequests(c *module.Call, m *wire.Map) error {
 	if err != nil {
 		return err
 	}
+	if err := os.MkdirAll(c.CacheDir, 0o755); err != nil { // the first that a masterless machine keeps
+		return err
+	}
 	return durable.WriteFile(requestPath(c), b, 0o600)
 }
 
