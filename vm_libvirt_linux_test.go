@@ -14,6 +14,7 @@ import (
 	"github.com/digitalocean/go-libvirt/socket/dialers"
 
 	"github.com/gosalt/gosalt/internal/libvirtrig"
+	"github.com/gosalt/gosalt/internal/sshrig"
 	"github.com/gosalt/gosalt/internal/testproc"
 )
 
@@ -77,6 +78,14 @@ func (s *vmSite) try(args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// clean waits until no machine is on record: the master ends them when it starts, and each call does.
+func (s *vmSite) clean() bool {
+	return testproc.Until(testproc.Patience, func() bool {
+		out, _ := s.try("vm.list", "--out", "json")
+		return strings.TrimSpace(out) == "{}"
+	})
+}
+
 // left are the domains and volumes there.
 func (s *vmSite) left() (out []string) {
 	s.t.Helper()
@@ -106,9 +115,16 @@ func TestVMLibvirt(t *testing.T) {
 		t.Fatal(err)
 	}
 	const none = "test base.qcow2" // the driver has a machine of its own
-	lab := fmt.Sprintf("inventory: {lab: {provider: libvirt, uri: %q, refresh: 0}}", libvirtrig.TestURI(s.proxy.Socket))
+	sshd := sshrig.New(t, sshrig.Options{})
+	far := func(socket, more string) string {
+		return fmt.Sprintf("test+ssh://%s@%s/default?socket=%s&keyfile=%s%s", sshd.User, sshd.Addr(), socket, sshd.Key, more)
+	}
+	known := "&known_hosts=" + sshd.KnownHosts
+	lab := fmt.Sprintf("inventory: {lab: {provider: libvirt, uri: %q, refresh: 0}, far: {provider: libvirt, uri: %q, refresh: 0}, none: {provider: libvirt, uri: %q, refresh: 0}, stranger: {provider: libvirt, uri: %q, refresh: 0}}",
+		libvirtrig.TestURI(s.proxy.Socket), far(s.d.Socket, known), far("/nonexistent", known), far(s.d.Socket, "&known_hosts=/nonexistent"))
 	profiles := `vm_profiles:
   plain: {source: lab, image: base.qcow2, size: 1x64, ready: running, extra: {pool: default-pool}}
+  afar: {source: far, image: base.qcow2, size: 1x64, ready: running, extra: {pool: default-pool}}
   lost: {source: lab, image: base.qcow2, ready: ssh, timeout: 2s, ssh: {host: 127.0.0.1, port: 1}, extra: {pool: default-pool}}
   typo: {source: lab, image: bas.qcow2, ready: running, extra: {pool: default-pool}}`
 	if err := s.w.Configure("master", lab, profiles); err != nil {
@@ -135,6 +151,14 @@ func TestVMLibvirt(t *testing.T) {
 	}
 	s.run(0, nil, "vm.start", "one")
 	s.run(0, nil, "vm.destroy", "one", rows["two"].ID)
+	// Through SSH, by a socket there.
+	s.run(0, []string{"three: making it by source far", "three: it answers"}, "vm.create", "afar", "three")
+	s.run(0, nil, "vm.stop", "three")
+	s.run(0, nil, "inventory.refresh", "far")
+	s.run(0, []string{"three", "stopped"}, "inventory.list")
+	s.run(0, nil, "vm.destroy", "three")
+	s.run(0, []string{"none (libvirt), ssh: not found: ", "the socket /nonexistent cannot be connected to", "does its program run"}, "inventory.refresh", "none")
+	s.run(0, []string{"stranger (libvirt), ssh: credentials are refused: ", "host key"}, "inventory.refresh", "stranger")
 	// It does not answer: how long, for what, how it is, and where to look.
 	s.run(1, []string{"was waited for to answer by SSH for 2s: 2s are over (timeout of the profile): ", "connection refused",
 		"its console shows how it boots: virsh -c test+unix:///default?socket=", " console deaf", "it stays, to be looked at: gosalt-run vm.destroy deaf"}, "vm.create", "lost", "deaf")
@@ -167,11 +191,7 @@ func TestVMLibvirt(t *testing.T) {
 			s.w.Proc("master").Kill()
 			cmd.Wait()
 			start()
-			// The first call ends it, whether or not the master has begun to.
-			if !testproc.Until(testproc.Patience, func() bool {
-				out, _ := s.try("vm.list", "--out", "json")
-				return strings.TrimSpace(out) == "{}"
-			}) {
+			if !s.clean() {
 				t.Fatalf("%s, %s (done: %v): a record is left", what, step.name, done)
 			}
 			if got := strings.Join(s.left(), " "); got != none {
@@ -207,7 +227,9 @@ func TestVMLibvirt(t *testing.T) {
 		t.Fatal(err)
 	}
 	start()
-	s.run(0, []string{"{}"}, "vm.list", "--out", "json")
+	if !s.clean() {
+		t.Error("a record is left")
+	}
 	if got := strings.Join(s.left(), " "); got != none {
 		t.Errorf("there are %s", got)
 	}

@@ -143,7 +143,7 @@ func (inv *Inventory) provider(s *source) (Provider, error) {
 	if p := inv.providers[s.name]; p != nil {
 		return p, nil
 	}
-	p, err := s.kind.New(s.values, Env{Source: s.name, ConfigDir: inv.cfg.ConfigDir})
+	p, err := s.kind.New(s.values, Env{Source: s.name, ConfigDir: inv.cfg.ConfigDir, DialSSH: inv.cfg.DialSSH})
 	if err != nil {
 		return nil, err
 	}

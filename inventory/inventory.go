@@ -13,6 +13,7 @@ package inventory
 import (
 	"context"
 	"iter"
+	"net"
 	"net/netip"
 	"time"
 
@@ -85,7 +86,22 @@ type Env struct {
 	Source string // the name that the user gave, for errors
 	// ConfigDir is where paths that are not absolute begin.
 	ConfigDir string
+	// DialSSH connects to a socket of another machine through SSH; nil where that cannot be.
+	DialSSH DialSSH
 }
+
+// An SSHSocket is a Unix socket of a machine that SSH reaches. What is empty is as ssh has it.
+type SSHSocket struct {
+	Host, User string
+	Port       int
+	KeyFile    string   // private key
+	KnownHosts string   // the file of known hosts
+	NoVerify   bool     // the host's key is not looked at
+	Paths      []string // of the socket: the first that is there
+}
+
+// DialSSH connects to a socket through SSH. Its error is an *Error without source and scope.
+type DialSSH func(ctx context.Context, s SSHSocket) (net.Conn, error)
 
 // A Kind is a sort of source, as "ec2".
 type Kind struct {

@@ -28,6 +28,8 @@ type Config struct {
 	// OnChange is told of each machine that was found, has changed, or is gone, after that
 	// is stored. It is called by the refreshing goroutine, and may be nil.
 	OnChange func(Change)
+	// DialSSH is what providers reach sockets of other machines by; it may be nil.
+	DialSSH DialSSH
 }
 
 // What a source has where it says nothing.

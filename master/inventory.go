@@ -19,13 +19,13 @@ import (
 )
 
 // OpenInventory opens the inventory of a configuration; nil where none is configured. Its
-// cache is below cachedir.
-func OpenInventory(cfg *config.Master, kinds map[string]func() inventory.Kind, onChange func(inventory.Change), log *slog.Logger) (*inventory.Inventory, error) {
+// cache is below cachedir. dial reaches sources through SSH; it may be nil.
+func OpenInventory(cfg *config.Master, kinds map[string]func() inventory.Kind, onChange func(inventory.Change), dial inventory.DialSSH, log *slog.Logger) (*inventory.Inventory, error) {
 	if cfg.Inventory.Len() == 0 {
 		return nil, nil
 	}
 	inv, err := inventory.Open(inventory.Config{Sources: cfg.Inventory, ConfigDir: filepath.Dir(cfg.ConfFile), Dir: filepath.Join(cfg.CacheDir, "inventory"),
-		Kinds: kinds, OnChange: onChange}, log)
+		Kinds: kinds, OnChange: onChange, DialSSH: dial}, log)
 	if err != nil {
 		return nil, fmt.Errorf("inventory: %w", err)
 	}
@@ -46,7 +46,7 @@ func (m *Master) openInventory() error {
 	m.inv, err = OpenInventory(m.cfg.Master, m.cfg.Kinds, func(c inventory.Change) {
 		m.bus.Publish(events.Cloud(c.Name, c.What), c.Map())
 		m.cloudNews.add(c)
-	}, m.log.With("part", "inventory"))
+	}, m.dialSocket, m.log.With("part", "inventory"))
 	if err != nil {
 		return err
 	}

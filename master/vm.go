@@ -17,6 +17,7 @@ import (
 	"github.com/gosalt/gosalt/master/vm"
 	"github.com/gosalt/gosalt/protocol/seal"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/ssh"
 	"github.com/gosalt/gosalt/ssh/roster"
 )
 
@@ -101,14 +102,36 @@ func (v vmMaster) RevokeToken(name, user string) error {
 	return err
 }
 
-func (v vmMaster) Bootstrap(ctx context.Context, id wire.MinionID, address string, entry *wire.Map, masters []string, user string, progress func(string)) error {
+// vmHost is a machine for SSH.
+func vmHost(id wire.MinionID, address string, entry *wire.Map) (ssh.Host, error) {
 	e := wire.NewMap("host", address)
 	for k, val := range entry.Strings() {
 		e.Set(k, val)
 	}
 	h := roster.Host(string(id), e, "vm_profiles")
-	if h.Err != nil {
-		return h.Err
+	return h, h.Err
+}
+
+func (v vmMaster) Login(ctx context.Context, id wire.MinionID, address string, entry *wire.Map) error {
+	h, err := vmHost(id, address, entry)
+	if err != nil {
+		return err
+	}
+	how, err := v.m.sshOptionsOf(nil)
+	if err != nil {
+		return err
+	}
+	conn, err := v.m.ssh.dialer(how.Dial).Dial(ctx, h)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+func (v vmMaster) Bootstrap(ctx context.Context, id wire.MinionID, address string, entry *wire.Map, masters []string, user string, progress func(string)) error {
+	h, err := vmHost(id, address, entry)
+	if err != nil {
+		return err
 	}
 	o := BootstrapOptions{User: user, Progress: progress}
 	if len(masters) > 0 {
@@ -121,7 +144,7 @@ func (v vmMaster) Bootstrap(ctx context.Context, id wire.MinionID, address strin
 	} else if len(v.m.cfg.JoinMasters) > 0 {
 		o.Master = v.m.cfg.JoinMasters[0]
 	}
-	_, err := v.m.Bootstrap(ctx, h, o)
+	_, err = v.m.Bootstrap(ctx, h, o)
 	return err
 }
 

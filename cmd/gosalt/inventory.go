@@ -21,7 +21,7 @@ func goneKeys(cfg *config.Master) func(context.Context, []wire.MinionID) (map[wi
 		return nil
 	}
 	return func(ctx context.Context, ids []wire.MinionID) (map[wire.MinionID]bool, string, error) {
-		inv, err := master.OpenInventory(cfg, providers.All(), nil, nil)
+		inv, err := master.OpenInventory(cfg, providers.All(), nil, nil, nil)
 		if err != nil {
 			return nil, "", err
 		}

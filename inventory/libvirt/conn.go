@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -28,6 +29,9 @@ import (
 type host struct {
 	uri   string
 	scope string // the URI, where there are several
+
+	ssh     *inventory.SSHSocket // how to get there, where that is SSH
+	dialSSH inventory.DialSSH
 
 	driver  lv.ConnectURI // what is asked for there, "qemu:///system"
 	network string        // unix, tcp
@@ -79,9 +83,28 @@ func parseURI(text string) (*host, error) {
 		}
 		h.addr = []string{net.JoinHostPort(u.Hostname(), port)}
 	case "ssh", "libssh", "libssh2":
-		return nil, errors.New("libvirt is not reached by SSH: use qemu+tls, or forward its socket with ssh -L and name it by ?socket=")
+		if u.Hostname() == "" {
+			return nil, errors.New("it names no host")
+		}
+		if _, has := u.User.Password(); has {
+			return nil, errors.New("a password has no place in it: use a key, or the agent")
+		}
+		h.ssh = &inventory.SSHSocket{Host: u.Hostname(), User: u.User.Username(), KeyFile: q.Get("keyfile"), KnownHosts: q.Get("known_hosts"),
+			NoVerify: !h.verify || q.Get("known_hosts_verify") == "ignore", Paths: []string{"/var/run/libvirt/libvirt-sock", "/var/run/libvirt/virt" + driver + "d-sock"}}
+		if u.Port() != "" {
+			n, err := strconv.ParseUint(u.Port(), 10, 16)
+			if err != nil || n == 0 {
+				return nil, fmt.Errorf("%s is no port", u.Port())
+			}
+			h.ssh.Port = int(n)
+		}
+		if s := q.Get("socket"); s != "" {
+			h.ssh.Paths = []string{s}
+		} else if u.Path == "/session" {
+			return nil, errors.New("where the socket of a session is on another machine is not known: name it by ?socket=, as /run/user/1000/libvirt/libvirt-sock")
+		}
 	default:
-		return nil, fmt.Errorf("there is no transport %q: unix, tcp and tls are known", way)
+		return nil, fmt.Errorf("there is no transport %q: unix, tcp, tls and ssh are known", way)
 	}
 	return h, nil
 }
@@ -114,6 +137,9 @@ func (h *host) connect(ctx context.Context) (*conn, error) {
 }
 
 func (h *host) dial(ctx context.Context) (net.Conn, error) {
+	if h.ssh != nil {
+		return h.through(ctx)
+	}
 	dctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var raw net.Conn
@@ -147,6 +173,25 @@ func (h *host) dial(ctx context.Context) (net.Conn, error) {
 	case errors.As(err, &cert), errors.Is(err, errCertificate), errors.Is(err, fs.ErrInvalid):
 		e.Reason, e.Hint = inventory.BadLogin, "?pkipath= of the URI names the directory with cacert.pem, clientcert.pem and clientkey.pem"
 	}
+	return nil, e
+}
+
+// through is a connection through SSH.
+func (h *host) through(ctx context.Context) (net.Conn, error) {
+	sctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	raw, err := h.dialSSH(sctx, *h.ssh)
+	if err == nil {
+		return raw, nil
+	}
+	if late := inventory.Interrupted(ctx, inventory.Error{Scope: h.scope, Call: "ssh", Msg: "no connection came about in time"}); late != nil {
+		return nil, late
+	}
+	var e *inventory.Error
+	if !errors.As(err, &e) {
+		return nil, h.fail("ssh", inventory.NoAnswer, err)
+	}
+	e.Scope = h.scope
 	return nil, e
 }
 

@@ -26,7 +26,7 @@ var Kind = inventory.Kind{
 	Name: "libvirt",
 	Doc:  "Virtual machines of libvirt (KVM and others), on one host or several.",
 	Options: []inventory.Option{
-		{Name: "uri", Type: inventory.List, Doc: "Where libvirt is, as qemu:///system, qemu+tcp://host/system, qemu+tls://host/system or qemu+unix:///system?socket=/path, or several, each a scope; qemu:///system when it is not given."},
+		{Name: "uri", Type: inventory.List, Doc: "Where libvirt is, as qemu:///system, qemu+tcp://host/system, qemu+tls://host/system, qemu+ssh://user@host/system (its key by ?keyfile=) or qemu+unix:///system?socket=/path, or several, each a scope; qemu:///system when it is not given."},
 		{Name: "addresses", Type: inventory.List, Doc: "Where addresses come from: lease (libvirt's own DHCP), agent (the guest agent), arp; the first that knows one is taken, in this order when it is not given."},
 	},
 	New: open,
@@ -72,6 +72,9 @@ func open(v *inventory.Values, env inventory.Env) (inventory.Provider, error) {
 		}
 		if slices.ContainsFunc(p.hosts, func(o *host) bool { return o.uri == u }) {
 			return nil, bad("uri %q is there twice", u)
+		}
+		if h.dialSSH = env.DialSSH; h.ssh != nil && h.dialSSH == nil {
+			return nil, bad("uri %q: SSH is not to be had here", redacted(u))
 		}
 		if len(uris) > 1 {
 			h.scope = u

@@ -2,6 +2,7 @@ package libvirt
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -137,6 +138,28 @@ func TestSeed(t *testing.T) {
 			t.Errorf("%.600s", out)
 		}
 	})
+}
+
+// How libvirt is reached by SSH is in the URI, by the names that virsh has for it.
+func TestURIOfSSH(t *testing.T) {
+	for uri, want := range map[string]string{
+		"qemu+ssh://kvm1.example.com/system":                                    "{kvm1.example.com  0   false [/var/run/libvirt/libvirt-sock /var/run/libvirt/virtqemud-sock]}",
+		"qemu+ssh://me@[::1]:2222/system?keyfile=/k&known_hosts=/h&no_verify=1": "{::1 me 2222 /k /h true [/var/run/libvirt/libvirt-sock /var/run/libvirt/virtqemud-sock]}",
+		"qemu+libssh2://h/session?socket=/run/user/1/s":                         "{h  0   false [/run/user/1/s]}",
+		"qemu+ssh://h/session":                                                  "where the socket of a session is on another machine is not known",
+		"qemu+ssh:///system":                                                    "it names no host",
+		"qemu+ssh://me:hush@h/system":                                           "a password has no place in it",
+		"qemu+ssh://h:99999/system":                                             "99999 is no port",
+	} {
+		h, err := parseURI(uri)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = fmt.Sprint(*h.ssh)
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s", uri, got)
+		}
+	}
 }
 
 // A refused URI is shown without its password.

@@ -42,6 +42,15 @@ func (m *Manager) answers(ctx context.Context, p *Profile, r *Record, api invent
 			if err != nil {
 				return err
 			}
+			// While a machine boots, its SSH server is there before users and keys are.
+			if err := w.until(ctx, "to let us in by SSH", lookAgain, func() (bool, string) {
+				if err := m.cfg.Master.Login(ctx, wire.MinionID(r.Name), address, p.SSH); err != nil {
+					return false, err.Error()
+				}
+				return true, ""
+			}); err != nil {
+				return err
+			}
 			progress(r.Name + ": installing gosalt-minion over SSH")
 			if err := m.cfg.Master.Bootstrap(ctx, wire.MinionID(r.Name), address, p.SSH, p.Masters, r.By, func(s string) { progress(r.Name + ": " + s) }); err != nil {
 				return fmt.Errorf("%s was made as %s, and gosalt-minion cannot be installed there: %w", r.Name, r.ID, err)

@@ -40,6 +40,8 @@ type Master interface {
 	Token(id wire.MinionID, masters []string, life time.Duration, user string, named func(name string) error) (text string, err error)
 	// RevokeToken ends a token; one that is gone is no error.
 	RevokeToken(name, user string) error
+	// Login tells whether SSH lets the master in at an address.
+	Login(ctx context.Context, id wire.MinionID, address string, entry *wire.Map) error
 	// Bootstrap makes the machine at an address a minion over SSH.
 	Bootstrap(ctx context.Context, id wire.MinionID, address string, entry *wire.Map, masters []string, user string, progress func(string)) error
 	// Run runs a function on a minion, and returns the load of its return.

@@ -1,0 +1,66 @@
+package master
+
+import (
+	"context"
+	"errors"
+	"net"
+
+	"github.com/gosalt/gosalt/inventory"
+	"github.com/gosalt/gosalt/ssh"
+)
+
+// dialSocket is inventory.DialSSH: a connection to a socket of another machine, through an SSH
+// connection of its own, as this master reaches machines otherwise.
+func (m *Master) dialSocket(ctx context.Context, s inventory.SSHSocket) (net.Conn, error) {
+	how, err := m.sshOptionsOf(nil)
+	if err != nil {
+		return nil, &inventory.Error{Call: "ssh", Reason: inventory.BadConfig, Err: err}
+	}
+	o := how.Dial
+	if s.KnownHosts != "" {
+		o.KnownHosts = []string{s.KnownHosts}
+	}
+	if s.NoVerify {
+		o.HostKeys = ssh.Ignore
+	}
+	conn, err := m.ssh.dialer(o).Dial(ctx, ssh.Host{ID: s.Host, Host: s.Host, User: s.User, Port: s.Port, Priv: s.KeyFile})
+	if err != nil {
+		return nil, sshProblem(err)
+	}
+	c, err := conn.DialSocket(ctx, s.Paths...)
+	if err != nil {
+		conn.Close()
+		return nil, sshProblem(err)
+	}
+	return &lastOf{c, conn}, nil
+}
+
+// lastOf is the only use of an SSH connection, which ends with it.
+type lastOf struct {
+	net.Conn
+	ssh *ssh.Conn
+}
+
+func (l *lastOf) Close() error { return errors.Join(l.Conn.Close(), l.ssh.Close()) }
+
+// sshProblem is an error of package ssh in the words of an inventory.
+func sshProblem(err error) *inventory.Error {
+	out := &inventory.Error{Call: "ssh", Reason: inventory.NoAnswer, Err: err}
+	var e *ssh.Error
+	if errors.As(err, &e) {
+		out.Msg, out.Hint = e.Msg, e.Hint
+	}
+	switch ssh.KindOf(err) {
+	case ssh.KindResolve, ssh.KindSession:
+		out.Reason = inventory.NotFound
+	case ssh.KindAuth, ssh.KindKeyFile, ssh.KindPassphrase, ssh.KindBadPassphrase, ssh.KindAgent, ssh.KindHostKeyUnknown, ssh.KindHostKeyChanged, ssh.KindHostKeyRevoked, ssh.KindKnownHosts:
+		out.Reason = inventory.BadLogin
+	case ssh.KindForward:
+		out.Reason = inventory.NotPermitted
+	case ssh.KindOption:
+		out.Reason = inventory.BadConfig
+	case ssh.KindCanceled:
+		out.Reason = inventory.Canceled
+	}
+	return out
+}
