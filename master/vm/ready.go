@@ -80,10 +80,14 @@ func (w *watch) until(ctx context.Context, what string, most time.Duration, ok f
 	begun := time.Now()
 	said := begun
 	w.progress(fmt.Sprintf("%s: waiting for it %s", w.r.Name, what))
+	why := ""
 	for delay := w.m.cfg.Poll; ; delay = min(delay*3/2, max(most, w.m.cfg.Poll)) {
-		done, why := ok()
+		done, now := ok()
 		if done {
 			return nil
+		}
+		if why == "" || ctx.Err() == nil { // the last look may have been cut off
+			why = now
 		}
 		if time.Since(said) >= sayAgain {
 			said = time.Now()
