@@ -157,8 +157,8 @@ func TestVMLibvirt(t *testing.T) {
 	s.run(0, nil, "inventory.refresh", "far")
 	s.run(0, []string{"three", "stopped"}, "inventory.list")
 	s.run(0, nil, "vm.destroy", "three")
-	s.run(0, []string{"none (libvirt), ssh: not found: ", "the socket /nonexistent cannot be connected to", "does its program run"}, "inventory.refresh", "none")
-	s.run(0, []string{"stranger (libvirt), ssh: credentials are refused: ", "host key"}, "inventory.refresh", "stranger")
+	s.run(1, []string{"none (libvirt), ssh: not found: ", "the socket /nonexistent cannot be connected to", "does its program run"}, "inventory.refresh", "none")
+	s.run(1, []string{"stranger (libvirt), ssh: credentials are refused: ", "host key"}, "inventory.refresh", "stranger")
 	// It does not answer: how long, for what, how it is, and where to look.
 	s.run(1, []string{"was waited for to answer by SSH for 2s: 2s are over (timeout of the profile): ", "connection refused",
 		"its console shows how it boots: virsh -c test+unix:///default?socket=", " console deaf", "it stays, to be looked at: gosalt-run vm.destroy deaf"}, "vm.create", "lost", "deaf")
