@@ -262,8 +262,7 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 			wrong = append(wrong, k)
 			continue
 		default: // a mistyped requisite would not be missed by a function that takes any argument
-			form := slices.ContainsFunc(requisiteWords, func(w string) bool { return strings.HasPrefix(k, w+"_") })
-			if near := module.Nearest(k, requisiteWords); near != "" && !form {
+			if near := misspelt(k); near != "" {
 				warnings = append(warnings, fmt.Sprintf("'%s' is no argument of %s and no requisite. Did you mean '%s'?", k, fun, near))
 			}
 		}
@@ -285,6 +284,32 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 		res.Set("warnings", all)
 	}
 	return res, err
+}
+
+// misspelt is the requisite that an argument was meant to be: with two letters swapped, one
+// left out or one too many. One letter in the place of another makes other words: match
+// of an iptables rule is no watch.
+func misspelt(name string) string {
+	for _, w := range requisiteWords {
+		if len(name) < 5 || name == w || strings.HasPrefix(name, w+"_") {
+			continue
+		}
+		long, short := name, w
+		if len(long) < len(short) {
+			long, short = short, long
+		}
+		i := 0
+		for i < len(short) && long[i] == short[i] {
+			i++
+		}
+		switch {
+		case len(long) == len(short)+1 && long[i+1:] == short[i:]:
+			return w
+		case len(long) == len(short) && i+1 < len(long) && long[i] == short[i+1] && long[i+1] == short[i] && long[i+2:] == short[i+2:]:
+			return w
+		}
+	}
+	return ""
 }
 
 // requisiteWords are what a mistyped argument may have meant, too.
