@@ -128,6 +128,25 @@ func walkFrom(path string) (*walk, error) {
 	return w, w.toRoot()
 }
 
+// straight goes to the directory of a path at once, where no link is on the way, as is
+// almost always so; nil where one may be.
+func straight(path string, final bool) *walk {
+	if strings.Contains(path, "..") || filepath.Base(path) == "/" {
+		return nil
+	}
+	dir := filepath.Dir(path)
+	fd, err := unix.Openat2(unix.AT_FDCWD, dir, &unix.OpenHow{Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS})
+	if err != nil {
+		return nil
+	}
+	var st unix.Stat_t
+	if final && unix.Fstatat(fd, filepath.Base(path), &st, unix.AT_SYMLINK_NOFOLLOW) == nil && st.Mode&unix.S_IFMT == unix.S_IFLNK {
+		unix.Close(fd)
+		return nil
+	}
+	return &walk{fd: fd, at: dir}
+}
+
 // run walks on until one name is left, the last one, or with final through it if it is a
 // link. It returns that name; "" where the path ends at a directory by itself.
 func (w *walk) run(final bool) (base string, err error) {
@@ -199,11 +218,14 @@ func (h *Host) pin(name string, final bool) (path string, done func(), err error
 		}
 		return path, func() {}, nil
 	}
-	w, err := walkFrom(path)
-	if err != nil {
-		return "", nil, err
+	w := straight(path, final)
+	base := filepath.Base(path)
+	if w == nil {
+		if w, err = walkFrom(path); err != nil {
+			return "", nil, err
+		}
+		base, err = w.run(final)
 	}
-	base, err := w.run(final)
 	if err != nil {
 		w.close()
 		if e := (*UnsafeLinkError)(nil); errors.As(err, &e) {
