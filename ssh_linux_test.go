@@ -401,7 +401,10 @@ func TestSSHFallback(t *testing.T) {
 	}
 	has(gosalt(0, "gosalt", "--batch-safe-limit=3", "--batch-safe-size=1", "-L", "bare,both,web1", "test.ping"), "NOTICE: Too many minions targeted", "Executing run on ['bare']")
 	has(gosalt(0, "gosalt", "--subset=5", "bare,web1", "-L", "test.ping", "--out=txt"), "bare: True", "web1: True")
-	// A minion asks for it with saltutil.cmd, states too.
+	// A minion on the master's machine asks for it with saltutil.cmd, states too.
+	if err := os.Symlink("../master/master", filepath.Join(w.Dir, "web1", "master")); err != nil {
+		t.Fatal(err)
+	}
 	has(gosalt(0, "gosalt", "web1", "saltutil.cmd", "bare", "cmd.run", "arg=['echo over $SSH_CONNECTION']", "ssh=True", "--out=json", "--out-indent=-1"), `"bare": {"ret": "over 127.`, `"retcode": 0`)
 	has(gosalt(0, "gosalt", "web1", "saltutil.cmd", "bare", "state.single", "arg=[test.succeed_with_changes, name=x]", "ssh=True", "roster_file="+roster, "--out=json", "--out-indent=-1"), `"result": true`, "Something pretended to change")
 	has(gosalt(0, "gosalt", "web1", "saltutil.cmd", "bare", "cmd.run", "arg=['exit 3']", "ssh=True", "--out=json", "--out-indent=-1"), `"retcode": 3`)
