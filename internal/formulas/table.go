@@ -92,7 +92,7 @@ runs, and so are the machines in the end:
 | locale | 6 | 3 | 0 |
 | sysctl | 3 | 2 | 0 |
 | vim, vim.salt | 3 | 2 | 0 |
-| iptables | 10 | 9 | 0 |
+| iptables | 10 | 10 | 0 |
 | packages | 3 | 1 | 0 |
 | systemd.units, systemd.journald | 4 | 2 | 0 |
 | openssh, openssh.config | 3 | 2 | 0 |
