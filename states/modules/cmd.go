@@ -98,6 +98,14 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 	if !fine {
 		return states.Decided(false, nil, "Invalidly-formatted 'env' parameter. See documentation."), nil
 	}
+	defaults, ok := a.Defaults.(*wire.Map)
+	if !ok && module.Truth(a.Defaults) {
+		return nil, module.Failf("Invalidly-formatted 'defaults' parameter. Must be formed as a dict.")
+	}
+	over, ok := a.Context.(*wire.Map)
+	if !ok && module.Truth(a.Context) {
+		return nil, module.Failf("Invalidly-formatted 'context' parameter. Must be formed as a dict.")
+	}
 	if c.Test && cmd == "" {
 		return a.would(a.Name, nil, fmt.Sprintf(`Command '%s' would have been executed`, a.Name)), nil
 	}
@@ -111,14 +119,6 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 		source = a.Name
 	}
 	values := wire.NewMap()
-	defaults, ok := a.Defaults.(*wire.Map)
-	if !ok && module.Truth(a.Defaults) {
-		return p, module.Failf("Invalidly-formatted 'defaults' parameter. Must be formed as a dict.")
-	}
-	over, ok := a.Context.(*wire.Map)
-	if !ok && module.Truth(a.Context) {
-		return p, module.Failf("Invalidly-formatted 'context' parameter. Must be formed as a dict.")
-	}
 	for _, m := range []*wire.Map{defaults, over} {
 		for k, v := range m.All() {
 			values.SetAny(k, v)

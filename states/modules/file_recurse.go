@@ -236,7 +236,7 @@ func (r *recursion) plan(ctx context.Context, p *states.Plan) (*states.Plan, err
 		add(link, q, err)
 	}
 	for _, dir := range r.dirs {
-		if dir == r.name && !c.Test && !c.Host.IsDir(dir) {
+		if dir == strings.TrimRight(r.name, "/") && !c.Test && !c.Host.IsDir(dir) {
 			continue // it is made above, and Salt does not tell
 		}
 		if c.Host.Exists(dir) && !c.Host.IsDir(dir) && a.Clean {
