@@ -282,7 +282,7 @@ func TestVMBoots(t *testing.T) {
 		}
 	}
 	if err := s.w.Configure("master", fmt.Sprintf("inventory: {kvm: {provider: libvirt, uri: %q, refresh: 0}}", libvirtrig.URI(s.d.Socket)),
-		fmt.Sprintf("vm_profiles: {tiny: {source: kvm, image: tiny.img, size: 1x384, network: user, master: ['10.0.2.2:%d'], timeout: 5m,"+
+		fmt.Sprintf("vm_profiles: {tiny: {source: kvm, image: tiny.img, size: 1x384, network: user, master: ['10.0.2.2:%d'], timeout: 10m,"+
 			" extra: {pool: images, type: qemu, kernel: %q, initrd: %q, cmdline: 'console=ttyS0 panic=-1 quiet'}}}", ports.Request, kernel, initrd),
 		fmt.Sprintf("file_roots: {base: [%q]}", srv)); err != nil {
 		t.Fatal(err)

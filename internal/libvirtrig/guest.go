@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -32,6 +33,9 @@ var guestModules = []string{"virtio_pci", "virtio_blk", "virtio_net", "isofs"}
 // test is skipped where a program or a kernel for that is missing.
 func Guest(t testing.TB, dir, minion string) (kernelFile, initrd string) {
 	t.Helper()
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the emulated machine is an x86-64")
+	}
 	for name, pkg := range map[string]string{"qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "busybox": "busybox-static"} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Skipf("%s is not installed (Debian: %s)", name, pkg)
@@ -99,7 +103,13 @@ func findKernel(t testing.TB) (kernel string, modules []string) {
 	kernel = slices.Max(kernels)
 	_, version, _ := strings.Cut(filepath.Base(kernel), "-")
 	files := map[string]string{}
+	builtIn := map[string]bool{}
 	for _, lib := range []string{"lib/modules", "usr/lib/modules"} {
+		list, _ := os.ReadFile(filepath.Join(root, lib, version, "modules.builtin"))
+		for line := range strings.Lines(string(list)) {
+			name := strings.TrimSuffix(filepath.Base(strings.TrimSpace(line)), ".ko")
+			builtIn[strings.ReplaceAll(name, "-", "_")] = true
+		}
 		filepath.WalkDir(filepath.Join(root, lib, version), func(path string, _ fs.DirEntry, err error) error {
 			if name, ok := strings.CutSuffix(filepath.Base(path), ".ko"); err == nil && ok {
 				files[strings.ReplaceAll(name, "-", "_")] = path
@@ -111,8 +121,11 @@ func findKernel(t testing.TB) (kernel string, modules []string) {
 	var add func(name string)
 	add = func(name string) {
 		file := files[name]
-		if file == "" || seen[name] {
-			return // it is built in
+		if builtIn[name] || seen[name] {
+			return
+		}
+		if file == "" {
+			t.Skipf("the kernel %s has no driver %s that is not compressed: %s names the directory of an unpacked one", kernel, name, KernelEnv)
 		}
 		seen[name] = true
 		f, err := elf.Open(file)
