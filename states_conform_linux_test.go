@@ -181,7 +181,7 @@ func TestSystemsKilled(t *testing.T) {
 			when := fmt.Sprintf("killed after %v, ", after)
 			c.clean(when+"the next run", c.apply(), false)
 			c.clean(when+"a third run", c.apply(), true)
-			if left := c.m.Run("sh", "-c", "dpkg --audit; find /etc /home -name '*.dpkg-*' -newer /srv/salt/all.sls; find /etc /srv /home -name '.*gosalt*'; grep -c '/mnt/[ab] ' /etc/fstab; dpkg-query -W -f '${db:Status-Abbrev}\n' one two three four | sort -u"); left != "2\nii \n" {
+			if left := c.m.Run("sh", "-c", "dpkg --audit; find /etc /home -name '*.dpkg-*' -newer /srv/salt/all.sls; find /etc /srv /home -name '.*gosalt*'; grep -cE '/mnt/[ab][[:space:]]' /etc/fstab; dpkg-query -W -f '${db:Status-Abbrev}\n' one two three four | sort -u"); left != "2\nii \n" {
 				t.Errorf("%sleft behind: %q", when, left)
 			}
 		})
