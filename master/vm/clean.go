@@ -36,7 +36,7 @@ func (m *Manager) end(ctx context.Context, r *Record, progress func(string)) err
 			cancel()
 		}
 	}()
-	left := inventory.Leftover{Ref: r.Ref, Things: r.Things, Refused: r.NotMade, Fresh: r.ID == "" && !r.NotMade && time.Since(r.Begun) < m.cfg.Settle}
+	left := inventory.Leftover{Ref: r.Ref, Things: r.Things, Refused: r.NotMade, Fresh: r.fresh(m.cfg.Settle)}
 	r.Phase = ending
 	if err := m.records.put(r); err != nil {
 		return err

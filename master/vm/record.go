@@ -40,6 +40,7 @@ type Record struct {
 	Minion    string    `json:"minion,omitempty"`    // whose key goes with it
 	Token     string    `json:"token,omitempty"`     // of the join token in its user-data
 	Things    []string  `json:"things,omitempty"`    // what was begun for it, each before it was made
+	Last      time.Time `json:"last,omitzero"`       // when the last of them was
 }
 
 // what names the machine in messages.
@@ -49,6 +50,16 @@ func (r *Record) what() string {
 		s += ", " + r.ID
 	}
 	return s + ")"
+}
+
+// fresh tells whether what was begun last may still be on its way. What is made before the
+// machine itself, as a large disk, may take longer than that.
+func (r *Record) fresh(settle time.Duration) bool {
+	begun := r.Begun
+	if r.Last.After(begun) {
+		begun = r.Last
+	}
+	return r.ID == "" && !r.NotMade && time.Since(begun) < settle
 }
 
 // leftover tells whether the machine has to go when its owner is dead: nobody was told

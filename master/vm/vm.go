@@ -280,7 +280,7 @@ func (m *Manager) spec(p *Profile, r *Record) (inventory.Spec, error) {
 	s := inventory.Spec{Name: r.Name, Image: p.Image, Size: p.Size, Network: p.Network, Key: p.Key, UserData: p.UserData, Tags: maps.Clone(p.Tags), Extra: p.Extra}
 	s.Tags[inventory.TagProfile], s.Tags[inventory.TagRecord], s.Tags[inventory.TagBy] = p.Name, r.Ref, r.By
 	s.Begin = func(thing string) error {
-		r.Things = append(r.Things, thing)
+		r.Things, r.Last = append(r.Things, thing), time.Now().UTC().Truncate(time.Second)
 		return m.records.put(r)
 	}
 	if p.Join != joinToken {
@@ -300,16 +300,17 @@ func (m *Manager) spec(p *Profile, r *Record) (inventory.Spec, error) {
 	return s, err
 }
 
-// find is a machine of ours by its name, its id or its reference.
-func (m *Manager) find(ctx context.Context, name string) (*Record, error) {
+// find is a machine of ours by its name, its id or its reference. known tells whether it is
+// on record.
+func (m *Manager) find(ctx context.Context, name string) (r *Record, known bool, err error) {
 	list, err := m.records.list()
 	if err != nil && len(list) == 0 {
-		return nil, err
+		return nil, false, err
 	}
 	var names []string
 	for _, r := range list {
 		if r.Name == name || r.ID == name || r.Ref == name {
-			return r, nil
+			return r, true, nil
 		}
 		names = append(names, r.Name)
 	}
@@ -322,7 +323,7 @@ func (m *Manager) find(ctx context.Context, name string) (*Record, error) {
 			if !refForm.MatchString(ref) {
 				continue
 			}
-			return &Record{Ref: ref, Name: s.machine.Label, Profile: t[inventory.TagProfile], Source: s.source, ID: s.machine.ID, By: t[inventory.TagBy], Begun: s.machine.Created, Phase: made}, nil
+			return &Record{Ref: ref, Name: s.machine.Label, Profile: t[inventory.TagProfile], Source: s.source, ID: s.machine.ID, By: t[inventory.TagBy], Begun: s.machine.Created, Phase: made}, false, nil
 		}
 	}
 	text := fmt.Sprintf("%s is no machine that vm.create has made: only those are touched", name)
@@ -331,15 +332,20 @@ func (m *Manager) find(ctx context.Context, name string) (*Record, error) {
 	} else if len(names) > 0 {
 		text += "; there are " + strings.Join(names, ", ")
 	}
-	return nil, errors.Join(append([]error{errors.New(text)}, problems...)...)
+	return nil, false, errors.Join(append([]error{errors.New(text)}, problems...)...)
 }
 
 // own finds a machine and holds it while f runs.
 func (m *Manager) own(ctx context.Context, name string, f func(r *Record) error) error {
-	r, err := m.find(ctx, name)
+	r, known, err := m.find(ctx, name)
 	if err != nil {
 		return err
 	}
+	return m.held(r, known, f)
+}
+
+// held holds a machine while f runs.
+func (m *Manager) held(r *Record, known bool, f func(r *Record) error) error {
 	release, ok, err := m.records.hold(r.Ref)
 	if err != nil {
 		return err
@@ -354,6 +360,9 @@ func (m *Manager) own(ctx context.Context, name string, f func(r *Record) error)
 		r = now
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
+	case known: // its name may be another machine's by now
+		m.records.drop(r.Ref) // the lock that hold made anew
+		return fmt.Errorf("%s was ended by another call", r.what())
 	}
 	return f(r)
 }

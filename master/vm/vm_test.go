@@ -131,6 +131,69 @@ func TestDamagedRecord(t *testing.T) {
 	}
 }
 
+// slowSource takes ten minutes for a disk, and is then cut off at the machine, which shows up later.
+type slowSource struct {
+	inventory.Machines
+	fresh bool
+}
+
+func (*slowSource) Create(_ context.Context, s inventory.Spec, _ func(string)) (m inventory.Machine, err error) {
+	if err = s.Begins("disk"); err == nil {
+		time.Sleep(10 * time.Minute)
+		err = s.Begins("machine")
+	}
+	return m, errors.Join(err, errors.New("the connection was lost"))
+}
+
+func (s *slowSource) Sweep(_ context.Context, left inventory.Leftover, _ func(string)) (bool, error) {
+	s.fresh = left.Fresh
+	return !left.Fresh, nil
+}
+
+type slowMaster struct {
+	Master
+	s *slowSource
+}
+
+func (m slowMaster) Provider(string) (inventory.Provider, error) { return m.s, nil }
+
+// A machine may show up a while after it was asked for, however long what came before took.
+func TestFresh(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := &slowSource{}
+		m := New(Config{Dir: dir, Profiles: wire.NewMap("web", wire.NewMap("source", "lab", "ready", "running", "timeout", "1h")), Master: slowMaster{s: s}})
+		if _, err := m.Create(t.Context(), "web", "w1", "root", quiet); err == nil || !errors.Is(err, errUnsure) {
+			t.Error(err)
+		}
+		time.Sleep(m.cfg.Settle)
+		if errs := m.Clean(t.Context(), quiet); len(errs) > 0 || s.fresh {
+			t.Error(errs)
+		}
+	})
+}
+
+// What another call has ended meanwhile is not ended again: its name may be that of a new
+// machine, whose key that would delete.
+func TestOwnGone(t *testing.T) {
+	m := New(Config{Dir: t.TempDir(), Master: fakeMaster{}})
+	leave(t, m, "one")
+	list, err := m.records.list()
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	if err := m.records.drop(list[0].Ref); err != nil {
+		t.Fatal(err)
+	}
+	err = m.held(list[0], true, func(*Record) error { t.Error("it was ended again"); return nil })
+	if err == nil || !strings.Contains(err.Error(), "one (profile , source lab, i-one) was ended by another call") {
+		t.Error(err)
+	}
+	if files, _ := os.ReadDir(m.cfg.Dir); len(files) > 0 {
+		t.Errorf("left: %v", files)
+	}
+}
+
 // A source that does not answer holds up the end of the master for a moment only, and the
 // machine stays on record.
 func TestDestroyHangs(t *testing.T) {
