@@ -290,6 +290,16 @@ func (c *conn) call(ctx context.Context, name string, within time.Duration, f fu
 	}
 }
 
+// ask is call with an answer. One that comes after the time is over is nobody's.
+func ask[T any](ctx context.Context, c *conn, name string, within time.Duration, f func() (T, error)) (T, error) {
+	var got, none T
+	err := c.call(ctx, name, within, func() (err error) { got, err = f(); return })
+	if err != nil {
+		return none, err // got may still be written to
+	}
+	return got, nil
+}
+
 var errDecode = errors.New("the answer cannot be read")
 
 // explain makes an error of what libvirt says.

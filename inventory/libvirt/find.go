@@ -39,16 +39,14 @@ func oneOf(what, name string, names []string) string {
 
 // pool finds a pool that can be used.
 func (c *conn) pool(ctx context.Context, name string) (lv.StoragePool, error) {
-	var pool lv.StoragePool
-	err := c.call(ctx, "StoragePoolLookupByName", callTime, func() (err error) { pool, err = c.l.StoragePoolLookupByName(name); return })
+	pool, err := ask(ctx, c, "StoragePoolLookupByName", callTime, func() (lv.StoragePool, error) { return c.l.StoragePoolLookupByName(name) })
 	if isCode(err, lv.ErrNoStoragePool) {
-		var names []string
-		if more := c.call(ctx, "ConnectListAllStoragePools", callTime, func() error {
+		if names, more := ask(ctx, c, "ConnectListAllStoragePools", callTime, func() (names []string, err error) {
 			pools, _, err := c.l.ConnectListAllStoragePools(1, 0)
 			for _, p := range pools {
 				names = append(names, p.Name)
 			}
-			return err
+			return names, err
 		}); more == nil {
 			return pool, hinted(err, "see pool in extra: %s", oneOf("pools", name, names))
 		}
@@ -81,14 +79,16 @@ func (c *conn) network(ctx context.Context, pl *plan) error {
 		return err
 	})
 	if isCode(err, lv.ErrNoNetwork) {
-		var names []string
-		c.call(ctx, "ConnectListAllNetworks", callTime, func() error {
+		names, more := ask(ctx, c, "ConnectListAllNetworks", callTime, func() (names []string, err error) {
 			nets, _, err := c.l.ConnectListAllNetworks(1, 0)
 			for _, n := range nets {
 				names = append(names, n.Name)
 			}
-			return err
+			return names, err
 		})
+		if more != nil { // which there are is not known
+			return hinted(err, "see network in the profile")
+		}
 		return hinted(err, "see network in the profile: %s", oneOf("networks", name, names))
 	}
 	if err == nil && active == 0 {
@@ -103,14 +103,16 @@ func (c *conn) noImage(ctx context.Context, pool lv.StoragePool, pl *plan, err e
 		return err
 	}
 	where := "image has to be a volume of the pool " + pl.pool + ", or the path of a volume of any pool; virsh pool-refresh " + pl.pool + " finds new files"
-	var names []string
-	c.call(ctx, "StoragePoolListAllVolumes", callTime, func() error {
+	names, more := ask(ctx, c, "StoragePoolListAllVolumes", callTime, func() (names []string, err error) {
 		vols, _, err := c.l.StoragePoolListAllVolumes(pool, 1, 0)
 		for _, v := range vols {
 			names = append(names, v.Name)
 		}
-		return err
+		return names, err
 	})
+	if more != nil { // which there are is not known
+		return hinted(err, "%s", where)
+	}
 	return hinted(err, "%s; %s", oneOf("volumes", pl.Image, names), where)
 }
 

@@ -216,11 +216,10 @@ func (c *conn) domain(ctx context.Context, d lv.Domain) (x domain, err error) {
 }
 
 func (c *conn) state(ctx context.Context, d lv.Domain) (lv.DomainState, error) {
-	var n int32
-	if err := c.call(ctx, "DomainGetState", callTime, func() (err error) { n, _, err = c.l.DomainGetState(d, 0); return }); err != nil {
-		return 0, err // n may still be written to
-	}
-	return lv.DomainState(n), nil
+	return ask(ctx, c, "DomainGetState", callTime, func() (lv.DomainState, error) {
+		n, _, err := c.l.DomainGetState(d, 0)
+		return lv.DomainState(n), err
+	})
 }
 
 func (p *provider) machine(ctx context.Context, c *conn, d lv.Domain) (inventory.Machine, error) {

@@ -277,13 +277,12 @@ func (c *conn) image(ctx context.Context, pool lv.StoragePool, pl *plan) (image,
 }
 
 func (c *conn) createVolume(ctx context.Context, pool lv.StoragePool, text string) (string, error) {
-	var path string // which a call that is given up may still write to
-	err := c.call(ctx, "StorageVolCreateXML", diskTime, func() error {
+	path, err := ask(ctx, c, "StorageVolCreateXML", diskTime, func() (string, error) {
 		vol, err := c.l.StorageVolCreateXML(pool, text, 0)
-		if err == nil {
-			path, err = c.l.StorageVolGetPath(vol)
+		if err != nil {
+			return "", err
 		}
-		return err
+		return c.l.StorageVolGetPath(vol)
 	})
 	if err != nil {
 		return "", c.noSpace(ctx, pool, err)
@@ -358,7 +357,7 @@ func (p *provider) Start(ctx context.Context, id string, progress func(string)) 
 		if n == lv.DomainPaused {
 			return c.call(ctx, "DomainResume", callTime, func() error { return c.l.DomainResume(d) })
 		}
-		return c.call(ctx, "DomainCreate", callTime, func() error { return c.l.DomainCreate(d) })
+		return c.call(ctx, "DomainCreate", startTime, func() error { return c.l.DomainCreate(d) })
 	})
 	if err == nil && !found {
 		err = p.missing(id)
