@@ -41,7 +41,8 @@ type lastOf struct {
 	ssh *ssh.Conn
 }
 
-func (l *lastOf) Close() error { return errors.Join(l.Conn.Close(), l.ssh.Close()) }
+// Close does not take leave of the other end first: one that is gone would be waited for.
+func (l *lastOf) Close() error { return l.ssh.Close() }
 
 // sshProblem is an error of package ssh in the words of an inventory.
 func sshProblem(err error) *inventory.Error {
