@@ -254,10 +254,6 @@ func (b *bootstrapping) token(pub, master string, replace bool) (*wire.Map, erro
 	if !b.m.masterRuns() {
 		return nil, errors.New("no master runs where gosalt-ssh was started, which a token could be shown to: start it, or leave out token=True")
 	}
-	is, was, err := b.m.makeRoom(b.id, pub, replace)
-	if is || err != nil {
-		return wire.NewMap("changed", false, "text", "accepted by the master"), err
-	}
 	own, err := b.m.masterPub()
 	if err != nil {
 		return nil, err
@@ -275,15 +271,17 @@ func (b *bootstrapping) token(pub, master string, replace bool) (*wire.Map, erro
 	if err != nil {
 		return nil, err
 	}
-	// What stands for itself: an id with a star in it is no pattern.
-	only := strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(string(b.id))
-	_, err = tokens.Issue(join.Token{ID: only, By: b.user, Note: "gosalt-ssh bootstrap"}, bootTokenLife, secret)
-	b.m.audit("join token made", "user", b.user, "ref", secret.Name, "minion", string(b.id), "uses", 1, "life", bootTokenLife.String(), "result", err == nil)
-	if err != nil {
-		return nil, err
+	is, was, err := b.m.makeRoom(b.id, pub, replace)
+	if is || err != nil {
+		return wire.NewMap("changed", false, "text", "accepted by the master"), err
 	}
 	if was != "" {
 		b.m.tellMaster("delete", b.id)
+	}
+	_, err = tokens.Issue(join.Token{ID: join.Plain(string(b.id)), By: b.user, Note: "gosalt-ssh bootstrap"}, bootTokenLife, secret)
+	b.m.audit("join token made", "user", b.user, "ref", secret.Name, "minion", string(b.id), "uses", 1, "life", bootTokenLife.String(), "result", err == nil)
+	if err != nil {
+		return nil, err
 	}
 	return wire.NewMap("changed", true, "text", "accepted by the master, for a token", "token", text), nil
 }

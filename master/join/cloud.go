@@ -258,21 +258,24 @@ func nameAllowed(p *Policy, who *Identity, found *Found, id wire.MinionID) error
 	if found != nil {
 		name = found.Name
 	}
-	// What is put in stands for itself: a name with a star in it is no glob.
-	plain := strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]")
 	var may []string
 	for _, t := range p.MinionID {
 		if strings.Contains(t, "{name}") && name == "" {
 			continue
 		}
 		g := strings.NewReplacer("{instance_id}", who.ID, "{account}", who.Account, "{region}", who.Region,
-			"{private_ip}", plain.Replace(who.Private.String()), "{name}", plain.Replace(name)).Replace(t)
+			"{private_ip}", Plain(who.Private.String()), "{name}", Plain(name)).Replace(t)
 		if globs(g, string(id)) {
 			return nil
 		}
 		may = append(may, g)
 	}
 	return refuse(wire.Forbidden, "%s may join as %s, and not as %s: see --id", who.ID, strings.Join(may, " or "), id)
+}
+
+// Plain is the pattern that means a text alone: one with a star in it is no glob.
+func Plain(text string) string {
+	return strings.NewReplacer("[", "[[]", "*", "[*]", "?", "[?]").Replace(text)
 }
 
 func globs(pattern, text string) bool {
