@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/gosalt/gosalt/master/keys"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/ssh"
 	"github.com/gosalt/gosalt/ssh/roster"
@@ -73,7 +74,7 @@ func (m *Master) aside(ctx context.Context, fun string, hosts []ssh.Host, user s
 }
 
 // ofRoster tells whether a machine is one of the roster, which is read when the first one
-// is asked about.
+// is asked about. A master believes none whose key was rejected: its data may be a minion's.
 func (m *Master) ofRoster(ctx context.Context) func(id wire.MinionID) bool {
 	read := sync.OnceValue(func() *roster.Roster {
 		if m.mine != nil {
@@ -90,6 +91,11 @@ func (m *Master) ofRoster(ctx context.Context) func(id wire.MinionID) bool {
 		r := read()
 		if r == nil {
 			return false
+		}
+		if m.mine == nil {
+			if st, err := m.keys.StateOf(id); err != nil || st == keys.Rejected {
+				return false
+			}
 		}
 		_, ok := r.Get(string(id))
 		return ok
