@@ -125,7 +125,7 @@ func TestVMLibvirt(t *testing.T) {
 	profiles := `vm_profiles:
   plain: {source: lab, image: base.qcow2, size: 1x64, ready: running, extra: {pool: default-pool}}
   afar: {source: far, image: base.qcow2, size: 1x64, ready: running, extra: {pool: default-pool}}
-  lost: {source: lab, image: base.qcow2, ready: ssh, timeout: 2s, ssh: {host: 127.0.0.1, port: 1}, extra: {pool: default-pool}}
+  lost: {source: lab, image: base.qcow2, ready: ssh, timeout: 8s, ssh: {host: 127.0.0.1, port: 1}, extra: {pool: default-pool}}
   typo: {source: lab, image: bas.qcow2, ready: running, extra: {pool: default-pool}}`
 	if err := s.w.Configure("master", lab, profiles); err != nil {
 		t.Fatal(err)
@@ -160,7 +160,7 @@ func TestVMLibvirt(t *testing.T) {
 	s.run(1, []string{"none (libvirt), ssh: not found: ", "the socket /nonexistent cannot be connected to", "does its program run"}, "inventory.refresh", "none")
 	s.run(1, []string{"stranger (libvirt), ssh: credentials are refused: ", "host key"}, "inventory.refresh", "stranger")
 	// It does not answer: how long, for what, how it is, and where to look.
-	s.run(1, []string{"was waited for to answer by SSH for 2s: 2s are over (timeout of the profile): ", "connection refused",
+	s.run(1, []string{"was waited for to answer by SSH for ", ": 8s are over (timeout of the profile): ", "connection refused",
 		"its console shows how it boots: virsh -c test+unix:///default?socket=", " console deaf", "it stays, to be looked at: gosalt-run vm.destroy deaf"}, "vm.create", "lost", "deaf")
 	s.run(0, nil, "vm.destroy", "deaf")
 	if got := strings.Join(s.left(), " "); got != none {

@@ -29,7 +29,7 @@ inventory: {lab: {provider: libvirt, uri: 'test+unix:///default?socket=/srv/lv/l
 vm_profiles:
   boot: {source: lab, image: base.qcow2, size: 1x64, join: ssh, ssh: {host: 127.0.0.1, user: root, priv: /srv/m/id}, timeout: 2m, extra: {pool: default-pool}}
   shell: {source: lab, image: base.qcow2, size: 1x64, ready: ssh, ssh: {host: 127.0.0.1}, extra: {pool: default-pool}}
-  locked: {source: lab, image: base.qcow2, size: 1x64, join: ssh, ssh: {host: 127.0.0.1, user: nobody2, priv: /srv/m/id}, timeout: 3s, extra: {pool: default-pool}}
+  locked: {source: lab, image: base.qcow2, size: 1x64, join: ssh, ssh: {host: 127.0.0.1, user: nobody2, priv: /srv/m/id}, timeout: 15s, extra: {pool: default-pool}}
 .
 `)
 	s.startMaster()
