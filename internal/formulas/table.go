@@ -98,8 +98,8 @@ runs, and so are the machines in the end:
 | openssh, openssh.config | 3 | 2 | 0 |
 | redis | 3 | 2 | 0 |
 | nginx | 11 | 7 | 0 |
-| apache | 26 | 11 | 3 |
-| bind, bind.config | 16 | 3 | 0 |
+| apache | 26 | 10 | 3 |
+| bind, bind.config | 16 | 14 | 0 |
 | dnsmasq | 5 | 5 | 0 |
 | haproxy | 4 | 3 | 0 |
 | chrony | 3 | 3 | 0 |

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -142,6 +143,16 @@ type Owner struct {
 
 // Keep leaves everything as it is.
 var Keep = Owner{UID: -1, GID: -1}
+
+// NewGID is the group that the system gives a new file of this directory: that of the
+// directory where it is setgid, as on BSD always, otherwise that of the process.
+func (h *Host) NewGID(dir string) int {
+	st, err := h.Stat(dir)
+	if err == nil && (st.Mode()&fs.ModeSetgid != 0 || runtime.GOOS == "darwin" || strings.HasSuffix(runtime.GOOS, "bsd")) {
+		return st.GID
+	}
+	return os.Getegid()
+}
 
 // Replace puts new contents in the place of a file: they are written beside it, under a
 // name that nobody can guess, and renamed when they are complete, so that at any moment

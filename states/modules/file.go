@@ -206,13 +206,13 @@ func (p *perms) set(c *states.Call, name string, follow bool, d permDiff) error 
 	return nil
 }
 
-// told says of a new file what Salt says: the owner where it is another than that of
-// the minion, the mode where the arguments name one that is not 0600.
-func (p *perms) told(c *states.Call, r *states.Result) {
+// told says of a new file what Salt says: the owner where it is another than the system
+// gives new files there, the mode where the arguments name one that is not 0600.
+func (p *perms) told(c *states.Call, name string, r *states.Result) {
 	if p.user != "" && p.uid != os.Geteuid() {
 		r.Change("user", idOrName(p.user))
 	}
-	if p.group != "" && p.gid != os.Getegid() {
+	if p.group != "" && p.gid != c.Host.NewGID(filepath.Dir(c.Host.Real(name))) {
 		r.Change("group", idOrName(p.group))
 	}
 	if p.mode != nil && p.octal() != "0600" {

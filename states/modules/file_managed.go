@@ -477,7 +477,7 @@ func (m *managed) missing(ctx context.Context, src *sourceFile) (*states.Plan, e
 		if st, err := c.Host.Stat(a.Name); err == nil && src.url != "" && m.perm.mode == nil && st.Octal() != "0600" {
 			r.Change("mode", st.Octal()) // Salt copies sources with 0600, and then gives the file its mode
 		}
-		m.perm.told(c, r)
+		m.perm.told(c, a.Name, r)
 		return nil
 	})
 	return p, nil

@@ -68,6 +68,32 @@ func TestFileManaged(t *testing.T) {
 			t.Error(m.Snapshot(t))
 		}
 	})
+	t.Run("the group of a setgid directory", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("gives a directory to another group, which only root may")
+		}
+		m := machine(t)
+		if err := os.Mkdir(m.Host.Path("/d"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(m.Host.Path("/d"), 0, 4242); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(m.Host.Path("/d"), 0o755|os.ModeSetgid); err != nil {
+			t.Fatal(err)
+		}
+		for name, gid := range map[string]int64{"/d/a": 4242, "/d/b": 0, "/d/c": 4343, "/a": 4242, "/b": 0} {
+			res := m.Conform(t, low("file.managed", name, "contents", "hi", "group", gid))
+			got, told := res.Map("changes").Get("group")
+			given := int64(0) // what the system gives a new file there
+			if strings.HasPrefix(name, "/d/") {
+				given = 4242
+			}
+			if told != (gid != given) || told && got != gid {
+				t.Errorf("%s of group %d: %v", name, gid, res.Map("changes"))
+			}
+		}
+	})
 	t.Run("wrong", func(t *testing.T) {
 		m := machine(t)
 		if err := os.Mkdir(m.Host.Path("/d"), 0o755); err != nil {
