@@ -6,10 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gosalt/gosalt/internal/sshrig"
 	"github.com/gosalt/gosalt/internal/testmachine"
+	"github.com/gosalt/gosalt/internal/testproc"
 )
 
 // bootSite is a throw-away machine with an SSH server, a master's configuration in /srv/m,
@@ -45,10 +45,8 @@ func (s *bootSite) roster(more ...string) {
 
 func (s *bootSite) until(what string, is func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s did not come within a minute", what)
-		}
+	if !testproc.Until(testproc.Patience, is) {
+		s.t.Fatalf("%s did not come within %s", what, testproc.Patience)
 	}
 }
 

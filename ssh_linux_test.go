@@ -12,7 +12,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gosalt/gosalt/internal/sshrig"
 	"github.com/gosalt/gosalt/internal/testmachine"
@@ -176,14 +175,9 @@ func TestSSH(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = cmd.Wait()
-		for end := time.Now().Add(30 * time.Second); ; { // the agent ends it when the connection does
-			if syscall.Kill(pid, 0) != nil || zombie(pid) {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatal("what the job began goes on after its end")
-			}
-			exec.Command("true").Run()
+		// The agent ends it when the connection does.
+		if !testproc.Until(testproc.Patience, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) }) {
+			t.Fatal("what the job began goes on after its end")
 		}
 	})
 	t.Run("broken", func(t *testing.T) {
@@ -410,13 +404,10 @@ func TestSSHFallback(t *testing.T) {
 	has(gosalt(0, "gosalt", "web1", "saltutil.cmd", "bare", "cmd.run", "arg=['exit 3']", "ssh=True", "--out=json", "--out-indent=-1"), `"retcode": 3`)
 	// Without its minion a machine of the roster is reached all the same.
 	w.Proc("both").Kill()
-	for end := time.Now().Add(30 * time.Second); ; {
-		if strings.Contains(gosalt(0, "gosalt-run", "manage.not_present", "--out=txt"), "both") {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the master does not notice that a minion is gone")
-		}
+	if !testproc.Until(testproc.Patience, func() bool {
+		return strings.Contains(gosalt(0, "gosalt-run", "manage.not_present", "--out=txt"), "both")
+	}) {
+		t.Fatal("the master does not notice that a minion is gone")
 	}
 	has(gosalt(0, "gosalt", "both", "cmd.run", "echo over $SSH_CONNECTION"), "both:\n    over 127")
 	has(gosalt(0, "gosalt", "-b", "1", "both", "cmd.run", "echo over $SSH_CONNECTION"), "over 127")
@@ -435,9 +426,7 @@ func TestSSHFallback(t *testing.T) {
 	has(gosalt(0, "gosalt-run", "jobs.active"), id)
 	has(gosalt(0, "gosalt", "bare", "saltutil.find_job", id), "sleep 1000")
 	has(gosalt(0, "gosalt", "bare", "saltutil.kill_job", id), "Signal 9 sent to job "+id)
-	for end := time.Now().Add(30 * time.Second); !strings.Contains(gosalt(0, "gosalt-run", "jobs.lookup_jid", id), "bare"); {
-		if time.Now().After(end) {
-			t.Fatal("a job that was killed does not return")
-		}
+	if !testproc.Until(testproc.Patience, func() bool { return strings.Contains(gosalt(0, "gosalt-run", "jobs.lookup_jid", id), "bare") }) {
+		t.Fatal("a job that was killed does not return")
 	}
 }
