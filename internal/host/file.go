@@ -158,8 +158,8 @@ func (h *Host) NewGID(dir string) int {
 // name that nobody can guess, and renamed when they are complete, so that at any moment
 // the name is the old file or the new one. A file that was there hands on its owner,
 // mode and extended attributes; what owner says goes before. A new file has the mode
-// 0666 without the umask's bits. A symbolic link is replaced itself: resolve it with
-// Real before, where it is to stay. A file that is a mount by itself is written in place.
+// 0666 without the umask's bits. A symbolic link is replaced itself: ReplaceLinked is for
+// where it is to stay. A file that is a mount by itself is written in place.
 func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) error) (err error) {
 	path, done, err := h.pin(name, false)
 	if err != nil {
@@ -167,7 +167,7 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	}
 	defer done()
 	defer func() { err = plain(err, path, h.Path(name)) }()
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".gosalt-")
+	tmp, err := os.CreateTemp(filepath.Dir(path), hidden(path))
 	if err != nil {
 		return err
 	}
@@ -218,6 +218,13 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 		return h.intoMount(tmp.Name(), path)
 	}
 	return err
+}
+
+// hidden is how the name of a file begins that will take the place of path. It has room
+// for more, as the name of path may be as long as names can be.
+func hidden(path string) string {
+	base := filepath.Base(path)
+	return "." + base[:min(len(base), 200)] + ".gosalt-"
 }
 
 // ReplaceLinked is Replace for the file that a symbolic link leads to, where name is one.
@@ -348,6 +355,30 @@ func (h *Host) Remove(name string) error {
 	return plain(os.RemoveAll(path), path, h.Path(name))
 }
 
+// Rename gives a file another name on the same file system, in the place of what has it.
+func (h *Host) Rename(from, to string) error { return h.twoNames(from, to, os.Rename) }
+
+// Link gives a file a further name, a hard link.
+func (h *Host) Link(target, name string) error { return h.twoNames(target, name, os.Link) }
+
+func (h *Host) twoNames(from, to string, do func(from, to string) error) error {
+	old, done, err := h.pin(from, false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	path, done, err := h.pin(to, false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = do(old, path)
+	if e := (*os.LinkError)(nil); errors.As(err, &e) {
+		return &os.LinkError{Op: e.Op, Old: h.Path(from), New: h.Path(to), Err: e.Err}
+	}
+	return err
+}
+
 // Symlink makes a symbolic link, in the place of what is under that name if replace is
 // set; at any moment the name is the old or the new.
 func (h *Host) Symlink(target, name string, replace bool) error {
@@ -360,7 +391,7 @@ func (h *Host) Symlink(target, name string, replace bool) error {
 		return plain(os.Symlink(target, path), path, h.Path(name))
 	}
 	for i := range 100 {
-		tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.gosalt-%d-%d", filepath.Base(path), os.Getpid(), i))
+		tmp := filepath.Join(filepath.Dir(path), fmt.Sprintf("%s%d-%d", hidden(path), os.Getpid(), i))
 		err := os.Symlink(target, tmp)
 		if errors.Is(err, fs.ErrExist) {
 			continue

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -55,6 +56,18 @@ func TestReplace(t *testing.T) {
 	read("/a", "three", "0600")
 	if left, _ := filepath.Glob(h.Path("/.*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// A name may be as long as names can be.
+func TestLongNames(t *testing.T) {
+	h := &Host{Root: t.TempDir()}
+	name := "/" + strings.Repeat("n", 255)
+	if err := h.WriteFile(name, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if err := h.Symlink("to", name, true); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -33,6 +33,9 @@ func plain(err error, pinned, name string) error {
 	}
 	from, to := filepath.Dir(pinned), filepath.Dir(name)
 	swap := func(p string) string {
+		if p == pinned { // where name is a link, the file is called something else
+			return name
+		}
 		if rest, ok := strings.CutPrefix(p, from+"/"); ok {
 			return filepath.Join(to, rest)
 		}

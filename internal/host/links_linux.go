@@ -39,6 +39,8 @@ type walk struct {
 	at    string // its name, for messages
 	rest  []string
 	links int
+	// linked says that the path itself is a link, and not only a directory above it.
+	linked bool
 	// wanted are links whose ends are not reached yet: when no more than left names are to
 	// come, what is there has to be of this owner.
 	wanted []linkEnd
@@ -52,15 +54,32 @@ type linkEnd struct {
 
 func (w *walk) close() { unix.Close(w.fd) }
 
-// step goes to a directory and closes the one before.
-func (w *walk) step(name, at string) error {
-	fd, err := unix.Openat(w.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// step goes to a directory, closes the one before, and looks at whose it is: of what is
+// open now, not of what had that name a moment ago.
+func (w *walk) step(name, at string, flags int) error {
+	fd, err := unix.Openat(w.fd, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC|flags, 0)
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: at, Err: err}
 	}
 	unix.Close(w.fd)
 	w.fd, w.at = fd, at
-	return nil
+	return w.here()
+}
+
+// here looks at the owner of the directory that was come to.
+func (w *walk) here() error {
+	var st unix.Stat_t
+	if err := unix.Fstat(w.fd, &st); err != nil {
+		return &fs.PathError{Op: "stat", Path: w.at, Err: err}
+	}
+	return w.arrived(int(st.Uid), w.at)
+}
+
+// inProc tells whether the directory that was come to is of /proc, where links are more
+// than their text: /proc/1/root is another machine's root.
+func (w *walk) inProc() bool {
+	var st unix.Statfs_t
+	return unix.Fstatfs(w.fd, &st) == nil && st.Type == unix.PROC_SUPER_MAGIC
 }
 
 // arrived looks at the owner of what a link has led to.
@@ -155,14 +174,7 @@ func (w *walk) run(final bool) (base string, err error) {
 		w.rest = w.rest[1:]
 		at := filepath.Join(w.at, name)
 		if name == ".." {
-			var st unix.Stat_t
-			if err := w.step("..", filepath.Dir(w.at)); err != nil {
-				return "", err
-			}
-			if err := unix.Fstat(w.fd, &st); err != nil {
-				return "", err
-			}
-			if err := w.arrived(int(st.Uid), w.at); err != nil {
+			if err := w.step("..", filepath.Dir(w.at), unix.O_NOFOLLOW); err != nil {
 				return "", err
 			}
 			continue
@@ -177,34 +189,51 @@ func (w *walk) run(final bool) (base string, err error) {
 		case last && errors.Is(err, unix.ENOENT):
 			// What is made there is in this directory: it counts.
 			if err := unix.Fstat(w.fd, &st); err != nil {
-				return "", err
+				return "", &fs.PathError{Op: "stat", Path: w.at, Err: err}
 			}
 			return name, w.arrived(int(st.Uid), at)
 		case err != nil:
 			return "", &fs.PathError{Op: "lstat", Path: at, Err: err}
 		}
-		if st.Mode&unix.S_IFMT == unix.S_IFLNK && (!last || final) {
-			// A link at the end of a link has to be of the same user, as any end.
-			if err := w.follow(name, at, int(st.Uid)); err != nil {
-				return "", err
+		link := st.Mode&unix.S_IFMT == unix.S_IFLNK
+		switch {
+		case link && !last && w.inProc():
+			if st.Uid != 0 {
+				w.wanted = append(w.wanted, linkEnd{at, int(st.Uid), len(w.rest)})
 			}
-			continue
+			err = w.step(name, at, 0)
+		case link && (!last || final):
+			w.linked = w.linked || last
+			// A link at the end of a link has to be of the same user, as any end.
+			err = w.follow(name, at, int(st.Uid))
+		case last:
+			return name, w.arrived(int(st.Uid), at)
+		default:
+			err = w.step(name, at, unix.O_NOFOLLOW)
 		}
-		if err := w.arrived(int(st.Uid), at); err != nil {
-			return "", err
-		}
-		if last {
-			return name, nil
-		}
-		if err := w.step(name, at); err != nil {
+		if err != nil {
 			return "", err
 		}
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(w.fd, &st); err != nil {
-		return "", err
+	return "", w.here()
+}
+
+// walkTo goes to the directory of a path, and returns the name that is left. With an error
+// nothing stays open, and w says how far it came.
+func (h *Host) walkTo(path string, final bool) (w *walk, base string, err error) {
+	if w = straight(path, final); w != nil {
+		return w, filepath.Base(path), nil
 	}
-	return "", w.arrived(int(st.Uid), w.at)
+	if w, err = walkFrom(path); err != nil {
+		return w, "", err
+	}
+	if base, err = w.run(final); err != nil {
+		w.close()
+		if e := (*UnsafeLinkError)(nil); errors.As(err, &e) {
+			err = h.named(e)
+		}
+	}
+	return w, base, err
 }
 
 // pin finds the directory of a path and keeps it open: the path that is returned is of the
@@ -218,19 +247,8 @@ func (h *Host) pin(name string, final bool) (path string, done func(), err error
 		}
 		return path, func() {}, nil
 	}
-	w := straight(path, final)
-	base := filepath.Base(path)
-	if w == nil {
-		if w, err = walkFrom(path); err != nil {
-			return "", nil, err
-		}
-		base, err = w.run(final)
-	}
+	w, base, err := h.walkTo(path, final)
 	if err != nil {
-		w.close()
-		if e := (*UnsafeLinkError)(nil); errors.As(err, &e) {
-			err = h.named(e)
-		}
 		return "", nil, err
 	}
 	if !procFD() {
@@ -255,12 +273,26 @@ func (h *Host) Safe(name string, final bool) error {
 }
 
 // Follow is Real for what is about to be written: links of users to what is not theirs
-// are refused.
+// are refused. The path is the one that was looked at: a link that is put in the place of
+// the other meanwhile leads nowhere.
 func (h *Host) Follow(name string) (string, error) {
-	if err := h.Safe(name, true); err != nil {
+	path := h.Path(name)
+	if h.rooted() || !guarded() || !filepath.IsAbs(path) {
+		return h.Real(name), h.Safe(name, true)
+	}
+	w, base, err := h.walkTo(path, true)
+	if err == nil {
+		defer w.close()
+	}
+	switch {
+	case errors.As(err, new(*UnsafeLinkError)):
+		return "", err
+	case !w.linked:
+		return name, nil // what is missing above it is found when it is written
+	case err != nil:
 		return "", err
 	}
-	return h.Real(name), nil
+	return filepath.Join(w.at, base), nil
 }
 
 // named gives the owners in an error their names.

@@ -282,8 +282,8 @@ func fileRename(ctx context.Context, c *states.Call, a fileRenameArgs) (*states.
 				return err
 			}
 		}
-		err := os.Rename(c.Host.Path(source), c.Host.Path(name))
-		if err != nil { // another file system
+		err := c.Host.Rename(source, name)
+		if err != nil && !errors.As(err, new(*host.UnsafeLinkError)) { // another file system
 			_, err = c.Call.Call(ctx, "file.move", args(source, name), nil)
 		}
 		if err != nil {
@@ -352,7 +352,7 @@ func fileHardlink(ctx context.Context, c *states.Call, a fileHardlinkArgs) (*sta
 			if err := c.Host.Remove(name); err != nil {
 				return err
 			}
-			if err := os.Link(c.Host.Path(target), c.Host.Path(name)); err != nil {
+			if err := c.Host.Link(target, name); err != nil {
 				return module.Failf("%s %s -> %s: %w", failed, name, target, unwrapPath(err))
 			}
 			r.Change("new", name)

@@ -156,7 +156,7 @@ func (d *directory) makeWay(p *states.Plan) error {
 		p.Would = fmt.Sprintf("%s would be backed up and replaced with a new directory", d.name)
 		p.Do(wire.NewMap("backup", fmt.Sprintf("%s would be renamed to %s", d.name, a.Backupname)), func(_ context.Context, r *states.Result) error {
 			r.SetChanges(nil)
-			return os.Rename(c.Host.Path(d.name), c.Host.Path(a.Backupname))
+			return c.Host.Rename(d.name, a.Backupname)
 		})
 	case a.Force:
 		what := "File"
@@ -694,7 +694,7 @@ func (l *symlink) inTheWay(p *states.Plan, st *host.Stat) error {
 			if err := c.Host.Remove(backup); err != nil {
 				return err
 			}
-			if err := os.Rename(c.Host.Path(l.name), c.Host.Path(backup)); err != nil {
+			if err := c.Host.Rename(l.name, backup); err != nil {
 				return module.Failf("Unable to rename %s to backup %s -> : %w", l.name, backup, err)
 			}
 			return c.Host.Symlink(a.Target, l.name, false)
