@@ -10,10 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"io/fs"
 	"maps"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path"
@@ -407,13 +407,25 @@ func (x *extractor) parents(name string) error {
 	return err
 }
 
+// unfinished is the name of a member while it is written. The next run has the same one,
+// and so takes away what one that was killed has left. It is short, as that of the member
+// may be as long as names can be.
+func unfinished(name string) string {
+	h := fnv.New64a()
+	h.Write([]byte(filepath.Base(name)))
+	return filepath.Join(filepath.Dir(name), fmt.Sprintf(".gosalt-%016x", h.Sum64()))
+}
+
 // file writes one: under another name first, until it is complete and attributes, which
 // may be nil, has given it its owner and times.
 func (x *extractor) file(name string, mode fs.FileMode, r io.Reader, attributes func(name string) error) error {
 	if err := x.room(name, false); err != nil {
 		return err
 	}
-	tmp := filepath.Join(filepath.Dir(name), fmt.Sprintf(".%s.gosalt-%x", filepath.Base(name), rand.Uint64()))
+	tmp := unfinished(name)
+	if err := x.root.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	f, err := x.root.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

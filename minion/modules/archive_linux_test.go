@@ -76,6 +76,29 @@ func TestArchiveStaysInside(t *testing.T) {
 	}
 }
 
+// A member's name may be as long as names can be, and what a run that was killed has left
+// of a member is gone after the next.
+func TestArchiveAfterKill(t *testing.T) {
+	dest := t.TempDir()
+	long := strings.Repeat("n", 255)
+	if err := os.WriteFile(filepath.Join(dest, unfinished(long)), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x, err := newExtractor(&module.Call{Host: &host.Host{}}, dest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.file(long, 0o644, strings.NewReader("whole"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.close(); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := os.ReadDir(dest); err != nil || len(all) != 1 || all[0].Name() != long {
+		t.Error(all, err)
+	}
+}
+
 func TestZipStaysInside(t *testing.T) {
 	top := t.TempDir()
 	f, err := os.Create(filepath.Join(top, "a.zip"))

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -79,24 +80,50 @@ func (p *planner) packages(ctx context.Context, low, out *wire.Map) {
 	}
 	code := p.c.Retcode()
 	defer p.c.SetRetcode(code) // to ask is no failure
+	const key = "the package "
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" || out.Has(key+name) })
+	if len(names) == 0 {
+		return
+	}
+	ask := make([]any, len(names)) // of all at once: each question goes through the package manager's list
+	for i, name := range names {
+		ask[i] = name
+	}
+	have, err := p.c.Call(ctx, "pkg.version", ask, nil)
+	if err != nil {
+		return // no package manager: the state tells of it
+	}
+	next, err := p.c.Call(ctx, "pkg.latest_version", ask, wire.NewMap("refresh", false))
+	if err != nil {
+		next = nil
+	}
 	for _, name := range names {
-		key := "the package " + name
-		if name == "" || out.Has(key) {
-			continue
-		}
-		have, err := p.c.Call(ctx, "pkg.version", []any{name}, nil)
-		if err != nil {
-			return // no package manager: the state tells of it
-		}
-		text := pytext.Str(have)
+		text := versionIn(have, name)
 		if text == "" {
 			text = "not there"
 		}
-		if next, err := p.c.Call(ctx, "pkg.latest_version", []any{name}, wire.NewMap("refresh", false)); err == nil && pytext.Str(next) != "" {
-			text += ", to have in version " + pytext.Str(next)
+		if newer := versionIn(next, name); newer != "" {
+			text += ", to have in version " + newer
 		}
-		out.Set(key, text)
+		out.Set(key+name, text)
 	}
+}
+
+// versionIn is a package's version in an answer of pkg.version or pkg.latest_version: a
+// map where several were asked for, or a name with a pattern.
+func versionIn(answer any, name string) string {
+	switch m := answer.(type) {
+	case nil:
+		return ""
+	case *wire.Map:
+		if m.Has(name) {
+			return m.Text(name)
+		}
+		if !strings.Contains(name, "*") {
+			return ""
+		}
+	}
+	return pytext.Str(answer)
 }
 
 // machineDiff says what of the machine a plan was made for is another now.

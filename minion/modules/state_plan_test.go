@@ -76,3 +76,16 @@ func TestRequestOnFreshMachine(t *testing.T) {
 		t.Error(all, err)
 	}
 }
+
+// pkg.version answers with a text for one package, and a map for several.
+func TestVersionIn(t *testing.T) {
+	several := wire.NewMap("vim", "1.0", "nano", "")
+	for _, c := range []struct {
+		answer     any
+		name, want string
+	}{{nil, "vim", ""}, {"1.0", "vim", "1.0"}, {"", "vim", ""}, {several, "vim", "1.0"}, {several, "nano", ""}, {several, "gone", ""}} {
+		if got := versionIn(c.answer, c.name); got != c.want {
+			t.Errorf("versionIn(%v, %s) = %q, expected %q", c.answer, c.name, got, c.want)
+		}
+	}
+}
