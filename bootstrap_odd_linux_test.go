@@ -71,7 +71,7 @@ func TestBootstrapOpenRC(t *testing.T) {
 
 	// gosalt-ssh is killed while the service is installed; the agent ends with it.
 	hang := func() {
-		s.m.Run("sh", "-ec", `mkfifo /srv/at; mv /sbin/rc-update /sbin/rc-update.real; printf '#!/bin/sh\necho $$ > /srv/tool\necho x > /srv/at\nexec sleep 1000\n' > /sbin/rc-update; chmod 755 /sbin/rc-update`)
+		s.m.Run("sh", "-ec", `mkfifo /srv/at; mv /sbin/rc-update /sbin/rc-update.real; printf '#!/bin/sh\n[ "$1" = add ] || exec /sbin/rc-update.real "$@"\necho $$ > /srv/tool\necho x > /srv/at\nexec sleep 1000\n' > /sbin/rc-update; chmod 755 /sbin/rc-update`)
 	}
 	unhang := func() { s.m.Run("sh", "-ec", "rm /srv/at; mv /sbin/rc-update.real /sbin/rc-update") }
 	hang()

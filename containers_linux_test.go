@@ -32,7 +32,7 @@ func testContainers(t *testing.T, e *enginerig.Engine, kind string) {
 	})
 	conf := filepath.Join(w.Dir, "master")
 	states := filepath.Join(w.Dir, "states")
-	if err := w.Configure("master", "file_roots: {base: ["+states+"]}", "roster: inventory", "ssh_fallback: always", "inventory: {ctr: {provider: "+kind+", host: '"+e.Host+"'}}"); err != nil {
+	if err := w.Configure("master", "ssh_agent_dir: "+filepath.Dir(staticMinion(t)), "file_roots: {base: ["+states+"]}", "roster: inventory", "ssh_fallback: always", "inventory: {ctr: {provider: "+kind+", host: '"+e.Host+"'}}"); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(states, 0o755); err != nil {
@@ -70,4 +70,16 @@ func testContainers(t *testing.T, e *enginerig.Engine, kind string) {
 	run(0, []string{"--refresh lists them now", "No matching targets found"}, "gosalt-ssh", "new1", "test.ping")
 	run(0, []string{"new1:\n    True"}, "gosalt-ssh", "--refresh", "new1", "test.ping")
 	run(0, []string{"new1:\n    True"}, "gosalt", "new1", "test.ping")
+}
+
+// staticMinion builds gosalt-minion for systems without a C library: with the race detector it needs one.
+func staticMinion(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "gosalt-minion")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", file, "./cmd/gosalt-minion")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return file
 }

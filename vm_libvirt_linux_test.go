@@ -250,12 +250,7 @@ func TestVMBoots(t *testing.T) {
 	}
 	t.Parallel()
 	s := newVMSite(t, "qemu:///session", "")
-	minion := filepath.Join(t.TempDir(), "gosalt-minion")
-	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", minion, "./cmd/gosalt-minion")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	minion := staticMinion(t)
 	pool := filepath.Join(s.d.Dir, "pool")
 	if err := os.Mkdir(pool, 0o755); err != nil {
 		t.Fatal(err)

@@ -276,7 +276,11 @@ func copyTo(ctx context.Context, conn ssh.Runner, h ssh.Host, ag *Agent, dir str
 	case err == nil && rest == "done":
 		return "", nil
 	case err == nil:
-		if text := lastLines(r.errors.String()); text != "" {
+		said := r.errors.String
+		if !h.TTY { // the script ends by itself, and what it has said may come after what it has written
+			said = r.errors.all
+		}
+		if text := lastLines(said()); text != "" {
 			if strings.Contains(text, noSpace) {
 				text = noSpace
 			}
