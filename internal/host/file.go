@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -167,14 +168,20 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	}
 	defer done()
 	defer func() { err = plain(err, path, h.Path(name)) }()
-	tmp, err := os.CreateTemp(filepath.Dir(path), hidden(path))
+	temp := ""
+	tmp, err := unnamed(filepath.Dir(path))
 	if err != nil {
-		return err
+		if tmp, err = os.CreateTemp(filepath.Dir(path), hidden(path)); err != nil {
+			return err
+		}
+		temp = tmp.Name()
 	}
 	defer func() {
 		if err != nil {
 			tmp.Close()
-			os.Remove(tmp.Name())
+			if temp != "" {
+				os.Remove(temp)
+			}
 		}
 	}()
 	mode := fs.FileMode(0o666)
@@ -211,13 +218,32 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	if err := tmp.Chmod(mode); err != nil { // after the owner, whose change takes setuid away
 		return err
 	}
+	if temp == "" {
+		if temp, err = beside(tmp, path); err != nil {
+			return err
+		}
+	}
 	if err := tmp.Close(); err != nil {
 		return err
 	}
-	if err = os.Rename(tmp.Name(), path); errors.Is(err, syscall.EBUSY) {
-		return h.intoMount(tmp.Name(), path)
+	if err = os.Rename(temp, path); errors.Is(err, syscall.EBUSY) {
+		return h.intoMount(temp, path)
 	}
 	return err
+}
+
+// beside gives an unnamed file a hidden name beside path, for the moment before it takes that.
+func beside(tmp *os.File, path string) (string, error) {
+	for range 100 {
+		name := filepath.Join(filepath.Dir(path), hidden(path)+strconv.FormatUint(rand.Uint64(), 36))
+		if err := giveName(tmp, name); !errors.Is(err, fs.ErrExist) {
+			if err != nil {
+				return "", &fs.PathError{Op: "link", Path: name, Err: err}
+			}
+			return name, nil
+		}
+	}
+	return "", fmt.Errorf("no name is free beside %s", path)
 }
 
 // hidden is how the name of a file begins that will take the place of path. It has room
