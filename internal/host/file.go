@@ -169,7 +169,7 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	defer done()
 	defer func() { err = plain(err, path, h.Path(name)) }()
 	temp := ""
-	tmp, err := unnamed(filepath.Dir(path))
+	tmp, err := unnamed(filepath.Dir(path), path)
 	if err != nil {
 		if tmp, err = os.CreateTemp(filepath.Dir(path), hidden(path)); err != nil {
 			return err

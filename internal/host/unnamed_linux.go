@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unnamed makes a file without a name in a directory: it is gone with who writes it, however
+// unnamed makes a file without a name in a directory, for path, as its errors tell: it is gone with who writes it, however
 // that ends. Not every file system has them.
-func unnamed(dir string) (*os.File, error) {
+func unnamed(dir, path string) (*os.File, error) {
 	if !procFD() {
 		return nil, unix.EOPNOTSUPP // it could not get a name
 	}
@@ -17,7 +17,7 @@ func unnamed(dir string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), dir), nil
+	return os.NewFile(uintptr(fd), path), nil
 }
 
 // giveName gives an unnamed file a name that nothing else has.

@@ -7,6 +7,6 @@ import (
 	"os"
 )
 
-func unnamed(string) (*os.File, error) { return nil, errors.ErrUnsupported }
+func unnamed(string, string) (*os.File, error) { return nil, errors.ErrUnsupported }
 
 func giveName(*os.File, string) error { return errors.ErrUnsupported }
