@@ -454,13 +454,18 @@ func TestAuth(t *testing.T) {
 
 	// Files that are no keys.
 	wantError(t, try(func(h *Host, o *Options) { h.Priv = "/nonexistent/key" }), KindKeyFile, "/nonexistent/key: there is no such file")
-	wantError(t, try(func(h *Host, o *Options) { h.Priv = srv.Key + ".pub" }), KindKeyFile, "too open", "chmod 600")
+	wantError(t, try(func(h *Host, o *Options) { h.Priv = srv.Key + ".pub" }), KindKeyFile, "it is a public key", "without .pub")
+	open := filepath.Join(dir, "open")
+	private, _ := os.ReadFile(srv.Key)
+	os.WriteFile(open, private, 0o600)
+	os.Chmod(open, 0o644)
+	wantError(t, try(func(h *Host, o *Options) { h.Priv = open }), KindKeyFile, "too open", "chmod 600")
 	pub := filepath.Join(dir, "pub")
 	b, _ := os.ReadFile(srv.Key + ".pub")
 	os.WriteFile(pub, b, 0o600)
 	wantError(t, try(func(h *Host, o *Options) { h.Priv = pub }), KindKeyFile, "it is a public key")
 	os.WriteFile(filepath.Join(dir, "junk"), []byte("junk"), 0o600)
-	wantError(t, try(func(h *Host, o *Options) { h.Priv = filepath.Join(dir, "junk") }), KindKeyFile, "no private key that can be read")
+	wantError(t, try(func(h *Host, o *Options) { h.Priv = filepath.Join(dir, "junk") }), KindKeyFile, "there is no private key in it", "ssh-keygen -y")
 	wantError(t, try(func(h *Host, o *Options) { h.Priv = dir }), KindKeyFile, "it is a directory")
 
 	// Passphrases.
