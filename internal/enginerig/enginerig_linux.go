@@ -19,6 +19,8 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
+
+	"github.com/gosalt/gosalt/internal/testproc"
 )
 
 // An Engine runs containers.
@@ -69,17 +71,10 @@ func begin(t testing.TB, program, debian string) *Engine {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// What the engine started for each container may still be tidying up.
-		for i := 0; ; i++ {
-			err := os.RemoveAll(dir)
-			if err == nil {
-				return
-			}
-			if i == 100 {
-				t.Error(err)
-				return
-			}
-			time.Sleep(50 * time.Millisecond)
+		// What the engine started for each container may still be tidying up, and tells nobody.
+		var err error
+		if !testproc.Until(testproc.Patience, func() bool { err = os.RemoveAll(dir); return err == nil }) {
+			t.Error(err)
 		}
 	})
 	return &Engine{Host: "unix://" + dir + "/sock", t: t}

@@ -155,9 +155,10 @@ func (h *Host) NewGID(dir string) int {
 	return os.Getegid()
 }
 
-// Replace puts new contents in the place of a file: they are written beside it, under a
-// name that nobody can guess, and renamed when they are complete, so that at any moment
-// the name is the old file or the new one. A file that was there hands on its owner,
+// Replace puts new contents in the place of a file: they are written beside it, without a
+// name, or under one that nobody can guess where the file system has no such files, and
+// renamed when they are complete, so that at any moment the name is the old file or the
+// new one. A file that was there hands on its owner,
 // mode and extended attributes; what owner says goes before. A new file has the mode
 // 0666 without the umask's bits. A symbolic link is replaced itself: ReplaceLinked is for
 // where it is to stay. A file that is a mount by itself is written in place.

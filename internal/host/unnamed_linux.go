@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unnamed makes a file without a name in a directory, for path, as its errors tell: it is gone with who writes it, however
-// that ends. Not every file system has them.
+// unnamed makes a file without a name in a directory, for path, as its errors tell: it is
+// gone with who writes it, however that ends. Not every file system has them.
 func unnamed(dir, path string) (*os.File, error) {
 	if !procFD() {
 		return nil, unix.EOPNOTSUPP // it could not get a name

@@ -15,7 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
+
+	"github.com/gosalt/gosalt/internal/testproc"
 )
 
 // nobody is who it runs as where the test is root: a libvirtd of root takes the system's directories.
@@ -80,17 +81,26 @@ func Start(t testing.TB) *Daemon {
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); <-ended })
-	for {
+	over := false
+	if !testproc.Until(testproc.Patience, func() bool {
 		select {
 		case <-ended:
-			t.Skipf("libvirtd does not run here: %s", log.String())
-		case <-time.After(5 * time.Millisecond):
+			over = true
+			return true
+		default:
 		}
-		if c, err := net.Dial("unix", d.Socket); err == nil {
+		c, err := net.Dial("unix", d.Socket)
+		if err == nil {
 			c.Close()
-			return d
 		}
+		return err == nil
+	}) {
+		t.Fatalf("libvirtd was not there within %s", testproc.Patience)
 	}
+	if over {
+		t.Skipf("libvirtd does not run here: %s", log.String())
+	}
+	return d
 }
 
 // A Call is a number of a call in libvirt's protocol.

@@ -232,13 +232,13 @@ func (s *Tokens) Purge() error {
 // removeAll removes a token and what was noted of it. The token itself goes first: without
 // it the rest means nothing.
 func (s *Tokens) removeAll(name string) error {
-	names := []string{name + ".json"}
-	more, err := filepath.Glob(filepath.Join(s.dir, name+".*"))
-	for _, path := range more {
-		names = append(names, filepath.Base(path))
-	}
-	for _, n := range names {
-		err = errors.Join(err, s.remove(n))
+	err := s.remove(name + ".json")
+	entries, rerr := os.ReadDir(s.dir)
+	err = errors.Join(err, rerr)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), name+".") {
+			err = errors.Join(err, s.remove(e.Name()))
+		}
 	}
 	return err
 }
