@@ -78,6 +78,26 @@ func (s *vmSite) try(args ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
+// cut calls gosalt-run, and kills the master when libvirt's call is held.
+func (s *vmSite) cut(held <-chan struct{}, args ...string) {
+	s.t.Helper()
+	cmd := s.command(args...)
+	var out strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() { cmd.Wait(); close(ended) }()
+	select {
+	case <-held:
+	case <-ended:
+		s.t.Fatalf("gosalt-run %s ended before the call that was waited for:\n%s", strings.Join(args, " "), out.String())
+	}
+	s.w.Proc("master").Kill()
+	<-ended
+}
+
 // clean waits until no machine is on record: the master ends them when it starts, and each call does.
 func (s *vmSite) clean() bool {
 	return testproc.Until(testproc.Patience, func() bool {
@@ -183,13 +203,7 @@ func TestVMLibvirt(t *testing.T) {
 				what, call = "vm.destroy", []string{"vm.destroy", "cut"}
 			}
 			held := s.proxy.Hold(step.call, done)
-			cmd := s.command(call...)
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			<-held
-			s.w.Proc("master").Kill()
-			cmd.Wait()
+			s.cut(held, call...)
 			start()
 			if !s.clean() {
 				t.Fatalf("%s, %s (done: %v): a record is left", what, step.name, done)
@@ -202,13 +216,7 @@ func TestVMLibvirt(t *testing.T) {
 
 	// Of one that cannot be ended the list says so, with what there may be.
 	held := s.proxy.Hold(libvirtrig.StorageVolCreateXML, true)
-	cmd := s.command("vm.create", "plain", "cut")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-held
-	s.w.Proc("master").Kill()
-	cmd.Wait()
+	s.cut(held, "vm.create", "plain", "cut")
 	if err := s.w.Configure("master", strings.Replace(lab, s.proxy.Socket, s.proxy.Socket+"2", 1), profiles); err != nil {
 		t.Fatal(err)
 	}
