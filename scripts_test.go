@@ -124,10 +124,19 @@ func setup(env *testscript.Env) error {
 	}
 	t := env.T()
 	env.Defer(func() {
-		err := w.Close()
-		if failed, ok := t.(interface{ Failed() bool }); err != nil || ok && failed.Failed() {
+		end := w.Close
+		failed, ok := t.(interface{ Failed() bool })
+		if ok && failed.Failed() {
+			end = w.Abort
+		}
+		err := end()
+		if err != nil || ok && failed.Failed() {
 			for _, p := range w.Procs() {
-				t.Log(fmt.Sprintf("== log of %s ==\n%s", p.Name, tail(p.FullLog(), 32<<10)))
+				log, stacks, _ := strings.Cut(p.FullLog(), "\nSIGQUIT: quit\n")
+				t.Log(fmt.Sprintf("== log of %s ==\n%s", p.Name, tail(log, 32<<10)))
+				if stacks != "" {
+					t.Log(fmt.Sprintf("== what %s was doing ==\n%s", p.Name, head(stacks, 64<<10)))
+				}
 			}
 		}
 		if err != nil {
@@ -143,6 +152,14 @@ func tail(s string, n int) string {
 		return s
 	}
 	return "...\n" + s[len(s)-n:]
+}
+
+// head is the beginning of a long text.
+func head(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return s[:n] + "\n..."
 }
 
 func condition(cond string) (bool, error) {

@@ -146,9 +146,8 @@ func (m *Master) cloudLookup() join.Lookup {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
-		default:
-			return nil, nil
 		}
+		// A listing may also have ended since it was looked for.
 		return find()
 	}
 }

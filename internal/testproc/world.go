@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -157,6 +158,22 @@ func (w *World) Close() error {
 		errs = append(errs, p.Faults())
 	}
 	return errors.Join(errs...)
+}
+
+// Abort ends the daemons that still run as Close does, and has each write its stacks to
+// its log before, for who wants to know why a test failed.
+func (w *World) Abort() error {
+	for _, p := range w.Procs() {
+		if p.Running() {
+			p.cmd.Process.Signal(syscall.SIGCONT)
+			p.cmd.Process.Signal(syscall.SIGQUIT)
+			select {
+			case <-p.done:
+			case <-time.After(5 * time.Second):
+			}
+		}
+	}
+	return w.Close()
 }
 
 // Until calls ok every few milliseconds until it is true, and tells whether it was

@@ -93,10 +93,12 @@ type handshake struct {
 
 // RoundTrip implements http.RoundTripper.
 func (h handshake) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), h.within)
+	deadline := time.Now().Add(h.within)
+	ctx, cancel := context.WithDeadline(r.Context(), deadline)
 	defer cancel()
 	resp, err := h.RoundTripper.RoundTrip(r.WithContext(ctx))
-	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+	// A connection that has the deadline may tell of it before the context does.
+	if err != nil && !time.Now().Before(deadline) && r.Context().Err() == nil {
 		h.late.Store(true)
 	}
 	return resp, err
