@@ -30,6 +30,7 @@ var parts = []struct {
 	{"jobs", "a job store with 1,000,000 returns", (*bench).jobs},
 	{"files", "a file of 1 GB for one minion", (*bench).files},
 	{"ssh", "commands and states over SSH, beside other tools", (*bench).ssh},
+	{"inventory", "10,000 machines of a cloud", (*bench).inventory},
 	{"restart", "10,000 minions whose master is killed", (*bench).restart},
 }
 
