@@ -44,6 +44,7 @@ type sshKey struct {
 // sshTask is a job on one machine.
 type sshTask struct {
 	load    *wire.Map
+	secrets bool // the pillar may hold what must not show in the result
 	cancel  context.CancelCauseFunc
 	session *deploy.Session // nil until the agent runs
 }
@@ -120,6 +121,7 @@ func (w *sshWay) start(ctx context.Context, live *liveJob, job *wire.Job, hosts 
 	if o.MaxProcs < 1 {
 		o.MaxProcs = defaultSSHProcs
 	}
+	secrets := o.Raw == "" && w.m.pillars.MayDecrypt(ctx)
 	slots := make(chan struct{}, o.MaxProcs)
 	type begun struct {
 		h    ssh.Host
@@ -132,7 +134,7 @@ func (w *sshWay) start(ctx context.Context, live *liveJob, job *wire.Job, hosts 
 	for _, h := range hosts {
 		id := wire.MinionID(h.ID)
 		tctx, cancel := context.WithCancelCause(ctx)
-		t := &sshTask{load: live.Publish, cancel: cancel}
+		t := &sshTask{load: live.Publish, secrets: secrets, cancel: cancel}
 		w.tasks[sshKey{live.JID, id}] = t
 		all = append(all, begun{h, id, tctx, t})
 	}
@@ -263,7 +265,8 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 	live.ack(id)
 	opts := agentOpts(h)
 	w.m.mineFunctions(opts, h)
-	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: opts, MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel, Once: !o.Complain}
+	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: opts, MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel,
+		Once: !o.Complain, Secrets: t.secrets}
 	if start.LogLevel == "" {
 		start.LogLevel = "error"
 	}

@@ -75,8 +75,10 @@ type Minion struct {
 	// lazyPillar has the pillar fetched when it is first asked for: by a minion that lives
 	// for one job, which mostly does not need it.
 	lazyPillar bool
-	secrets    *secret.Set // what was encrypted in the pillar, this one and those before it
-	compiling  sync.Mutex
+	// pillarIsNew says that nothing ran yet that the pillar could depend on; under mu.
+	pillarIsNew bool
+	secrets     *secret.Set // what was encrypted in the pillar, this one and those before it
+	compiling   sync.Mutex
 
 	mu     sync.Mutex
 	grains *wire.Map
@@ -196,7 +198,7 @@ func (m *Minion) refresh(ctx context.Context, what string) error {
 func (m *Minion) call(job *module.Job) *module.Call {
 	c := &module.Call{Kinds: kinds, Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
 		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh,
-		CompilePillar: m.compilePillar, Reach: m.reach}
+		CompilePillar: m.compilePillar, Hide: m.secrets.Add, Reach: m.reach}
 	if m.schedule != nil {
 		c.Schedule, c.Bus = m.manageHere, &m.bus
 		c.Quit = func(_ context.Context, argv []string) (int, error) { return m.quitAfter(job.ID, argv), nil }

@@ -139,6 +139,9 @@ func (m *Minion) compilePillar(ctx context.Context, q module.PillarQuery) (*wire
 	if m.masterless() {
 		p, err = m.compileHere(ctx, q)
 	} else {
+		if p := m.newPillar(); p != nil && plain && !q.Fresh {
+			return p, nil
+		}
 		l := m.anyLink()
 		if l == nil {
 			return nil, errors.New("no master is connected")

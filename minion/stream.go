@@ -83,7 +83,7 @@ func newStreamMinion(ctx context.Context, start *wire.StreamStart, s *stream.Cli
 		return nil, err
 	}
 	m := &Minion{cfg: Config{Minion: cfg, Log: log}, id: start.ID, log: log, dial: noDialer{}, reg: functions(cfg), ctx: ctx,
-		opts: sync.OnceValue(cfg.Opts), secrets: secret.New(), lazyPillar: true, deliver: make(chan struct{}, 1)}
+		opts: sync.OnceValue(cfg.Opts), secrets: secret.New(), lazyPillar: true, pillarIsNew: start.Job.Multi == nil, deliver: make(chan struct{}, 1)}
 	m.log = m.hideSecrets(log)
 	m.cfg.Log = m.log
 	m.explainExtmods()
@@ -133,6 +133,9 @@ func takenHere(start *wire.StreamStart) error {
 func (m *Minion) oneJob(ctx context.Context, start *wire.StreamStart) error {
 	l := m.links[0]
 	defer m.background.Wait()
+	if start.Secrets {
+		m.pillarOnce()
+	}
 	if err := m.jobs.take(ctx, start.Job, source{master: l.master, taken: func() { m.acknowledge(l, start.Job.JID) }}); err != nil {
 		return err
 	}
@@ -174,6 +177,18 @@ func (m *Minion) pillarOnce() *wire.Map {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.pillar
+}
+
+// newPillar returns the pillar that was fetched for this very job, to the first that has
+// it compiled anew: once is enough. Nil where there is none.
+func (m *Minion) newPillar() *wire.Map {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.pillarIsNew {
+		return nil
+	}
+	m.pillarIsNew = false
 	return m.pillar
 }
 

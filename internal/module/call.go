@@ -59,6 +59,9 @@ type Call struct {
 	// CompilePillar has the pillar compiled anew, by the master or, without one, here. Nil
 	// where there is no minion.
 	CompilePillar func(ctx context.Context, q PillarQuery) (*wire.Map, error)
+	// Hide makes texts known as secret: they show neither in results nor in events and
+	// logs from now on. Nil where nothing is hidden.
+	Hide func(texts ...string)
 	// Refresh carries out what a function asks of the minion itself: "grains",
 	// "pillar" or "modules" are read anew. Nil where nothing is kept.
 	Refresh func(ctx context.Context, what string) error

@@ -1,6 +1,7 @@
 package pillar
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,52 @@ func Decrypter(cfg config.Common, log *slog.Logger) *decrypt.Decrypter {
 		o.Keep = cfg.GPGCacheTTL
 	}
 	return decrypt.New(o)
+}
+
+// MayDecrypt tells whether a pillar can hold values that were encrypted. It goes by what
+// the configuration and the first lines of the files say, and compiles nothing: true may
+// be wrong, false is not.
+func (c *Compiler) MayDecrypt(ctx context.Context) bool {
+	if truth(c.cfg.Opts, "ext_pillar") || truth(c.cfg.Opts, "decrypt_pillar") || pipeDecrypts(c.cfg.Opts.Text("renderer")) {
+		return true
+	}
+	if c.cfg.Tree == nil {
+		return false
+	}
+	for _, env := range c.cfg.Tree.Envs() {
+		if env == anyEnv {
+			return true // where its files are is known when a minion asks
+		}
+		names, err := c.cfg.Tree.List(ctx, env)
+		if err != nil {
+			return true
+		}
+		for _, name := range names {
+			if !strings.HasSuffix(name, ".sls") {
+				continue
+			}
+			f, err := c.cfg.Tree.ReadFile(ctx, env, name)
+			if err != nil {
+				return true
+			}
+			first, _, _ := bytes.Cut(f.Data, []byte("\n"))
+			if bytes.HasPrefix(first, []byte("#!")) && pipeDecrypts(string(first[2:])) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// pipeDecrypts tells whether a pipe of renderers has one that decrypts.
+func pipeDecrypts(pipe string) bool {
+	for part := range strings.SplitSeq(pipe, "|") {
+		name, _, _ := strings.Cut(strings.TrimSpace(part), " ")
+		if slices.Contains(decrypt.Names, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // decrypters are the renderers gpg and age.

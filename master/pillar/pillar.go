@@ -126,6 +126,9 @@ func (s *Service) Compile(ctx context.Context, req *pillar.Request, fresh bool) 
 	return s.compiler.WithOverride(res, req), nil
 }
 
+// MayDecrypt tells whether pillars can hold values that were encrypted.
+func (s *Service) MayDecrypt(ctx context.Context) bool { return s.compiler.MayDecrypt(ctx) }
+
 func (s *Service) compile(ctx context.Context, req *pillar.Request) (*pillar.Result, error) {
 	select {
 	case s.slots <- struct{}{}:

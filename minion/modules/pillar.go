@@ -10,6 +10,7 @@ import (
 	"github.com/gosalt/gosalt/internal/dictmerge"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/internal/yamlarg"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -200,15 +201,20 @@ func pillarOverride(ctx context.Context, c *module.Call, v any, enc string) (*wi
 		if list, ok := valid.([]any); ok && !slices.Contains(list, any(enc)) {
 			return nil, module.Failf("Failed to decrypt pillar override: '%s' is not a valid decryption renderer. Valid choices are: %s", enc, joined(list))
 		}
+		set := secret.New()
+		if c.Hide != nil {
+			defer func() { c.Hide(set.Texts()...) }()
+		}
 		d := decrypt.New(decrypt.Options{GPGDir: gpgDir(c), AgeFiles: textList(option(c, "age_identity_file")), Log: c.Log})
 		var err error
-		if v, err = d.Value(ctx, dictmerge.Copy(v), decrypt.Request{Kind: enc, Newlines: true, Name: "pillar="}); err != nil {
+		if v, err = d.Value(ctx, dictmerge.Copy(v), decrypt.Request{Kind: enc, Newlines: true, Name: "pillar=", Secrets: set}); err != nil {
 			return nil, module.Failf("Failed to decrypt pillar override: %w", err)
 		}
 		if text, ok := v.(string); ok {
 			if v, err = yamlarg.Load(text); err != nil {
 				return nil, module.Failf("Failed to decrypt pillar override: what was encrypted is no YAML: %w", err)
 			}
+			set.AddValue(v)
 		}
 	}
 	m, ok := v.(*wire.Map)

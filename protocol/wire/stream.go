@@ -12,11 +12,14 @@ type StreamStart struct {
 	LogLevel  string // of what it writes to its standard error
 	// Once has it look whether a minion on the same machine took the job already.
 	Once bool
+	// Secrets has it ask for its pillar before the job begins: values in it may have been
+	// encrypted, and are hidden in all that the job prints, whatever it runs.
+	Secrets bool
 }
 
 // ToMap is the message.
 func (s *StreamStart) ToMap() *Map {
-	m := NewMap("id", string(s.ID), "job", s.Job.ToMap(), "max_return", s.MaxReturn, "log_level", s.LogLevel, "once", s.Once)
+	m := NewMap("id", string(s.ID), "job", s.Job.ToMap(), "max_return", s.MaxReturn, "log_level", s.LogLevel, "once", s.Once, "secrets", s.Secrets)
 	if s.Opts != nil {
 		m.Set("opts", s.Opts)
 	}
@@ -40,7 +43,8 @@ func StreamStartFromStream(m *Map, err error) (*StreamStart, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &StreamStart{ID: id, Job: job, Opts: m.Map("opts"), MaxReturn: m.Int("max_return"), LogLevel: m.Text("log_level"), Once: m.Bool("once")}, nil
+	return &StreamStart{ID: id, Job: job, Opts: m.Map("opts"), MaxReturn: m.Int("max_return"), LogLevel: m.Text("log_level"),
+		Once: m.Bool("once"), Secrets: m.Bool("secrets")}, nil
 }
 
 // StreamPillar is the answer to CmdPillar on a stream: what PillarData is elsewhere,
