@@ -215,6 +215,9 @@ func (p *Provider) once(ctx context.Context, token string, page int) (a answer, 
 	if err := json.NewDecoder(resp.Body).Decode(&a); err != nil {
 		return a, fmt.Errorf("the answer cannot be read: %w", err)
 	}
+	if a.Servers == nil { // an account without servers has an empty list
+		return a, errors.New(`the answer has no list "servers"`)
+	}
 	return a, nil
 }
 

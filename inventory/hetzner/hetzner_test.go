@@ -59,6 +59,9 @@ func serve(t *testing.T, n int) string {
 			w.WriteHeader(502)
 			io.WriteString(w, "<html>")
 			return
+		case fault == "empty":
+			io.WriteString(w, "{}")
+			return
 		case fault == "hang":
 			select {
 			case <-end:
@@ -112,6 +115,7 @@ func TestSuite(t *testing.T) {
 				"throttled": {Config: cfg("throttled"), Reason: inventory.Throttled, Hint: true},
 				"selector":  {Config: cfg("selector", "label_selector", "(("), Reason: inventory.BadConfig, Hint: true},
 				"proxy":     {Config: cfg("proxy"), Reason: inventory.NoAnswer, Hint: true},
+				"empty":     {Config: cfg("empty"), Reason: inventory.BadAnswer, Hint: true}, // nobody's account: it does not mean that no machine is left
 				"circles":   {Config: cfg("circles"), Want: 10, Reason: inventory.BadAnswer},
 				"refused":   {Config: wire.NewMap("endpoint", "http://127.0.0.1:1", "token", "hushhush"), Reason: inventory.NoAnswer, Hint: true},
 				"state":     {Config: cfg("", "server_states", "runing"), Reason: inventory.BadConfig},

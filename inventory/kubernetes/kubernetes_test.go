@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -23,6 +24,7 @@ import (
 	"time"
 
 	"golang.org/x/net/websocket"
+	"k8s.io/client-go/tools/remotecommand"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 
@@ -85,6 +87,12 @@ func (c *cluster) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.list(w, r, "PodList", nil, 0)
 	case p == "/api/v1/namespaces/secret/pods":
 		fail(w, 403, "Forbidden", `pods is forbidden: User "u" cannot list resource "pods" in API group "" in the namespace "secret"`, "")
+	case p == "/api/v1/namespaces/nothing/pods":
+		io.WriteString(w, "{}")
+	case p == "/api/v1/namespaces/status/pods":
+		io.WriteString(w, `{"kind": "Status", "apiVersion": "v1", "status": "Success"}`)
+	case p == "/api/v1/namespaces/null/pods": // as older servers say that there is none
+		io.WriteString(w, `{"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": null}`)
 	case strings.HasSuffix(p, "/exec") && c.old:
 		if r.Method != http.MethodPost {
 			fail(w, 400, "BadRequest", "Upgrade request required", "")
@@ -284,6 +292,8 @@ func TestSuite(t *testing.T) {
 				"no right":      {Config: wire.NewMap("kubeconfig", good, "namespaces", "secret"), Reason: inventory.NotPermitted, Call: "list pods", Hint: true},
 				"throttled":     {Config: wire.NewMap("kubeconfig", serve(t, &cluster{busy: 1000}, token)), Reason: inventory.Throttled, Call: "list pods"},
 				"selector":      {Config: wire.NewMap("kubeconfig", good, "labels", "(("), Reason: inventory.BadConfig, Call: "list pods", Hint: true},
+				"empty":         {Config: wire.NewMap("kubeconfig", good, "namespaces", "nothing,null"), Reason: inventory.BadAnswer, Scope: "nothing", Call: "list pods", Hint: true},
+				"no list":       {Config: wire.NewMap("kubeconfig", good, "namespaces", "status"), Reason: inventory.BadAnswer, Call: "list pods", Hint: true},
 				"refused":       {Config: wire.NewMap("kubeconfig", config(t, "https://127.0.0.1:1", token, nil)), Reason: inventory.NoAnswer, Call: "list pods", Hint: true},
 				"no kubeconfig": {Config: wire.NewMap("objects", "pods"), Reason: inventory.NoCredentials, Hint: true},
 				"no context":    {Config: wire.NewMap("kubeconfig", good, "context", "nowhere"), Reason: inventory.BadConfig},
@@ -374,6 +384,29 @@ func TestExecLate(t *testing.T) {
 		if _, err := p.(inventory.Executor).Exec(t.Context(), ms["web-6d4b75cb6d-hwl7x"], []string{"true"}, nil, io.Discard, io.Discard); !errors.As(err, &e) || e.Reason != inventory.NoAnswer || !strings.Contains(e.Msg, "within 50ms") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	// Nor is a proxy that does not say whether there is a way on.
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	p, ms := list(t, wire.NewMap("kubeconfig", serve(t, &cluster{pods: items(t, "pods.json")}, token)))
+	p.(*provider).begin = 50 * time.Millisecond
+	p.(*provider).cfg.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: l.Addr().String()})
+	m := ms["web-6d4b75cb6d-hwl7x"]
+	var e *inventory.Error
+	if _, err := p.(inventory.Executor).Exec(t.Context(), m, []string{"true"}, nil, io.Discard, io.Discard); !errors.As(err, &e) || e.Reason != inventory.NoAnswer || !strings.Contains(e.Msg, "within 50ms") {
+		t.Errorf("proxy: %v", err)
+	}
+	ex, err := newSPDYExecutor(p.(*provider).cfg, p.(*provider).base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := ex.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: io.Discard}); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("SPDY by a proxy: %v", err)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gosalt/gosalt/inventory"
@@ -22,6 +23,8 @@ const (
 	pageTime = 30 * time.Second // of one page
 	tries    = 4                // of one page, when the server has too much to do
 )
+
+const notTheAPI = "is the server of the kubeconfig's cluster an API server, or something before it that answers itself, as a proxy?"
 
 // status is what the API says of a call that failed.
 type status struct {
@@ -39,6 +42,7 @@ func pages[T any](ctx context.Context, p *provider, scope, call string, u *url.U
 	q.Set("limit", strconv.Itoa(p.page))
 	for n, again := 0, 0; ; n++ {
 		var list struct {
+			Kind     string `json:"kind"`
 			Metadata struct {
 				Continue string `json:"continue"`
 			} `json:"metadata"`
@@ -64,6 +68,13 @@ func pages[T any](ctx context.Context, p *provider, scope, call string, u *url.U
 			return err
 		}
 		again = 0
+		if list.Items == nil && !strings.HasSuffix(list.Kind, "List") { // an empty list may be null
+			e := &inventory.Error{Scope: shown(scope), Call: call, Reason: inventory.BadAnswer, Msg: `the answer has no list "items"`, Hint: notTheAPI}
+			if list.Kind != "" {
+				e.Msg += ": it is a " + cloud.OneLine(list.Kind)
+			}
+			return e
+		}
 		for i := range list.Items {
 			if !each(&list.Items[i]) {
 				return nil
@@ -164,7 +175,7 @@ func (p *provider) netError(ctx context.Context, e *inventory.Error, err error) 
 		e.Reason, e.Hint = inventory.BadAnswer, "make page_size smaller"
 	case errors.As(err, &syntax), errors.As(err, &wrong), errors.Is(err, io.ErrUnexpectedEOF):
 		e.Reason, e.Msg = inventory.BadAnswer, "the answer cannot be read: "+err.Error()
-		e.Hint = "is the server of the kubeconfig's cluster an API server, or something before it that answers itself, as a proxy?"
+		e.Hint = notTheAPI
 	case errors.As(err, &op), errors.Is(err, io.EOF):
 		e.Hint = "is the cluster up, and " + p.base.Host + " reachable from here?"
 	default:

@@ -1,12 +1,12 @@
 package kubernetes
 
 import (
-	"bufio"
 	"bytes"
-	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"time"
 
@@ -18,21 +18,28 @@ import (
 )
 
 // newSPDYExecutor is remotecommand's, but for the wait until the server agrees to speak SPDY:
-// client-go's own transport dials with the request's context and then reads without it.
+// client-go's own transport asks a proxy, and reads what the server says, without the
+// request's context.
 func newSPDYExecutor(cfg *rest.Config, u *url.URL) (remotecommand.Executor, error) {
-	tls, err := rest.TLSConfigFor(cfg)
+	secure, err := rest.TLSConfigFor(cfg)
 	if err != nil {
 		return nil, err
 	}
-	proxy := http.ProxyFromEnvironment
+	if secure == nil {
+		secure = &tls.Config{}
+	}
+	secure = secure.Clone()
+	secure.NextProtos = []string{"http/1.1"} // the only one that can be left for SPDY
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, DisableKeepAlives: true, TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{},
+		DialContext: cfg.Dial}
 	if cfg.Proxy != nil {
-		proxy = cfg.Proxy
+		t.Proxy = cfg.Proxy
 	}
-	rt, err := spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{TLS: tls, Proxier: proxy})
+	own, err := spdy.NewRoundTripperWithConfig(spdy.RoundTripperConfig{TLS: secure})
 	if err != nil {
 		return nil, err
 	}
-	up := &upgrade{SpdyRoundTripper: rt}
+	up := &upgrade{http: t, own: own}
 	wrapped, err := rest.HTTPWrappersForConfig(cfg, up)
 	if err != nil {
 		return nil, err
@@ -42,52 +49,47 @@ func newSPDYExecutor(cfg *rest.Config, u *url.URL) (remotecommand.Executor, erro
 
 // upgrade makes one HTTP connection one of SPDY.
 type upgrade struct {
-	*spdy.SpdyRoundTripper
-	conn net.Conn // after a RoundTrip that the server agreed to
+	http *http.Transport
+	own  *spdy.SpdyRoundTripper // knows what an answer means that is none of SPDY
+	conn net.Conn               // after a RoundTrip that the server agreed to
 }
 
 // RoundTrip implements http.RoundTripper. Its end is that of the request's context.
 func (u *upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx := r.Context()
-	r = r.Clone(ctx)
+	var below net.Conn
+	r = r.Clone(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { below = i.Conn }}))
 	r.Header.Add(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
 	r.Header.Add(httpstream.HeaderUpgrade, spdy.HeaderSpdy31)
-	conn, err := u.Dial(r) // writes the request, too
+	resp, err := u.http.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	br := bufio.NewReader(conn)
-	resp, err := http.ReadResponse(br, nil)
-	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
-		// What the server says instead: read here, where the wait has an end.
-		var b []byte
-		b, err = io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-		resp.Body = io.NopCloser(bytes.NewReader(b))
+	if both, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
+		u.conn = &begun{below, both}
+		return resp, nil
 	}
-	if !stop() && err == nil {
-		err = context.Cause(ctx)
-	}
-	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
-		conn.Close()
-		return resp, err
-	}
-	u.conn = &begun{conn, br}
-	return resp, nil
+	// What the server says instead: read here, where the wait has an end.
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(b))
+	return resp, err
 }
 
 // NewConnection implements httpstream.UpgradeRoundTripper.
 func (u *upgrade) NewConnection(resp *http.Response) (httpstream.Connection, error) {
 	if u.conn == nil {
-		return u.SpdyRoundTripper.NewConnection(resp) // which says why not
+		return u.own.NewConnection(resp) // which says why not
 	}
 	return spdy.NewClientConnectionWithPings(u.conn, 5*time.Second)
 }
 
-// begun is a connection of which some was read ahead.
+// begun is a connection that is no longer one of HTTP; of what came over it, some was read
+// ahead.
 type begun struct {
 	net.Conn
-	r *bufio.Reader
+	both io.ReadWriteCloser
 }
 
-func (b *begun) Read(p []byte) (int, error) { return b.r.Read(p) }
+func (b *begun) Read(p []byte) (int, error)  { return b.both.Read(p) }
+func (b *begun) Write(p []byte) (int, error) { return b.both.Write(p) }
+func (b *begun) Close() error                { return b.both.Close() }

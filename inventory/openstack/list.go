@@ -133,6 +133,10 @@ func (p *Provider) listRegion(ctx context.Context, s *session, region string, em
 			_, err := client.Get(ctx, client.ServiceURL("servers", "detail")+"?"+query.Encode(), &doc, &gophercloud.RequestOpts{OkCodes: []int{200, 203}})
 			return err
 		})
+		if err == nil && doc.Servers == nil { // a project without servers has an empty list
+			return &inventory.Error{Scope: region, Call: listCall, Reason: inventory.BadAnswer, Msg: `the answer has no list "servers"`,
+				Hint: "is something between here and the API that answers itself, as a proxy?"}
+		}
 		list, more := doc.Servers, false
 		for _, l := range doc.Links {
 			more = more || l.Rel == "next"
