@@ -42,12 +42,19 @@ type Values struct {
 	m      map[string]any
 }
 
-// ReadValues checks a source's configuration against the options that there may be. It
-// names every key that is wrong, each with what was expected.
+// ReadValues is ReadValuesAt for a configuration that is in no file.
 func ReadValues(source string, cfg *wire.Map, options ...[]Option) (*Values, error) {
+	return ReadValuesAt(source, cfg, nil, options...)
+}
+
+// ReadValuesAt checks a source's configuration against the options that there may be. It
+// names every key that is wrong, each with what was expected and where it stands: at tells
+// the file and line of a key, and for "" those of the whole; nil where that is not known.
+func ReadValuesAt(source string, cfg *wire.Map, at func(key string) string, options ...[]Option) (*Values, error) {
 	known := slices.Concat(options...)
 	v := &Values{source: source, m: map[string]any{}}
 	var bad []string
+	say := func(key, format string, args ...any) { bad = append(bad, At(at, key)+fmt.Sprintf(format, args...)) }
 	for key, val := range cfg.Strings() {
 		i := slices.IndexFunc(known, func(o Option) bool { return o.Name == key })
 		if i < 0 {
@@ -59,7 +66,7 @@ func ReadValues(source string, cfg *wire.Map, options ...[]Option) (*Values, err
 			if near := module.Nearest(key, names); near != "" {
 				s += fmt.Sprintf("; is it %q?", near)
 			}
-			bad = append(bad, s)
+			say(key, "%s", s)
 			continue
 		}
 		if val == nil {
@@ -67,20 +74,36 @@ func ReadValues(source string, cfg *wire.Map, options ...[]Option) (*Values, err
 		}
 		got, ok := convert(val, known[i].Type)
 		if !ok {
-			bad = append(bad, fmt.Sprintf("%s has to be %s", key, known[i].Type))
+			say(key, "%s has to be %s", key, known[i].Type)
 			continue
 		}
 		v.m[key] = got
 	}
 	for _, o := range known {
 		if val, _ := cfg.Get(o.Name); o.Need && val == nil {
-			bad = append(bad, o.Name+" is missing: "+o.Doc)
+			say("", "%s is missing: %s", o.Name, o.Doc)
 		}
 	}
 	if len(bad) > 0 {
 		return nil, &Error{Source: source, Reason: BadConfig, Msg: strings.Join(bad, "; "), Hint: "see inventory: in the configuration"}
 	}
 	return v, nil
+}
+
+// At is the file and line of a key with a colon, to stand before what is wrong with it; ""
+// where that is not known.
+func At(at func(key string) string, key string) string {
+	if at == nil {
+		return ""
+	}
+	place := at(key)
+	if place == "" && key != "" {
+		place = at("") // it stands in no line of its own, as what "<<" brings
+	}
+	if place == "" {
+		return ""
+	}
+	return place + ": "
 }
 
 // convert reads a value of YAML as a type.

@@ -21,6 +21,8 @@ type Config struct {
 	Sources *wire.Map
 	// ConfigDir is where the configuration is: paths that are not absolute begin there.
 	ConfigDir string
+	// Place tells the file and line of a source, or of one of its keys; it may be nil.
+	Place func(keys ...string) string
 	// Dir is where the cache is kept. It is made.
 	Dir string
 	// Kinds are the kinds there are, see package providers.
@@ -63,8 +65,17 @@ var addressKinds = []string{"private", "public", "dns", "private4", "private6", 
 // readSource reads the options of one source. A mistake is kept in err: the others go on.
 func (inv *Inventory) readSource(name string, v any) *source {
 	s := &source{name: name, refresh: defaultRefresh, timeout: defaultTimeout, enabled: true}
+	at := func(key string) string {
+		if inv.cfg.Place == nil {
+			return ""
+		}
+		if key == "" {
+			return inv.cfg.Place(name)
+		}
+		return inv.cfg.Place(name, key)
+	}
 	bad := func(hint, format string, args ...any) *source {
-		s.err = &Error{Source: name, Kind: s.kind.Name, Reason: BadConfig, Msg: fmt.Sprintf(format, args...), Hint: hint}
+		s.err = &Error{Source: name, Kind: s.kind.Name, Reason: BadConfig, Msg: At(at, "") + fmt.Sprintf(format, args...), Hint: hint}
 		return s
 	}
 	cfg, ok := v.(*wire.Map)
@@ -102,11 +113,11 @@ func (inv *Inventory) readSource(name string, v any) *source {
 			own.Set(k, v)
 		}
 	}
-	c, err := ReadValues(name, common, Common)
+	c, err := ReadValuesAt(name, common, at, Common)
 	if err == nil {
-		if s.values, err = ReadValues(name, own, s.kind.Options); err != nil {
+		if s.values, err = ReadValuesAt(name, own, at, s.kind.Options); err != nil {
 			// An option of all kinds may have been meant, too.
-			if _, both := ReadValues(name, cfg, Common, s.kind.Options); both != nil {
+			if _, both := ReadValuesAt(name, cfg, at, Common, s.kind.Options); both != nil {
 				err = both
 			}
 		}

@@ -3,8 +3,11 @@ package master
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
+	"sync"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/ssh"
 )
@@ -16,14 +19,42 @@ func (m *Master) dialSocket(ctx context.Context, s inventory.SSHSocket) (net.Con
 	if err != nil {
 		return nil, &inventory.Error{Call: "ssh", Reason: inventory.BadConfig, Err: err}
 	}
-	o := how.Dial
+	return dialSocket(ctx, m.ssh.dialer, how.Dial, s)
+}
+
+// SocketDialer is inventory.DialSSH for a program that is no master, as gosalt-key: it reaches
+// machines as the master of a configuration does. Call close in the end.
+func SocketDialer(cfg *config.Master, log *slog.Logger) (dial inventory.DialSSH, close func()) {
+	var mu sync.Mutex
+	var open []*ssh.Dialer
+	dialer := func(o ssh.Options) *ssh.Dialer {
+		o.Log = log
+		d := ssh.NewDialer(o)
+		mu.Lock()
+		defer mu.Unlock()
+		open = append(open, d)
+		return d
+	}
+	dial = func(ctx context.Context, s inventory.SSHSocket) (net.Conn, error) {
+		return dialSocket(ctx, dialer, dialOptions(cfg, nil), s)
+	}
+	return dial, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, d := range open {
+			d.Close()
+		}
+	}
+}
+
+func dialSocket(ctx context.Context, dialer func(ssh.Options) *ssh.Dialer, o ssh.Options, s inventory.SSHSocket) (net.Conn, error) {
 	if s.KnownHosts != "" {
 		o.KnownHosts = []string{s.KnownHosts}
 	}
 	if s.NoVerify {
 		o.HostKeys = ssh.Ignore
 	}
-	conn, err := m.ssh.dialer(o).Dial(ctx, ssh.Host{ID: s.Host, Host: s.Host, User: s.User, Port: s.Port, Priv: s.KeyFile})
+	conn, err := dialer(o).Dial(ctx, ssh.Host{ID: s.Host, Host: s.Host, User: s.User, Port: s.Port, Priv: s.KeyFile})
 	if err != nil {
 		return nil, sshProblem(err)
 	}

@@ -24,7 +24,7 @@ func OpenInventory(cfg *config.Master, kinds map[string]func() inventory.Kind, o
 	if cfg.Inventory.Len() == 0 {
 		return nil, nil
 	}
-	inv, err := inventory.Open(inventory.Config{Sources: cfg.Inventory, ConfigDir: filepath.Dir(cfg.ConfFile), Dir: filepath.Join(cfg.CacheDir, "inventory"),
+	inv, err := inventory.Open(inventory.Config{Sources: cfg.Inventory, Place: placesOf(cfg, "inventory"), ConfigDir: filepath.Dir(cfg.ConfFile), Dir: filepath.Join(cfg.CacheDir, "inventory"),
 		Kinds: kinds, OnChange: onChange, DialSSH: dial}, log)
 	if err != nil {
 		return nil, fmt.Errorf("inventory: %w", err)

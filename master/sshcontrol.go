@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/internal/render"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/master/jobs"
@@ -168,16 +169,8 @@ func (m *Master) sshOptionsOf(over *wire.Map) (sshOptions, error) {
 	o := sshOptions{MaxProcs: number("ssh_max_procs"), Wipe: on("ssh_wipe"), Anew: over.Bool("regen_thin"), PreFlight: on("ssh_run_pre_flight"),
 		Raw: over.Text("raw"), LogLevel: over.Text("log_level")}
 	o.Begin = seconds(opts, "ssh_begin_timeout")
-	o.Dial = ssh.Options{Log: m.log, AskPass: m.cfg.AskPass}
-	switch {
-	case on("ignore_host_keys"), on("no_host_keys"):
-		o.Dial.HostKeys = ssh.Ignore
-	case on("ssh_accept_new"):
-		o.Dial.HostKeys = ssh.AcceptNew
-	}
-	if f := opts.Text("ssh_known_hosts_file"); f != "" {
-		o.Dial.KnownHosts = []string{f}
-	}
+	o.Dial = dialOptions(m.cfg.Master, over)
+	o.Dial.Log, o.Dial.AskPass = m.log, m.cfg.AskPass
 	if on("ssh_key_deploy") {
 		key, made, err := ssh.DefaultKey(m.cfg.PKIDir)
 		if err != nil {
@@ -187,11 +180,39 @@ func (m *Master) sshOptionsOf(over *wire.Map) (sshOptions, error) {
 			m.log.Info("a key for SSH was made", "path", key)
 		}
 		o.KeyDeploy = key
-	}
-	if key := m.ownSSHKey(); key != "" {
-		o.Dial.Identities = append([]string{key}, userKeys()...)
+		o.Dial.Identities = identities(m.cfg.PKIDir) // it may have been made just now
 	}
 	return o, nil
+}
+
+// dialOptions is how the master of a configuration reaches machines; over comes before that.
+func dialOptions(cfg *config.Master, over *wire.Map) ssh.Options {
+	opts := cfg.Opts()
+	on := func(key string) bool { return over.Bool(key) || opts.Bool(key) }
+	o := ssh.Options{Identities: identities(cfg.PKIDir)}
+	switch {
+	case on("ignore_host_keys"), on("no_host_keys"):
+		o.HostKeys = ssh.Ignore
+	case on("ssh_accept_new"):
+		o.HostKeys = ssh.AcceptNew
+	}
+	if f := opts.Text("ssh_known_hosts_file"); f != "" {
+		o.KnownHosts = []string{f}
+	}
+	return o
+}
+
+// identities are the keys that are tried where a roster names none: the key pair of the
+// master, Salt's or gosalt's, where there is one, and with it the user's own. Nil leaves it
+// to package ssh.
+func identities(pkiDir string) []string {
+	for _, name := range []string{"salt-ssh.rsa", "salt-ssh.ed25519"} {
+		path := filepath.Join(pkiDir, "ssh", name)
+		if _, err := os.Stat(path); err == nil {
+			return append([]string{path}, userKeys()...)
+		}
+	}
+	return nil
 }
 
 // userKeys are the user's own keys, by the names that OpenSSH gives them.
@@ -208,18 +229,6 @@ func userKeys() []string {
 		}
 	}
 	return out
-}
-
-// ownSSHKey is the key pair of this master, Salt's or gosalt's, where there is one: it is
-// tried where a roster names none. The user's own are tried, too.
-func (m *Master) ownSSHKey() string {
-	for _, name := range []string{"salt-ssh.rsa", "salt-ssh.ed25519"} {
-		path := filepath.Join(m.cfg.PKIDir, "ssh", name)
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
-	}
-	return ""
 }
 
 // controlSSH is gosalt-ssh: a job for machines of a roster, whatever minions there are.

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gosalt/gosalt/internal/config"
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/master/join"
 	"github.com/gosalt/gosalt/master/runners"
@@ -26,7 +27,7 @@ const VMDir = "vms"
 
 // openVMs reads the profiles. A mistake in one hinders neither the others nor the master.
 func (m *Master) openVMs() {
-	m.vms = vm.New(vm.Config{Dir: filepath.Join(m.cfg.CacheDir, VMDir), Profiles: m.cfg.VMProfiles, ConfigDir: filepath.Dir(m.cfg.ConfFile),
+	m.vms = vm.New(vm.Config{Dir: filepath.Join(m.cfg.CacheDir, VMDir), Profiles: m.cfg.VMProfiles, Place: placesOf(m.cfg.Master, "vm_profiles"), ConfigDir: filepath.Dir(m.cfg.ConfFile),
 		Master: vmMaster{m}, Log: m.log.With("part", "vm")})
 	for _, err := range m.vms.Problems() {
 		m.log.Error("a profile of virtual machines cannot be used", "error", err)
@@ -37,6 +38,11 @@ func (m *Master) openVMs() {
 	for _, err := range m.vms.Sources() {
 		m.log.Error("a profile of virtual machines cannot be used", "error", err)
 	}
+}
+
+// placesOf tells where entries of an option stand in the configuration.
+func placesOf(cfg *config.Master, option string) func(keys ...string) string {
+	return func(keys ...string) string { return cfg.Places.Of(append([]string{option}, keys...)...) }
 }
 
 // VMs implements runners.Master.
@@ -115,7 +121,7 @@ func vmHost(id wire.MinionID, address string, entry *wire.Map) (ssh.Host, error)
 func (v vmMaster) Login(ctx context.Context, id wire.MinionID, address string, entry *wire.Map) error {
 	h, err := vmHost(id, address, entry)
 	if err != nil {
-		return err
+		return &vm.LoginError{Err: err, Final: true}
 	}
 	how, err := v.m.sshOptionsOf(nil)
 	if err != nil {
@@ -123,9 +129,21 @@ func (v vmMaster) Login(ctx context.Context, id wire.MinionID, address string, e
 	}
 	conn, err := v.m.ssh.dialer(how.Dial).Dial(ctx, h)
 	if err != nil {
-		return err
+		return loginError(err)
 	}
 	return conn.Close()
+}
+
+// loginError tells whether waiting may mend why SSH did not let us in.
+func loginError(err error) error {
+	switch ssh.KindOf(err) {
+	case ssh.KindAuth:
+		return &vm.LoginError{Err: err} // users and keys may come while the machine boots
+	case ssh.KindHostKeyChanged, ssh.KindHostKeyRevoked, ssh.KindHostKeyUnknown, ssh.KindKnownHosts, ssh.KindKeyFile, ssh.KindPassphrase, ssh.KindBadPassphrase,
+		ssh.KindAgent, ssh.KindNegotiation, ssh.KindRoster, ssh.KindOption:
+		return &vm.LoginError{Err: err, Final: true}
+	}
+	return err
 }
 
 func (v vmMaster) Bootstrap(ctx context.Context, id wire.MinionID, address string, entry *wire.Map, masters []string, user string, progress func(string)) error {

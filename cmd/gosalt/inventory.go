@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -21,7 +22,9 @@ func goneKeys(cfg *config.Master) func(context.Context, []wire.MinionID) (map[wi
 		return nil
 	}
 	return func(ctx context.Context, ids []wire.MinionID) (map[wire.MinionID]bool, string, error) {
-		inv, err := master.OpenInventory(cfg, providers.All(), nil, nil, nil)
+		dial, end := master.SocketDialer(cfg, slog.New(slog.DiscardHandler))
+		defer end()
+		inv, err := master.OpenInventory(cfg, providers.All(), nil, dial, nil)
 		if err != nil {
 			return nil, "", err
 		}

@@ -33,6 +33,7 @@ func loadMaster(path string, n names) (*Master, []Problem, error) {
 	root := r.readAll(path, m.DefaultInclude)
 	set := r.decode(root, m)
 	m.ConfFile, m.Raw = path, root.wireMap()
+	m.Places = placesOf(root, "inventory", "vm_profiles")
 	r.unknown(root, masterSide)
 
 	m.lower()

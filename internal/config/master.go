@@ -306,6 +306,9 @@ type Master struct {
 	// with source, image, size and so on. See docs/vms.md. gosalt's own.
 	VMProfiles *wire.Map `yaml:"vm_profiles"` // none
 
+	// Places are where the entries of Inventory and VMProfiles stand, for messages.
+	Places Places `yaml:"-"`
+
 	// Nodegroups are names for targets: a compound expression, or a list of its words.
 	Nodegroups *wire.Map `yaml:"nodegroups" opt:"map-or-dictlist"` // none
 

@@ -67,21 +67,24 @@ type Profile struct {
 
 var nameForm = lazyre.New(`^[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?$`)
 
+// place tells the file and line of a profile's key, and of the whole for ""; may be nil.
+type place func(key string) string
+
 // profileError is a mistake in the configuration.
 func profileError(name, format string, args ...any) error {
 	return fmt.Errorf("vm_profiles: %s: %w (see vm_profiles in the master's configuration)", name, fmt.Errorf(format, args...))
 }
 
 // readProfile reads one profile, and names all that is wrong in it.
-func readProfile(name string, v any, confDir string) (*Profile, error) {
+func readProfile(name string, v any, confDir string, at place) (*Profile, error) {
 	cfg, ok := v.(*wire.Map)
 	if !ok {
-		return nil, profileError(name, "it has to be a map with source, image and so on")
+		return nil, profileError(name, inventory.At(at, "")+"it has to be a map with source, image and so on")
 	}
 	if !nameForm.MatchString(name) {
-		return nil, profileError(name, "the name of a profile has letters, digits, dots and dashes, 63 at most")
+		return nil, profileError(name, inventory.At(at, "")+"the name of a profile has letters, digits, dots and dashes, 63 at most")
 	}
-	o, err := inventory.ReadValues(name, cfg, Options)
+	o, err := inventory.ReadValuesAt(name, cfg, at, Options)
 	if err != nil {
 		var e *inventory.Error
 		if errors.As(err, &e) {
@@ -103,14 +106,16 @@ func readProfile(name string, v any, confDir string) (*Profile, error) {
 		p.Address = []string{"private", "public"}
 	}
 	var bad []string
-	say := func(format string, args ...any) { bad = append(bad, fmt.Sprintf(format, args...)) }
+	say := func(key, format string, args ...any) {
+		bad = append(bad, inventory.At(at, key)+fmt.Sprintf(format, args...))
+	}
 	oneOf := func(key, got string, may ...string) {
 		if !slices.Contains(may, got) {
 			text := fmt.Sprintf("%s is %q, and has to be %s", key, got, strings.Join(may, ", "))
 			if near := module.Nearest(got, may); near != "" {
 				text += fmt.Sprintf("; is it %q?", near)
 			}
-			say("%s", text)
+			say(key, "%s", text)
 		}
 	}
 	oneOf("join", p.Join, joinToken, joinSSH, joinNone)
@@ -119,22 +124,22 @@ func readProfile(name string, v any, confDir string) (*Profile, error) {
 		oneOf("address", a, "private", "public", "dns")
 	}
 	if len(p.Prefix) > 50 || !nameForm.MatchString(p.Prefix) {
-		say("name is %q: letters, digits, dots and dashes are expected, 50 at most", p.Prefix)
+		say("name", "name is %q: letters, digits, dots and dashes are expected, 50 at most", p.Prefix)
 	}
 	for k, v := range o.Map("tags").Strings() {
 		switch v.(type) {
 		case string, int64, uint64, float64, bool, int:
 			p.Tags[k] = fmt.Sprint(v)
 		default:
-			say("tags: %s has to be a text", k)
+			say("tags", "tags: %s has to be a text", k)
 		}
 		if strings.HasPrefix(k, "gosalt:") {
-			say("tags: %s: gosalt: is for gosalt's own", k)
+			say("tags", "tags: %s: gosalt: is for gosalt's own", k)
 		}
 	}
 	switch {
 	case o.Has("user_data") && o.Has("user_data_file"):
-		say("user_data and user_data_file are both given")
+		say("user_data_file", "user_data and user_data_file are both given")
 	case o.Has("user_data"):
 		p.UserData = []byte(o.Text("user_data"))
 	case o.Has("user_data_file"):
@@ -150,22 +155,22 @@ func readProfile(name string, v any, confDir string) (*Profile, error) {
 			p.UserData, err = os.ReadFile(file)
 		}
 		if err != nil {
-			say("user_data_file: %v", err)
+			say("user_data_file", "user_data_file: %v", err)
 		}
 	}
 	if p.Join == joinToken {
 		if err := p.install.Source(cmp.Or(o.Text("install"), "image"), o.Text("sha256")); err != nil {
-			say("%s", strings.NewReplacer("--install", "install", "--sha256", "sha256").Replace(err.Error()))
+			say("install", "%s", strings.NewReplacer("--install", "install", "--sha256", "sha256").Replace(err.Error()))
 		}
 	} else {
 		for _, k := range []string{"install", "sha256"} {
 			if o.Has(k) {
-				say("%s is for join: token", k)
+				say(k, "%s is for join: token", k)
 			}
 		}
 	}
 	if p.Join == joinSSH && p.Ready == readyRunning || p.Join == joinToken && p.Ready != readyMinion {
-		say("with join: %s it has to be ready: minion", p.Join)
+		say("join", "with join: %s it has to be ready: minion", p.Join)
 	}
 	if len(bad) > 0 {
 		return nil, profileError(name, "%s", strings.Join(bad, "; "))

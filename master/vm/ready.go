@@ -24,6 +24,22 @@ const (
 	lookAgain = 5 * time.Second  // the longest time between two looks at the machine itself
 )
 
+// refusedFor is how long a machine may refuse a login while it boots: its SSH server is
+// there some time before cloud-init has brought users and keys.
+const refusedFor = time.Minute
+
+// A LoginError is that of a machine which could be reached, and did not let us in.
+type LoginError struct {
+	Err   error
+	Final bool // waiting does not mend it, as a key file that is not there, or a host key that has changed
+}
+
+// Error tells why, and what to do.
+func (e *LoginError) Error() string { return e.Err.Error() }
+
+// Unwrap is the cause.
+func (e *LoginError) Unwrap() error { return e.Err }
+
 // answers waits until a machine does what its profile calls an answer.
 func (m *Manager) answers(ctx context.Context, p *Profile, r *Record, api inventory.Machines, machine inventory.Machine, progress func(string)) error {
 	if p.Ready == readyRunning {
@@ -42,13 +58,7 @@ func (m *Manager) answers(ctx context.Context, p *Profile, r *Record, api invent
 			if err != nil {
 				return err
 			}
-			// While a machine boots, its SSH server is there before users and keys are.
-			if err := w.until(ctx, "to let us in by SSH", lookAgain, func() (bool, string) {
-				if err := m.cfg.Master.Login(ctx, wire.MinionID(r.Name), address, p.SSH); err != nil {
-					return false, err.Error()
-				}
-				return true, ""
-			}); err != nil {
+			if err := w.letsIn(ctx, p, address); err != nil {
 				return err
 			}
 			progress(r.Name + ": installing gosalt-minion over SSH")
@@ -58,8 +68,31 @@ func (m *Manager) answers(ctx context.Context, p *Profile, r *Record, api invent
 		}
 	}
 	// The master knows who is connected: to look costs nothing.
-	return w.until(ctx, "to connect as a minion", m.cfg.Poll, func() (bool, string) {
-		return m.cfg.Master.Connected(wire.MinionID(r.Name)), ""
+	return w.until(ctx, "to connect as a minion", m.cfg.Poll, func() (bool, string, error) {
+		return m.cfg.Master.Connected(wire.MinionID(r.Name)), "", nil
+	})
+}
+
+// letsIn waits until the master may log in. While a machine boots, its SSH server is there
+// before users and keys are.
+func (w *watch) letsIn(ctx context.Context, p *Profile, address string) error {
+	var refused time.Time // since when
+	return w.until(ctx, "to let us in by SSH", lookAgain, func() (bool, string, error) {
+		err := w.m.cfg.Master.Login(ctx, wire.MinionID(w.r.Name), address, p.SSH)
+		var login *LoginError
+		switch {
+		case err == nil:
+			return true, "", nil
+		case !errors.As(err, &login):
+			refused = time.Time{}
+		case login.Final:
+			return false, "", err
+		case refused.IsZero():
+			refused = time.Now()
+		case time.Since(refused) >= refusedFor:
+			return false, "", fmt.Errorf("%w; it has refused for %s, and what cloud-init brings is there sooner: see ssh: and key: of the profile", err, refusedFor)
+		}
+		return false, err.Error(), nil
 	})
 }
 
@@ -75,16 +108,19 @@ type watch struct {
 
 // until waits for something, and says so from time to time; then it also looks whether the
 // machine is still there. The time between two looks grows up to most. why is why it is
-// not so yet.
-func (w *watch) until(ctx context.Context, what string, most time.Duration, ok func() (done bool, why string)) error {
+// not so yet, never why it will not be.
+func (w *watch) until(ctx context.Context, what string, most time.Duration, ok func() (done bool, why string, never error)) error {
 	begun := time.Now()
 	said := begun
 	w.progress(fmt.Sprintf("%s: waiting for it %s", w.r.Name, what))
 	why := ""
 	for delay := w.m.cfg.Poll; ; delay = min(delay*3/2, max(most, w.m.cfg.Poll)) {
-		done, now := ok()
+		done, now, never := ok()
 		if done {
 			return nil
+		}
+		if never != nil && ctx.Err() == nil {
+			return fmt.Errorf("%s was made as %s, and was waited for %s for %s, which cannot come about: %w", w.r.Name, w.r.ID, what, time.Since(begun).Round(time.Second), never)
 		}
 		if why == "" || ctx.Err() == nil { // the last look may have been cut off
 			why = now
@@ -216,7 +252,7 @@ func (w *watch) sshAnswers(ctx context.Context, p *Profile) (address string, err
 	if v, ok := p.SSH.Get("port"); ok {
 		port = fmt.Sprint(v)
 	}
-	err = w.until(ctx, "to answer by SSH", lookAgain, func() (bool, string) {
+	err = w.until(ctx, "to answer by SSH", lookAgain, func() (bool, string, error) {
 		if address = p.SSH.Text("host"); address == "" {
 			if address = w.now.Address(p.Address...); address == "" {
 				// Many get their address some time after they were made.
@@ -225,14 +261,14 @@ func (w *watch) sshAnswers(ctx context.Context, p *Profile) (address string, err
 					if gone != nil {
 						state = gone.Error()
 					}
-					return false, together("it has no address that is "+strings.Join(p.Address, " or "), state)
+					return false, together("it has no address that is "+strings.Join(p.Address, " or "), state), nil
 				}
 			}
 		}
 		if err := banner(ctx, net.JoinHostPort(address, port)); err != nil {
-			return false, err.Error()
+			return false, err.Error(), nil
 		}
-		return true, ""
+		return true, "", nil
 	})
 	return address, err
 }

@@ -40,7 +40,8 @@ type Master interface {
 	Token(id wire.MinionID, masters []string, life time.Duration, user string, named func(name string) error) (text string, err error)
 	// RevokeToken ends a token; one that is gone is no error.
 	RevokeToken(name, user string) error
-	// Login tells whether SSH lets the master in at an address.
+	// Login tells whether SSH lets the master in at an address. What waiting may not mend is
+	// a LoginError.
 	Login(ctx context.Context, id wire.MinionID, address string, entry *wire.Map) error
 	// Bootstrap makes the machine at an address a minion over SSH.
 	Bootstrap(ctx context.Context, id wire.MinionID, address string, entry *wire.Map, masters []string, user string, progress func(string)) error
@@ -53,11 +54,26 @@ type Config struct {
 	Dir       string    // of the records; made with the first one
 	Profiles  *wire.Map // vm_profiles
 	ConfigDir string    // where paths that are not absolute begin
-	Master    Master
-	Log       *slog.Logger
+	// Place tells the file and line of a profile, or of one of its keys; may be nil.
+	Place  func(keys ...string) string
+	Master Master
+	Log    *slog.Logger
 	// Poll is the time between two looks at what is waited for, and Settle how long a
 	// provider may not yet show what it has just made. Zero are good ones.
 	Poll, Settle time.Duration
+}
+
+// placeOf tells where the keys of one profile stand.
+func (c *Config) placeOf(profile string) place {
+	if c.Place == nil {
+		return nil
+	}
+	return func(key string) string {
+		if key == "" {
+			return c.Place(profile)
+		}
+		return c.Place(profile, key)
+	}
 }
 
 // A Manager makes and ends machines. Its methods may be called concurrently.
@@ -93,7 +109,7 @@ func New(cfg Config) *Manager {
 	}
 	m := &Manager{cfg: cfg, log: cfg.Log, records: records{cfg.Dir, &sync.Map{}}, profiles: map[string]*Profile{}, wrong: map[string]error{}, stopping: make(chan struct{})}
 	for name, v := range cfg.Profiles.Strings() {
-		if p, err := readProfile(name, v, cfg.ConfigDir); err != nil {
+		if p, err := readProfile(name, v, cfg.ConfigDir, cfg.placeOf(name)); err != nil {
 			m.wrong[name] = err
 		} else {
 			m.profiles[name] = p
@@ -133,11 +149,11 @@ func (m *Manager) profile(name string) (*Profile, error) {
 func (m *Manager) machines(profile, source string) (inventory.Machines, error) {
 	p, err := m.cfg.Master.Provider(source)
 	if err != nil {
-		return nil, fmt.Errorf("profile %s: %w", profile, err)
+		return nil, fmt.Errorf("profile %s: %s%w", profile, inventory.At(m.cfg.placeOf(profile), "source"), err)
 	}
 	vm, ok := p.(inventory.Machines)
 	if !ok {
-		return nil, fmt.Errorf("profile %s: the source %s can list machines and not make any: one of ec2 or libvirt is needed", profile, source)
+		return nil, fmt.Errorf("profile %s: %sthe source %s can list machines and not make any: one of ec2 or libvirt is needed", profile, inventory.At(m.cfg.placeOf(profile), "source"), source)
 	}
 	return vm, nil
 }

@@ -44,7 +44,7 @@ func TestProfile(t *testing.T) {
 		{"all", wire.NewMap("source", "lab", "join", "x", "ready", "y"), `join is "x"`},
 		{"all", wire.NewMap("source", "lab", "join", "x", "ready", "y"), `ready is "y"`},
 	} {
-		p, err := readProfile(row.name, row.v, dir)
+		p, err := readProfile(row.name, row.v, dir, nil)
 		if row.want == "" {
 			if err != nil || p == nil {
 				t.Errorf("%s: %v", row.name, err)
@@ -55,11 +55,11 @@ func TestProfile(t *testing.T) {
 			t.Errorf("%s: %v; want %q", row.name, err, row.want)
 		}
 	}
-	p, err := readProfile("web", wire.NewMap("source", "lab"), dir)
+	p, err := readProfile("web", wire.NewMap("source", "lab"), dir, nil)
 	if err != nil || p.Join != joinToken || p.Ready != readyMinion || p.Prefix != "web" || p.Timeout != defaultTimeout {
 		t.Errorf("%+v, %v", p, err)
 	}
-	if p, err = readProfile("web", wire.NewMap("source", "lab", "ready", "running"), dir); err != nil || p.Join != joinNone {
+	if p, err = readProfile("web", wire.NewMap("source", "lab", "ready", "running"), dir, nil); err != nil || p.Join != joinNone {
 		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -132,3 +132,60 @@ func TestBanner(t *testing.T) {
 		}
 	}
 }
+
+// loginMaster lets nobody in, for a reason.
+type loginMaster struct {
+	lazyMaster
+	why error
+}
+
+func (m loginMaster) Login(context.Context, wire.MinionID, string, *wire.Map) error { return m.why }
+
+// A login that cannot come about is not waited for: at once where that is sure, and after as
+// long as users and keys may take to get there where the machine refuses.
+func TestWaitLogin(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for c, err := l.Accept(); err == nil; c, err = l.Accept() {
+			fmt.Fprint(c, "SSH-2.0-test\r\n")
+			c.Close()
+		}
+	}()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	running := func(time.Duration) (inventory.State, error) { return inventory.Running, nil }
+	manager := func(why error) *Manager {
+		profile := wire.NewMap("source", "lab", "join", "ssh", "ssh", wire.NewMap("host", "127.0.0.1", "port", port))
+		return New(Config{Dir: t.TempDir(), Profiles: wire.NewMap("web", profile), Master: loginMaster{lazyMaster{p: &lazyMachine{state: running}}, why}})
+	}
+	sure := &LoginError{errors.New("the host key has changed"), true}
+	if _, err := manager(sure).Create(t.Context(), "web", "w1", "root", quiet); err == nil || !strings.Contains(err.Error(), "which cannot come about: the host key has changed") {
+		t.Error(err)
+	}
+	for name, row := range map[string]struct {
+		err  error
+		took time.Duration
+		want string
+	}{
+		"sure":     {sure, 0, "for 0s, which cannot come about: the host key has changed"},
+		"refused":  {&LoginError{errors.New("Permission denied"), false}, refusedFor, "which cannot come about: Permission denied; it has refused for 1m0s, and what cloud-init brings"},
+		"no route": {errors.New("no route"), 5 * time.Minute, "no route"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := manager(row.err)
+			synctest.Test(t, func(t *testing.T) {
+				w := &watch{m: m, r: &Record{Name: "w1"}, api: &lazyMachine{state: running, begun: time.Now()}, progress: quiet}
+				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+				defer cancel()
+				begun := time.Now()
+				err := w.letsIn(ctx, m.profiles["web"], "127.0.0.1")
+				if took := time.Since(begun); err == nil || !strings.Contains(err.Error(), row.want) || took < row.took || took > row.took+2*lookAgain {
+					t.Errorf("after %s: %v\nwant %s", took, err, row.want)
+				}
+			})
+		})
+	}
+}
