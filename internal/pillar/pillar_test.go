@@ -236,3 +236,30 @@ func TestExplain(t *testing.T) {
 		}
 	}
 }
+
+// Whether there may be secrets is known without a pillar.
+func TestMayDecrypt(t *testing.T) {
+	for name, c := range map[string]struct {
+		opts  *wire.Map
+		files map[string]string
+		want  bool
+	}{
+		"plain":          {nil, map[string]string{"top.sls": top, "a.sls": "#!jinja|yaml\na: '#!gpg'\n"}, false},
+		"gpg":            {nil, map[string]string{"top.sls": top, "b/c.sls": "#!yaml|gpg\na: 1\n"}, true},
+		"age, arguments": {nil, map[string]string{"a.sls": "#!jinja | age x |yaml"}, true},
+		"no SLS":         {nil, map[string]string{"a.txt": "#!gpg"}, false},
+		"renderer":       {wire.NewMap("renderer", "jinja|yaml|gpg"), nil, true},
+		"decrypt_pillar": {wire.NewMap("decrypt_pillar", []any{"a"}), nil, true},
+		"ext_pillar":     {wire.NewMap("ext_pillar", []any{wire.NewMap("cmd_yaml", "x")}), nil, true},
+		"nothing":        {nil, nil, false},
+	} {
+		_, roots := tree(t, c.files, nil)
+		o := options(nil)
+		for k, v := range c.opts.All() {
+			o.SetAny(k, v)
+		}
+		if got := New(Config{Opts: o, Tree: roots}).MayDecrypt(t.Context()); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}

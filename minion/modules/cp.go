@@ -356,6 +356,9 @@ func cpGetTemplate(ctx context.Context, c *module.Call, a cpGetTemplateArgs) (an
 		if dest, err = (fileclient.Cache{Dir: c.CacheDir}).External(a.Path, env); err != nil {
 			return nil, module.Failf("%w", err)
 		}
+		if module.PutText(ctx, out) {
+			return dest, nil
+		}
 		a.Makedirs = true
 	}
 	full := c.Host.Path(dest)

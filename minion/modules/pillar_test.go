@@ -3,14 +3,20 @@ package modules
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"filippo.io/age"
+	"filippo.io/age/armor"
+
 	"github.com/gosalt/gosalt/internal/dictmerge"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/secret"
 	"github.com/gosalt/gosalt/protocol/wire"
 )
 
@@ -75,4 +81,35 @@ func orEmpty(m *wire.Map) *wire.Map {
 		return wire.NewMap()
 	}
 	return m
+}
+
+// What is decrypted here, of pillar=, is known as secret like what the master decrypts.
+func TestPillarEncHides(t *testing.T) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "age.key")
+	if err := os.WriteFile(key, []byte(id.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var block strings.Builder
+	a := armor.NewWriter(&block)
+	w, err := age.Encrypt(a, id.Recipient())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(w, "db: {password: correct-horse}"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(w.Close(), a.Close()); err != nil {
+		t.Fatal(err)
+	}
+	hidden := secret.New()
+	call := &module.Call{Opts: wire.NewMap("age_identity_file", key, "decrypt_pillar_renderers", []any{"age"}), Pillar: func() *wire.Map { return wire.NewMap() }, Hide: hidden.Add,
+		CompilePillar: func(_ context.Context, q module.PillarQuery) (*wire.Map, error) { return q.Override, nil }}
+	res := New().Run(t.Context(), call, "pillar.items", nil, wire.NewMap("pillar", block.String(), "pillar_enc", "age"))
+	if got := pytext.Repr(res.Return); got != "{'db': {'password': 'correct-horse'}}" || hidden.Text("x correct-horse y") != "x "+secret.Mask+" y" {
+		t.Errorf("%s %v; hidden: %q", got, res.Err, hidden.Texts())
+	}
 }

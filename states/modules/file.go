@@ -287,10 +287,13 @@ func diffContents(path string, b []byte) (string, error) {
 		return "", err
 	}
 	if large || len(b) > maxDiff {
-		return "<the file is too large to show the difference>", nil
+		return tooLarge, nil
 	}
 	return diffBytes(old, b), nil
 }
+
+// tooLarge stands in the place of a difference.
+const tooLarge = "<the file is too large to show the difference>"
 
 // diffFiles is the difference between two files.
 func diffFiles(oldPath, newPath string) (string, error) {
@@ -299,7 +302,7 @@ func diffFiles(oldPath, newPath string) (string, error) {
 		return "", err
 	}
 	if large {
-		return "<the file is too large to show the difference>", nil
+		return tooLarge, nil
 	}
 	return diffContents(oldPath, b)
 }

@@ -288,17 +288,13 @@ func sourceTexts(ctx context.Context, c *states.Call, sources []any, engine stri
 	}
 	for _, s := range sources {
 		at := pytext.Str(s)
-		v, err := c.Call.Call(ctx, "cp.get_template", args(at, ""), wire.NewMap("template", engine, "saltenv", c.Env, "context", vars))
+		v, b, err := template(ctx, c, at, wire.NewMap("template", engine, "saltenv", c.Env, "context", vars))
 		if err != nil {
 			return nil, at, err
 		}
 		path, ok := v.(string)
 		if !ok || path == "" {
 			return nil, at, module.Failf("Failed to load template file %s", at)
-		}
-		b, err := os.ReadFile(path)
-		if err != nil {
-			return nil, at, err
 		}
 		if len(b) == 0 {
 			return nil, at, module.Failf("Failed to read rendered template file %s (%s)", path, at)

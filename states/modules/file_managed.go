@@ -528,6 +528,10 @@ func (m *managed) write(c *states.Call, src *sourceFile) func(io.Writer) error {
 		if src.url == "" {
 			return nil
 		}
+		if src.text != nil {
+			_, err := w.Write(src.text)
+			return err
+		}
 		f, err := os.Open(src.path)
 		if err != nil {
 			return err
@@ -548,6 +552,9 @@ func (m *managed) diff(ctx context.Context, real string, src *sourceFile) (strin
 	}
 	if m.contents != nil {
 		return diffContents(m.c.Host.Path(real), *m.contents)
+	}
+	if src.text != nil {
+		return diffContents(m.c.Host.Path(real), src.text)
 	}
 	return diffFiles(m.c.Host.Path(real), src.path)
 }

@@ -30,6 +30,7 @@ import (
 type sourceFile struct {
 	url            string // as the state names it
 	path           string // of the copy on this machine; "" until it is brought
+	text           []byte // in its place, of a template that was rendered
 	hash, hashType string // of what is wanted; "" where nothing tells
 	verify         bool   // the copy has to have that hash
 }
@@ -220,7 +221,7 @@ func (m *managed) render(ctx context.Context, s *sourceFile) (*sourceFile, error
 	if s.path != "" {
 		from = s.path
 	}
-	v, err := c.Call.Call(ctx, "cp.get_template", args(from, ""), kwargs)
+	v, text, err := template(ctx, c, from, kwargs)
 	if err != nil {
 		if text := message(err); strings.HasPrefix(text, "Jinja ") || strings.HasPrefix(text, "Problem running salt function in Jinja") {
 			return nil, err
@@ -231,9 +232,23 @@ func (m *managed) render(ctx context.Context, s *sourceFile) (*sourceFile, error
 	if !ok || path == "" {
 		return nil, &unmanaged{module.Failf("Source file '%s' not found", redacted(s.url))}
 	}
-	out := &sourceFile{url: s.url, path: path, hashType: "sha256"}
-	out.hash, err = hashFile(path, "sha256")
-	return out, err
+	sum := sha256.Sum256(text)
+	return &sourceFile{url: s.url, path: path, text: text, hash: hex.EncodeToString(sum[:]), hashType: "sha256"}, nil
+}
+
+// template renders a file in memory. v is empty where there is no such file.
+func template(ctx context.Context, c *states.Call, from string, kwargs *wire.Map) (v any, text []byte, err error) {
+	inMemory, made := module.InMemory(ctx)
+	if v, err = c.Call.Call(inMemory, "cp.get_template", args(from, ""), kwargs); err != nil {
+		return nil, nil, err
+	}
+	if t, ok := made(); ok {
+		return v, []byte(t), nil
+	}
+	if path, ok := v.(string); ok && path != "" { // another function has taken its place
+		text, err = os.ReadFile(path)
+	}
+	return v, text, err
 }
 
 // bring copies a source to this machine, and checks its hash.
