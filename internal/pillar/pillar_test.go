@@ -253,7 +253,11 @@ func TestMayDecrypt(t *testing.T) {
 		"ext_pillar":     {wire.NewMap("ext_pillar", []any{wire.NewMap("cmd_yaml", "x")}), nil, true},
 		"nothing":        {nil, nil, false},
 	} {
-		_, roots := tree(t, c.files, nil)
+		files := map[string]string{}
+		for name, text := range c.files {
+			files["base/"+name] = text
+		}
+		_, roots := tree(t, files, nil)
 		o := options(nil)
 		for k, v := range c.opts.All() {
 			o.SetAny(k, v)
