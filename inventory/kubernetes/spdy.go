@@ -66,6 +66,7 @@ func (u *upgrade) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if both, ok := resp.Body.(io.ReadWriteCloser); ok && resp.StatusCode == http.StatusSwitchingProtocols {
 		u.conn = &begun{below, both}
+		resp.Body = http.NoBody // who asked closes it
 		return resp, nil
 	}
 	// What the server says instead: read here, where the wait has an end.

@@ -58,7 +58,7 @@ func TestFaultsOfRegions(t *testing.T) {
 		"denied": {fault: fakeRegion{status: 403, body: forbidden}, more: []any{"all_projects", true}, calls: 1,
 			want: "prod (openstack), Bad, GET /servers/detail: not permitted: Policy doesn't allow os_compute_api:servers:detail to be performed. [HTTP 403] (all_projects needs a role of an administrator"},
 		"empty": {fault: fakeRegion{raw: "{}"}, calls: 1,
-			want: `prod (openstack), Bad, GET /servers/detail: unexpected answer: the answer has no list "servers" (is something between here and the API that answers itself, as a proxy?)`},
+			want: `prod (openstack), Bad, GET /servers/detail: bad answer: the answer has no list "servers" (is something between here and the API that answers itself, as a proxy?)`},
 		"throttled": {fault: fakeRegion{n: 20, status: 429, body: `{"overLimit": {"code": 429, "message": "This request was rate-limited.", "retryAfter": "0"}}`, after: 5}, more: []any{"max_attempts", int64(3)}, calls: 4, some: 5,
 			want: "prod (openstack), Bad, GET /servers/detail: throttled: This request was rate-limited. [HTTP 429] ("},
 		"broken": {fault: fakeRegion{status: 503, body: "<html>no server is available</html>"}, more: []any{"max_attempts", int64(2)}, calls: 2,

@@ -79,10 +79,10 @@ func profileError(name, format string, args ...any) error {
 func readProfile(name string, v any, confDir string, at place) (*Profile, error) {
 	cfg, ok := v.(*wire.Map)
 	if !ok {
-		return nil, profileError(name, inventory.At(at, "")+"it has to be a map with source, image and so on")
+		return nil, profileError(name, "%sit has to be a map with source, image and so on", inventory.At(at, ""))
 	}
 	if !nameForm.MatchString(name) {
-		return nil, profileError(name, inventory.At(at, "")+"the name of a profile has letters, digits, dots and dashes, 63 at most")
+		return nil, profileError(name, "%sthe name of a profile has letters, digits, dots and dashes, 63 at most", inventory.At(at, ""))
 	}
 	o, err := inventory.ReadValuesAt(name, cfg, at, Options)
 	if err != nil {
