@@ -242,6 +242,7 @@ func (m *Minion) Run(ctx context.Context) (err error) {
 	wg.Go(func() { m.tellAlive(ctx) })
 	wg.Go(func() { m.keepMine(ctx) })
 	wg.Go(func() { m.runSchedule(ctx) })
+	wg.Go(func() { m.runStartup(ctx) })
 	wg.Go(func() { m.returners.Run(ctx) })
 	wg.Go(func() { m.serveLocal(ctx) })
 	if m.cfg.MasterType == "disable" {
