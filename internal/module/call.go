@@ -52,6 +52,9 @@ type Call struct {
 	// Reach asks whether a master answers at an address, with a port or without; nil
 	// where there is no way to one.
 	Reach func(ctx context.Context, master string) error
+	// Runas is the user that commands of cmd.* run as where their call names none: that of
+	// the state that makes it; "" for none.
+	Runas string
 	// CacheDir is the minion's cachedir: below it functions keep what may be lost.
 	CacheDir string
 	// OnProgress is told of output while the function still runs; nil drops it.

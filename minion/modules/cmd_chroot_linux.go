@@ -63,6 +63,10 @@ func cmdRunChroot(ctx context.Context, c *module.Call, a cmdRunChrootArgs) (ret 
 	o := a.cmdOptions
 	no := false
 	o.PythonShell, o.Runas, o.Group = &no, "", ""
+	if c.Runas != "" { // only root may change the root
+		own := *c
+		own.Runas, c = "", &own
+	}
 	result, err := runCommand(ctx, c, anyList(line), o, false)
 	if err != nil {
 		return nil, err

@@ -148,6 +148,9 @@ func newCommand(c *module.Call, cmd any, o *cmdOptions) (command host.Command, s
 	if c.Direct() && !cmdPermitted(c, cmd) {
 		return command, "", module.Failf(`The shell command "%s" is not permitted`, commandLine(cmd))
 	}
+	if o.Runas == "" {
+		o.Runas = c.Runas
+	}
 	if o.Runas != "" || o.Group != "" {
 		if command.User, err = cmdUser(c, o.Runas, o.Group); err != nil {
 			return command, "", err

@@ -74,6 +74,9 @@ func cmdScriptRetcode(ctx context.Context, c *module.Call, a cmdScriptArgs) (any
 // runScript returns nil where there is no such script: Salt makes no error of it,
 // only a result that says so. The job fails all the same.
 func runScript(ctx context.Context, c *module.Call, a cmdScriptArgs) (*cmdResult, error) {
+	if a.Runas == "" {
+		a.Runas = c.Runas // who is to read the script
+	}
 	source, err := fetchScript(ctx, c, a.Source, a.Saltenv)
 	if err != nil || source == "" {
 		c.SetRetcode(1)
@@ -251,6 +254,9 @@ func cmdExecCodeAll(ctx context.Context, c *module.Call, a cmdExecCodeArgs) (*wi
 }
 
 func runCode(ctx context.Context, c *module.Call, a cmdExecCodeArgs) (*cmdResult, error) {
+	if a.Runas == "" {
+		a.Runas = c.Runas
+	}
 	file, err := writeScript(c, strings.NewReader(a.Code), "", "", a.Runas, 0o600)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,9 @@ func internal(key string) bool {
 
 // stateCall is what the function of a chunk may touch.
 func (r *Runner) stateCall(low, running *wire.Map, chunks []*wire.Map, found reqs) *states.Call {
-	c := &states.Call{Call: r.call, Low: low, SLS: low.Text("__sls__"), ID: low.Text("__id__"), Env: "base",
+	call := *r.call
+	call.Runas, _ = get(low, "runas").(string)
+	c := &states.Call{Call: &call, Low: low, SLS: low.Text("__sls__"), ID: low.Text("__id__"), Env: "base",
 		Running: running, Chunks: chunks, Required: found, Shared: &r.shared, Umask: -1}
 	c.Test = r.opt.Test || truth(low, "__prereq__")
 	if r.foreseen != nil {
@@ -63,7 +65,7 @@ func (r *Runner) attempt(ctx context.Context, low, running *wire.Map, chunks []*
 	}
 	c := r.stateCall(low, running, chunks, found)
 	pre := truth(low, "__prereq__")
-	parallel := truth(low, "parallel") && !pre
+	parallel := truth(low, "parallel") && !pre && !r.opt.Mock
 	var res *wire.Map
 	if decided, err := r.before(ctx, c); decided != nil || err != nil || !parallel {
 		res = r.carryOut(ctx, c, decided, err)
@@ -134,8 +136,11 @@ func retryOf(v any) retry {
 			d.until = b
 		}
 		for key, to := range map[string]*int{"attempts": &d.attempts, "interval": &d.interval, "splay": &d.splay} {
-			if n, ok := get(v, key).(int64); ok {
+			switch n := get(v, key).(type) {
+			case int64:
 				*to = int(n)
+			case bool: // a number to Python
+				*to = map[bool]int{true: 1}[n]
 			}
 		}
 	}
@@ -170,6 +175,14 @@ func (r *Runner) parallel(ctx context.Context, c *states.Call, running *wire.Map
 		own.Running.SetAny(k, v)
 	}
 	p := &proc{done: make(chan struct{})}
+	if sfun := c.Low.Text("sfun"); sfun != "" && c.Low.Text("fun") == "mod_watch" {
+		// The result goes by the chunk that watches. What a listener runs has a tag of its own.
+		watched := c.Low.Clone()
+		watched.Set("fun", sfun)
+		if own := r.procs[states.Tag(watched)]; own != nil {
+			tag, p.before = states.Tag(watched), own
+		}
+	}
 	r.procs[tag] = p
 	go func() {
 		defer close(p.done)
@@ -215,7 +228,14 @@ func (r *Runner) retryParallel(ctx context.Context, c *states.Call, p *proc) {
 // function is to run.
 func (r *Runner) before(ctx context.Context, c *states.Call) (*wire.Map, error) {
 	res, err := r.conditions(ctx, c)
-	if err == nil && res == nil {
+	switch {
+	case err != nil || res != nil:
+	case r.opt.Mock:
+		if err := r.fits(c.Low); err != nil {
+			return nil, err
+		}
+		res = wire.NewMap("name", get(c.Low, "name"), "comment", "Not called, mocked", "changes", wire.NewMap(), "result", true)
+	default:
 		res = r.global(ctx, c)
 	}
 	return res, err
@@ -251,15 +271,15 @@ func (r *Runner) carryOut(ctx context.Context, c *states.Call, res *wire.Map, er
 // function runs the function with the chunk's arguments.
 func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wire.Map, error) {
 	spec := r.reg.Lookup(fun).Spec()
+	if err := r.fits(c.Low); err != nil {
+		return nil, err
+	}
 	kwargs := wire.NewMap()
-	var wrong, warnings []string
+	var warnings []string
 	for k, v := range c.Low.Strings() {
 		switch {
 		case slices.Contains(spec.Args, k):
 		case internal(k):
-			continue
-		case !spec.Kwargs:
-			wrong = append(wrong, k)
 			continue
 		default: // a mistyped requisite would not be missed by a function that takes any argument
 			if near := misspelt(k); near != "" {
@@ -272,9 +292,6 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 		}
 		kwargs.Set(k, v)
 	}
-	if len(wrong) > 0 {
-		return nil, errors.New(invalidKeywords(wrong, fun, spec.Args))
-	}
 	res, err := r.reg.Run(ctx, c, fun, kwargs)
 	if err == nil && len(warnings) > 0 {
 		all := res.List("warnings")
@@ -284,6 +301,25 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 		res.Set("warnings", all)
 	}
 	return res, err
+}
+
+// fits says which arguments of a chunk its function does not have.
+func (r *Runner) fits(low *wire.Map) error {
+	fun := low.Text("state") + "." + low.Text("fun")
+	spec := r.reg.Lookup(fun).Spec()
+	if spec.Kwargs {
+		return nil
+	}
+	var wrong []string
+	for k := range low.Strings() {
+		if !internal(k) && !slices.Contains(spec.Args, k) {
+			wrong = append(wrong, k)
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.New(invalidKeywords(wrong, fun, spec.Args))
+	}
+	return nil
 }
 
 // misspelt is the requisite that an argument was meant to be: with two letters swapped, one

@@ -54,13 +54,18 @@ func (r *Runner) listen(ctx context.Context, chunks []*wire.Map, running *wire.M
 	}
 	// named are the chunks of a module that have this id, or this name.
 	named := func(state, key string) (out []*wire.Map) {
-		seen := map[string]bool{}
+		seen := map[string]int{}
 		for _, c := range chunks {
-			ref := c.Text("__id__") + "\x00" + c.Text("name")
-			if c.Text("state") == state && (c.Text("__id__") == key || c.Text("name") == key || state == key) && !seen[ref] {
-				seen[ref] = true
-				out = append(out, c)
+			if c.Text("state") != state || c.Text("__id__") != key && c.Text("name") != key && state != key {
+				continue
 			}
+			ref := c.Text("__id__") + "\x00" + c.Text("name")
+			if at, ok := seen[ref]; ok {
+				out[at] = c // the last of names that are given twice
+				continue
+			}
+			seen[ref] = len(out)
+			out = append(out, c)
 		}
 		return out
 	}

@@ -443,6 +443,9 @@ func (r *Runner) await(results *wire.Map, chunks []*wire.Map) {
 			return
 		}
 		<-p.done
+		for ; p.before != nil; p = p.before { // Salt shows what the function has come to, not its mod_watch
+			<-p.before.done
+		}
 		for k, v := range p.result.All() {
 			res.SetAny(k, v)
 		}

@@ -23,6 +23,7 @@ import (
 // Options say how a run goes. The zero value is Salt's default.
 type Options struct {
 	Test      bool             // say what would be done
+	Mock      bool             // call no state function: each has succeeded and changed nothing
 	FailHard  bool             // stop at the first failure
 	Disabled  []string         // requisites that are not looked at (disabled_requisites)
 	Aggregate any              // state_aggregate: true, or a list of modules
@@ -76,6 +77,7 @@ type Runner struct {
 type proc struct {
 	done   chan struct{}
 	result *wire.Map
+	before *proc // the chunk's own function, where this is its mod_watch
 }
 
 // New makes a runner. call's functions are those that states use.
@@ -366,19 +368,24 @@ func (r *Runner) aggregate(ctx context.Context, low, running *wire.Map, chunks [
 	}
 	low.Set("__agg__", true)
 	low = h.Aggregate(ctx, r.stateCall(low, running, chunks, nil), chunks, running)
-	joined := wire.NewMap()
+	joined := map[string][]any{}
+	firsts := map[string]*wire.Map{}
 	for _, c := range chunks {
 		if c.Text("state") != mod || !truth(c, "__agg__") || c.Text("name") == low.Text("name") {
 			continue
 		}
 		for k, v := range c.Strings() {
 			if l, ok := v.([]any); ok && isRequisite(k) {
-				joined.Set(k, slices.Concat(joined.List(k), l))
+				if firsts[k] == nil {
+					firsts[k] = c
+				}
+				joined[k] = slices.Concat(joined[k], l)
 			}
 		}
 	}
-	for k, v := range joined.All() {
-		low.SetAny(k, v)
+	for k, l := range joined {
+		low.Set(k, l)
+		firsts[k].Set(k, l) // with Salt it is one list
 	}
 	return low
 }

@@ -252,3 +252,67 @@ func BenchmarkRequire(b *testing.B) {
 	})
 	r.Run(b.Context(), &module.Call{}, "t.t", nil, nil)
 }
+
+// What a watch runs of a parallel state is awaited, too. The result is the state's own, as
+// with Salt.
+func TestParallelWatchIsAwaited(t *testing.T) {
+	reg := modules.New()
+	gate := make(chan struct{})
+	watched := false
+	type a struct{ Name string }
+	states.Register(reg, "x.runs", func(ctx context.Context, c *states.Call, a a) (*states.Plan, error) {
+		return states.Decided(true, nil, "runs"), nil
+	})
+	states.Register(reg, "x.mod_watch", func(ctx context.Context, c *states.Call, a struct {
+		Name string
+		Sfun string `default:""`
+	}) (*states.Plan, error) {
+		<-gate
+		watched = true
+		return states.Decided(true, wire.NewMap("restarted", true), "restarted"), nil
+	})
+	got := runChunks(t, reg, run.Options{Done: func(res *wire.Map, _ int, _ any) {
+		if res.Text("__id__") == "last" {
+			close(gate)
+		}
+	}}, chunk("test.succeed_with_changes", "a"), chunk("x.runs", "b", "parallel", true, "watch", refs("test", "a")), chunk("test.nop", "last"))
+	if r := result(t, got, "b"); !watched || r.Text("comment") != "runs" || !r.Bool("__parallel__") {
+		t.Errorf("awaited %v: %s", watched, pytext.Repr(r))
+	}
+}
+
+// States that are joined share the lists of their requisites: what one requires, the first
+// that has such a list requires, too.
+func TestAggregatedRequisites(t *testing.T) {
+	reg := modules.New()
+	type a struct{ Name string }
+	states.Register(reg, "x.installed", func(ctx context.Context, c *states.Call, a a) (*states.Plan, error) {
+		return states.Decided(true, nil, "installed"), nil
+	})
+	reg.Hook("x", states.Hooks{Aggregate: func(_ context.Context, c *states.Call, chunks []*wire.Map, _ *wire.Map) *wire.Map {
+		for _, o := range chunks {
+			if o.Text("state") == "x" {
+				o.Set("__agg__", true)
+			}
+		}
+		return c.Low
+	}})
+	got := runChunks(t, reg, run.Options{}, chunk("test.nop", "fine"), chunk("test.fail_without_changes", "bad"),
+		chunk("x.installed", "a", "aggregate", true), chunk("x.installed", "b", "require", refs("test", "fine")), chunk("x.installed", "c", "require", refs("test", "bad")))
+	for _, id := range []string{"a", "b", "c"} {
+		if r := result(t, got, id); r.Text("comment") != "One or more requisite failed: s.bad" {
+			t.Errorf("%s: %s", id, pytext.Repr(r))
+		}
+	}
+}
+
+// Of a name that is given twice, listen runs the last.
+func TestListenTakesTheLast(t *testing.T) {
+	got := runChunks(t, modules.New(), run.Options{},
+		chunk("test.succeed_with_changes", "a"),
+		chunk("cmd.wait", "b", "listen", refs("test", "a")),
+		chunk("cmd.wait", "b", "umask", "last", "listen", refs("test", "a")))
+	if r := result(t, got, "listener_b"); r.Text("comment") != "Invalid umask: last\n" {
+		t.Errorf("%s", pytext.Repr(r))
+	}
+}
