@@ -28,6 +28,13 @@ func NewLocal(server *fileserver.Server, cacheDir string, opts func() *wire.Map)
 	return &Local{server: server, cache: Cache{Dir: cacheDir}, opts: opts}
 }
 
+// WithOpts is the same client with another configuration in the place of the master's.
+func (l *Local) WithOpts(opts func() *wire.Map) *Local {
+	own := *l
+	own.opts = opts
+	return &own
+}
+
 // NewDirs makes a client of directories by environment, as file_roots has them.
 func NewDirs(roots map[string][]string, cacheDir string) *Local {
 	s, err := fileserver.New("sha256", fileserver.NewRoots(fileserver.Options{Roots: roots, FollowSymlinks: true}))

@@ -45,10 +45,14 @@ type stateOptions struct {
 	Saltenv any `default:"None" arg:"saltenv,kw"`
 	// Environment of the pillar.
 	Pillarenv any `default:"None" arg:"pillarenv,kw"`
+	// A YAML file of the machine with options for this run, over those of the minion: failhard, state_aggregate, and with file_client: local file_roots.
+	Localconfig string `default:"None" arg:"localconfig,kw"`
 	// Run beside other states. What changes the same things at once can break them.
 	Concurrent bool `default:"False" arg:"concurrent,kw"`
 	// Run although the pillar has errors.
 	Force bool `default:"False" arg:"force,kw"`
+	// Call no state function: show the order and that requisites and arguments fit. Conditions are looked at.
+	Mock bool `default:"False" arg:"mock,kw"`
 	// Return only what failed or changed.
 	Terse bool `default:"False" arg:"terse,kw"`
 	// Fire an event for each state.
@@ -85,6 +89,12 @@ func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRu
 	if conflict, err := r.waitTurn(ctx); err != nil || conflict != nil {
 		c.SetRetcode(exitCompile)
 		return nil, conflict, err
+	}
+	if o.Localconfig != "" {
+		if err := r.localConfig(o.Localconfig); err != nil {
+			return nil, nil, err
+		}
+		c = r.c
 	}
 	if o.Pillar != nil && o.PillarEnc == nil {
 		if _, ok := o.Pillar.(*wire.Map); !ok {
@@ -314,7 +324,7 @@ func (r *stateRun) low(ctx context.Context, comp *compile.Compiler, high *py.Dic
 // runner makes what carries out chunks.
 func (r *stateRun) runner(opts *wire.Map) *run.Runner {
 	c := r.call()
-	o := run.Options{Test: r.test, FailHard: opts.Bool("failhard"), Refresh: c.Refresh, Done: r.told, Pause: r.paused}
+	o := run.Options{Test: r.test, Mock: r.o.Mock, FailHard: opts.Bool("failhard"), Refresh: c.Refresh, Done: r.told, Pause: r.paused}
 	r.report.options(&o)
 	if r.comp != nil {
 		o.Place = func(id, state string) string { return r.comp.At(id, state).String() }
