@@ -26,11 +26,14 @@ import (
 // listen and mistakes, and what Salt 3006.18 made of each. Two of its flaws were mended
 // there first (docs/salt-differences.md tells of them): conditions lose their function
 // when they are looked at a second time, and fail for ever after a command has failed.
+// Those of sls_more are of families: states that run beside others, chains of prereq, listeners, order, includes of other
+// directories, extend, names, patterns, conditions as another user, retries, aggregates of packages, templates.
 type slsRecording struct {
 	Seed  int
 	Files map[string]string
 	Args  json.RawMessage
 	KW    json.RawMessage
+	Opts  json.RawMessage // of the minion's configuration; may be left out
 	Ret   json.RawMessage
 	RC    int
 	Log   string // what the commands wrote, in their order
@@ -42,7 +45,7 @@ func TestRecordedSLS(t *testing.T) {
 	if _, err := os.Stat("/bin/bash"); err != nil {
 		t.Skip("/bin/bash is not installed: its messages are in the recording")
 	}
-	for _, tree := range readRecordedSLS(t, "testdata/sls.json.gz", "testdata/sls_files.json.gz") {
+	for _, tree := range readRecordedSLS(t, "testdata/sls.json.gz", "testdata/sls_files.json.gz", "testdata/sls_more.json.gz") {
 		t.Run(fmt.Sprint(tree.Seed), func(t *testing.T) {
 			t.Parallel()
 			runRecordedSLS(t, &tree)
@@ -84,6 +87,11 @@ func runRecordedSLS(t *testing.T, tree *slsRecording) {
 	grains := c.Grains().Clone()
 	grains.Set("shell", "/bin/bash")
 	c.Grains = func() *wire.Map { return grains }
+	if tree.Opts != nil {
+		for k, v := range fromJSON(t, tree.Opts).(*wire.Map).Strings() {
+			c.Opts.Set(k, v)
+		}
+	}
 	c.Kinds = map[string]func() *module.Registry{"states": States}
 	c.CacheDir = t.TempDir()
 	c.Files = &fileclient.Fetcher{Client: c.FileServer, Cache: fileclient.Cache{Dir: t.TempDir()}}
