@@ -34,6 +34,9 @@ func (p *Provider) List(ctx context.Context) iter.Seq2[inventory.Machine, error]
 			return
 		}
 		regions, e := p.regionNames(ctx, s)
+		if e == nil && ctx.Err() != nil { // which takes no call, so nothing has told yet
+			e = cloud.Ended(ctx, "DescribeInstances")
+		}
 		if e != nil && !fail(e) || ctx.Err() != nil {
 			return
 		}
