@@ -119,6 +119,7 @@ func TestPython(t *testing.T) {
 }
 
 func TestScriptErrors(t *testing.T) {
+	render.SetMaxSteps(t, 1_000_000) // under -race on a busy machine all of them take longer than a file may
 	for _, c := range []struct {
 		name, pipe, text string
 		line             int

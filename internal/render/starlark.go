@@ -25,7 +25,7 @@ import (
 // touches nothing but what it is given. As in a file of py the data are what run() returns.
 
 // maxSteps bounds what a file computes: some seconds.
-const maxSteps = 50_000_000
+var maxSteps uint64 = 50_000_000
 
 // starlarkDialect lets files be written as in Python, where Starlark forbids by default:
 // loops and conditions outside of functions, while, and set(). maxSteps bounds them.
