@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 
 	"github.com/gosalt/gosalt/cli/output"
@@ -409,8 +410,11 @@ func (o *OutputOptions) Settings(io IO, conf *wire.Map) output.Options {
 	}
 	s.File = first(o.OutputFile, s.File)
 	s.Color = term.Color(io.Out, o.ForceColor, o.NoColor || s.File != "" || io.env("NO_COLOR") != "")
-	if v, ok := conf.Get("color"); ok && v == false && !o.ForceColor {
+	switch v, _ := conf.Get("color"); { // decides for pipes, too, as with Salt
+	case v == false && !o.ForceColor:
 		s.Color = false
+	case v == true && !o.NoColor && s.File == "" && io.env("NO_COLOR") == "" && runtime.GOOS != "windows":
+		s.Color = true
 	}
 	if file := conf.Text("color_theme"); file != "" && s.Color {
 		s.Theme = readTheme(io, file)

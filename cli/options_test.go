@@ -250,6 +250,14 @@ func TestSettings(t *testing.T) {
 		!reflect.DeepEqual(s.StateOutputExclude, []string{"True", "None"}) || !reflect.DeepEqual(s.StateOutputTerse, []string{"True"}) {
 		t.Errorf("%+v", s)
 	}
+	for v, want := range map[bool]bool{true: true, false: false} {
+		if o.Out.Settings(io, wire.NewMap("color", v)).Color != want {
+			t.Errorf("color: %v of the configuration does not decide", v)
+		}
+	}
+	if no := (&OutputOptions{NoColor: true}); no.Settings(io, wire.NewMap("color", true)).Color {
+		t.Error("--no-color does not go above the configuration")
+	}
 	o.Out.ForceColor = true
 	if !o.Out.Settings(io, nil).Color {
 		t.Error("--force-color colours what is no terminal")
