@@ -11,6 +11,8 @@ func TestOwnTag(t *testing.T) {
 	}{
 		{"salt/job/20261122063858048545/prog/web1/1", true},
 		{"salt/job/20261122063858048545/sub/web1/error/state.sls", true},
+		{"salt/job/req/prog/web1/1", true}, // startup_states
+		{"salt/state_result/20261122063858048545/web1/motd", true},
 		{"salt/minion/web1/start", true},
 		{"salt/beacon/web1/load/", true},
 		{"minion_start", true},
@@ -24,6 +26,8 @@ func TestOwnTag(t *testing.T) {
 		{"salt/job/20261122063858048545/new", false},
 		{"salt/job/20261122063858048545/publish", false},
 		{"salt/job/x/prog/web1/1", false},
+		{"salt/state_result/20261122063858048545/web2/motd", false},
+		{"salt/state_result/web1/motd", false},
 		{"salt/minion/web2/start", false},
 		{"salt/beacon/web10/load/", false},
 		{"salt/auth", false},

@@ -323,19 +323,17 @@ func ownTag(id wire.MinionID, tag string) bool {
 	}
 	own := string(id)
 	if rest, ok := strings.CutPrefix(tag, "salt/job/"); ok {
-		jid, rest, ok := strings.Cut(rest, "/")
-		if _, err := wire.ParseJobID(jid); err != nil || !ok {
-			return false
-		}
-		return strings.HasPrefix(rest, "prog/"+own+"/") || strings.HasPrefix(rest, "sub/"+own+"/")
+		rest, ok := afterJob(rest)
+		return ok && (strings.HasPrefix(rest, "prog/"+own+"/") || strings.HasPrefix(rest, "sub/"+own+"/"))
+	}
+	if rest, ok := strings.CutPrefix(tag, "salt/state_result/"); ok { // fire_event of a state
+		rest, ok := afterJob(rest)
+		return ok && strings.HasPrefix(rest, own+"/")
 	}
 	for _, prefix := range []string{"salt/minion/" + own + "/", "salt/beacon/" + own + "/", "salt/engines/" + own + "/"} {
 		if strings.HasPrefix(tag, prefix) {
 			return true
 		}
-	}
-	if tag == "salt/state_result" || strings.HasPrefix(tag, "salt/state_result/"+own+"/") {
-		return true
 	}
 	first, _, _ := strings.Cut(tag, "/")
 	switch {
@@ -346,6 +344,13 @@ func ownTag(id wire.MinionID, tag string) bool {
 	}
 	_, err := wire.ParseJobID(first)
 	return err != nil // a bare job id is the master's
+}
+
+// afterJob is what follows the job's id in a tag. That of Salt's startup_states is "req".
+func afterJob(tag string) (string, bool) {
+	jid, rest, ok := strings.Cut(tag, "/")
+	_, err := wire.ParseJobID(jid)
+	return rest, ok && (err == nil || jid == "req")
 }
 
 // binding is a subscriber's connection and the minion that it proved to be.
