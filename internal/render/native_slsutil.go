@@ -20,7 +20,7 @@ func init() {
 		return serialize(c, text(c.Args[0]), c.Args[1], c.Args[2].(*py.Dict))
 	}}
 	natives["slsutil.deserialize"] = native{"serializer, stream_or_string, **mod_kwargs", func(_ *Renderer, c *py.Call) (py.Value, error) {
-		return deserialize(text(c.Args[0]), c.Args[1])
+		return deserialize(text(c.Args[0]), c.Args[1], c.Args[2].(*py.Dict))
 	}}
 	natives["slsutil.banner"] = native{"width=72, commentchar='#', borderchar='#', blockstart=None, blockend=None, title=None, text=None, newline=False", banner}
 	natives["slsutil.renderer"] = native{"path=None, string=None, default_renderer='jinja|yaml', **kwargs", slsutilRenderer}
@@ -326,6 +326,9 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 		if t, ok := strings.CutSuffix(s, "\n...\n"); ok {
 			s = t
 		}
+		if s, err = marked(on, s, v); err != nil {
+			return nil, err
+		}
 		return strings.TrimSuffix(s, "\n"), c.T.Alloc(len(s))
 	case "toml", "tomlmod":
 		return dumpTOML(c.T, obj)
@@ -351,6 +354,34 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 	return value.FromWire(out, false)
 }
 
+// marked puts the marks around a document of YAML that explicit_start and explicit_end ask for.
+func marked(on func(string, bool) (bool, error), s string, v any) (string, error) {
+	start, err := on("explicit_start", false)
+	if err != nil {
+		return "", err
+	}
+	end, err := on("explicit_end", false)
+	if err != nil {
+		return "", err
+	}
+	if start {
+		block := false
+		switch v.(type) {
+		case *wire.Map, []any:
+			block = s != "" && s[0] != '{' && s[0] != '['
+		}
+		if block {
+			s = "---\n" + s
+		} else {
+			s = "--- " + s
+		}
+	}
+	if end {
+		s = strings.TrimSuffix(s, "\n") + "\n...\n"
+	}
+	return s, nil
+}
+
 func serialError(class string, err error) error {
 	var pe *py.Error
 	if errors.As(err, &pe) {
@@ -360,7 +391,7 @@ func serialError(class string, err error) error {
 }
 
 // deserialize reads data by one of Salt's serializers.
-func deserialize(kind string, v py.Value) (py.Value, error) {
+func deserialize(kind string, v py.Value, opts *py.Dict) (py.Value, error) {
 	if u, ok := v.(*py.Undefined); ok {
 		return nil, u.Fail()
 	}
@@ -370,7 +401,12 @@ func deserialize(kind string, v py.Value) (py.Value, error) {
 	}
 	load := map[string]func(string) (any, error){"json": pytext.ParseJSON, "yaml": saltyaml.Load}[kind]
 	if serial.Reads(kind) {
-		load = func(s string) (any, error) { return serial.Load(kind, []byte(s), nil) }
+		ov, err := value.ToWire(opts)
+		if err != nil {
+			return nil, err
+		}
+		om, _ := ov.(*wire.Map)
+		load = func(s string) (any, error) { return serial.Load(kind, []byte(s), om) }
 	}
 	switch {
 	case load == nil:

@@ -1,6 +1,6 @@
 // Package serial writes and reads data in the formats of Salt's serializers that are
-// none of YAML, JSON and Python: those of Python's configparser and plistlib, MsgPack, and
-// the reading of TOML. Values are those of package wire.
+// none of YAML, JSON and Python: those of Python's configparser and plistlib, lines with a
+// key and a value, MsgPack, and the reading of TOML. Values are those of package wire.
 package serial
 
 import (
@@ -10,7 +10,9 @@ import (
 )
 
 // Writes and Reads tell whether a serializer of this name is here.
-func Writes(kind string) bool { return kind == "configparser" || kind == "plist" || kind == "msgpack" }
+func Writes(kind string) bool {
+	return kind == "configparser" || kind == "plist" || kind == "msgpack" || kind == "keyvalue"
+}
 
 // Reads tells it of reading.
 func Reads(kind string) bool { return Writes(kind) || kind == "toml" || kind == "tomlmod" }
@@ -22,6 +24,8 @@ func Dump(kind string, v any, opts *wire.Map) (any, error) {
 		return dumpConfig(v, opts)
 	case "plist":
 		return dumpPlist(v, opts)
+	case "keyvalue":
+		return dumpKeyValue(v, opts)
 	case "msgpack":
 		return wire.Encode(v, wire.Local)
 	}
@@ -35,6 +39,8 @@ func Load(kind string, b []byte, opts *wire.Map) (any, error) {
 		return loadConfig(string(b), opts)
 	case "plist":
 		return loadPlist(b)
+	case "keyvalue":
+		return loadKeyValue(string(b), opts)
 	case "msgpack":
 		return wire.Decode(b, wire.Local, wire.Limits{Depth: maxDepth, Elements: 1 << 22, Bytes: 256 << 20})
 	case "toml", "tomlmod":

@@ -16,10 +16,11 @@ func FuzzLoad(f *testing.F) {
 		1: plistHead + "<dict><key>a</key><array><string>x</string><true/><integer>3</integer></array></dict></plist>",
 		2: "\x81\xa1a\x93\x01\xc3\xa1x",
 		3: "a = 1\n[t]\nb = [1, 2]\n[[l]]\nx = 'y'\n",
+		4: "a=1\nb = 'x=y'\n",
 	} {
 		f.Add(kind, []byte(text))
 	}
-	kinds := []string{"configparser", "plist", "msgpack", "toml"}
+	kinds := []string{"configparser", "plist", "msgpack", "toml", "keyvalue"}
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		k := kinds[int(kind)%len(kinds)]
 		v, err := Load(k, b, nil)
@@ -60,6 +61,8 @@ func TestLoad(t *testing.T) {
 		{"configparser", "[a]\nx = 1\nx = 2\n", "", "While reading from '<???>' [line  3]: option 'x' in section 'a' already exists"},
 		{"configparser", "[a]\nx = %(y)s\n", "", "Bad value substitution: option 'x' in section 'a' contains an interpolation key 'y' which is not a valid option name"},
 		{"toml", "b = 1\na = 2\n[t]\ny = [1, {q = 'x'}]\n[t.u]\nz = true\n[[l]]\nk = 1\n[[l]]\nk = 2\n", "{'b': 1, 'a': 2, 't': {'y': [1, {'q': 'x'}], 'u': {'z': True}}, 'l': [{'k': 1}, {'k': 2}]}", ""},
+		{"keyvalue", "a=1\nb='x=y'\r\nc= d", `{'a': '1', 'b': "'x=y'", 'c': ' d'}`, ""},
+		{"keyvalue", "a=1\n# none\n", "", "not enough values to unpack (expected 2, got 1)"},
 		{"plist", "<plist><dict><key>a</key><date>2026-01-02T03:04:05Z</date><key>b</key><data>aGk=</data></dict></plist>", "", ""},
 		{"plist", "<plist><dict><string>a</string></dict></plist>", "", "unexpected element <string> in a dict"},
 		{"plist", "bplist00", "", "binary property lists are not read by gosalt: only those of XML are"},

@@ -144,7 +144,7 @@ func slsutilRenderer(ctx context.Context, c *module.Call, a slsutilRendererArgs)
 }
 
 type slsutilSerializeArgs struct {
-	Serializer string    // configparser, json, msgpack, plist, python, toml or yaml.
+	Serializer string    // configparser, json, keyvalue, msgpack, plist, python, toml or yaml.
 	Obj        any       // What to write.
 	Kwargs     *wire.Map `arg:"**"` // Options of the serializer: indent, sort_keys, default_flow_style and so on.
 }
@@ -164,7 +164,7 @@ func slsutilSerialize(ctx context.Context, c *module.Call, a slsutilSerializeArg
 }
 
 type slsutilDeserializeArgs struct {
-	Serializer     string    // configparser, json, msgpack, plist, toml or yaml.
+	Serializer     string    // configparser, json, keyvalue, msgpack, plist, toml or yaml.
 	StreamOrString any       // Text to read.
 	Kwargs         *wire.Map `arg:"**"` // Options of the serializer.
 }

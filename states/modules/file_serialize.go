@@ -36,14 +36,14 @@ type fileSerializeArgs struct {
 	MergeIfExists    bool      `default:"False"`  // Lay the data over those that the file has.
 	Encoding         any       `default:"None"`   // Encoding of the file; with one, characters are not escaped.
 	EncodingErrors   string    `default:"strict"` // What becomes of characters that the encoding has not.
-	Serializer       any       `default:"None"`   // yaml, json, toml, configparser, plist, msgpack or python; yaml by default.
+	Serializer       any       `default:"None"`   // yaml, json, toml, configparser, plist, keyvalue, msgpack or python; yaml by default.
 	SerializerOpts   any       `default:"None"`   // Options of the serializer, such as indent, as a list of maps.
 	DeserializerOpts any       `default:"None"`   // Options for reading the file, with merge_if_exists.
 	Kwargs           *wire.Map `arg:"**"`         // formatter: the same as serializer.
 }
 
 // serializers are Salt's, with whether they read, too.
-var serializers = map[string]bool{"yaml": true, "json": true, "toml": true, "configparser": true, "plist": true, "msgpack": true, "python": false, "yamlex": true}
+var serializers = map[string]bool{"yaml": true, "json": true, "toml": true, "configparser": true, "plist": true, "msgpack": true, "keyvalue": true, "python": false, "yamlex": true}
 
 // fileSerialize makes a file hold data, written as YAML, JSON or another format.
 func fileSerialize(ctx context.Context, c *states.Call, a fileSerializeArgs) (*states.Plan, error) {
