@@ -680,7 +680,10 @@ func trimmed(names []string, trim any) []string {
 			n = int(f)
 		}
 	}
-	return names[:min(n, len(names))]
+	if n >= len(names) {
+		return names
+	}
+	return append(names[:n:n], fmt.Sprintf("List trimmed after %d files.", n))
 }
 
 type archiveEncryptedArgs struct {

@@ -215,17 +215,24 @@ func (x *extracting) arguments(ctx context.Context) (*states.Plan, error) {
 		base = path.Join(u.Host, u.Path)
 	}
 	if file, ok := local(x.source); ok {
+		if s, _, isURL := strings.Cut(x.source, "://"); isURL && s != "file" {
+			if c.Test {
+				return decided(nil, "Archive %s would be cached (if necessary) and checked to discover if extraction is needed", redacted(x.source)), nil
+			}
+			x.told = true
+			return decided(false, "Unsupported url scheme: %s", redacted(x.source)), nil
+		}
 		x.local = true
 		x.source = realPath(expandUser(c, file))
 		if !c.Host.IsFile(x.source) {
 			return decided(false, "Source file '%s' does not exist", redacted(x.source)), nil
 		}
 	}
-	return x.kind(base)
+	return x.kind(ctx, base)
 }
 
 // kind finds the format, and checks what only some have.
-func (x *extracting) kind(base string) (*states.Plan, error) {
+func (x *extracting) kind(ctx context.Context, base string) (*states.Plan, error) {
 	a := x.a
 	x.format = strings.ToLower(pytext.Str(a.ArchiveFormat))
 	if !module.Truth(a.ArchiveFormat) {
@@ -236,7 +243,11 @@ func (x *extracting) kind(base string) (*states.Plan, error) {
 	switch x.format {
 	case "tar", "zip":
 	case "rar":
-		return decided(false, "archive.unrar function not available, rar/unrar might not be installed on minion"), nil
+		for _, prog := range []string{"rar", "unrar"} {
+			if found, err := text(ctx, x.c, "cmd.which", prog); err == nil && found != "" {
+				return decided(false, "archives of rar are not extracted by gosalt: %s is installed, so cmd.run can do it", prog), nil
+			}
+		}
 	default:
 		return decided(false, "Invalid archive_format '%s'. Either set it to a supported value (tar, rar, zip) or remove this argument and the archive format will "+
 			"be guessed based on file extension.", x.format), nil
@@ -346,6 +357,9 @@ func (x *extracting) list(ctx context.Context) (*states.Plan, error) {
 			}
 			return decided(false, "Archive %s is password-protected: such archives cannot be extracted by gosalt", redacted(x.source)), nil
 		}
+	}
+	if x.format == "rar" {
+		return decided(false, "%s", x.unlisted("rar command not available, is it installed? Additional info follows:\n\narchive location:\n    "+x.cached)), nil
 	}
 	kw := wire.NewMap("archive_format", x.format, "verbose", true)
 	if a.ListOptions != "" {

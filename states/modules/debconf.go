@@ -23,6 +23,9 @@ type debconfSetArgs struct {
 // debconfSet makes sure that the questions of a package are answered so, before it asks.
 func debconfSet(ctx context.Context, c *states.Call, a debconfSetArgs) (*states.Plan, error) {
 	v, err := c.Call.Call(ctx, "debconf.show", []any{a.Name}, nil)
+	if unavailable(err) {
+		return nil, debconfMissing(c)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +107,11 @@ func dictArg(v any) (*wire.Map, error) {
 	return nil, module.Invalidf("a map is expected, not %s", pytext.Repr(v))
 }
 
+// debconfMissing is what the states say where debconf-get-selections is not installed.
+func debconfMissing(c *states.Call) error {
+	return notFound(c, "'debconf."+c.Low.Text("fun")+"' is not available.\n")
+}
+
 type debconfFileArgs struct {
 	Name     string    // Anything.
 	Source   string    // File with the answers: an address, as salt://pkg.selections.
@@ -119,6 +127,9 @@ func debconfSetFile(ctx context.Context, c *states.Call, a debconfFileArgs) (*st
 		if _, ok := v.(*wire.Map); v != nil && !ok {
 			return decided(false, "%s must be formed as a dict", what), nil
 		}
+	}
+	if _, err := c.Call.Call(ctx, "debconf.show", []any{a.Name}, nil); unavailable(err) {
+		return nil, debconfMissing(c)
 	}
 	p := &states.Plan{Would: "Debconf selections would have been set.", Did: "Debconf selections were set."}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {

@@ -128,8 +128,12 @@ func (o *copying) do(ctx context.Context, r *states.Result) error {
 		}
 	}
 	st, err := c.Host.Stat(o.source)
+	to := o.name
 	if err == nil {
-		err = copyAll(c, o.source, o.name, st.IsDir())
+		if !st.IsDir() && c.Host.IsDir(to) { // the name ended in a slash
+			to = filepath.Join(to, filepath.Base(o.source))
+		}
+		err = copyAll(c, o.source, to, st.IsDir())
 	}
 	if err == nil && st.IsDir() {
 		err = o.chownBelow()
@@ -142,7 +146,7 @@ func (o *copying) do(ctx context.Context, r *states.Result) error {
 		return nil
 	}
 	ret := wire.NewMap("name", o.name, "changes", r.Changes, "comment", r.Comment, "result", true)
-	v, err := c.Call.Call(ctx, "file.check_perms", args(o.name, ret, o.user, o.group, o.mode), nil)
+	v, err := c.Call.Call(ctx, "file.check_perms", args(to, ret, o.user, o.group, o.mode), nil)
 	if err != nil {
 		return err
 	}

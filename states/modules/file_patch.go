@@ -219,12 +219,12 @@ func (o *patching) fetch(ctx context.Context) (failed *states.Plan, err error) {
 	if pair, ok := v.([]any); ok && len(pair) > 0 {
 		source = pair[0]
 	}
-	if s, ok := source.(string); ok && a.Saltenv != "" && strings.HasPrefix(s, "salt://") && !strings.Contains(s, "?saltenv=") {
-		source = s + "?saltenv=" + a.Saltenv
-	}
 	o.patch = filepath.Join(o.tmp, "patch")
 	here := *c
 	here.Test = false
+	if a.Saltenv != "" {
+		here.Env = a.Saltenv
+	}
 	p, err := fileManaged(ctx, &here, fileManagedArgs{Name: o.patch, Source: source, SourceHash: a.SourceHash, SourceHashName: a.SourceHashName, SkipVerify: a.SkipVerify,
 		Template: a.Template, Context: a.Context, Defaults: a.Defaults, Create: true, Replace: true, Newline: true, ShowChanges: true, FollowSymlinks: true,
 		KeepSource: true, VerifySsl: true, Kwargs: wire.NewMap()})

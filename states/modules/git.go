@@ -263,7 +263,7 @@ func gitPresent(ctx context.Context, c *states.Call, a gitPresentArgs) (*states.
 
 type gitClonedArgs struct {
 	Name           string // Address of the repository.
-	Target         string `default:"None"`                  // Where the clone is.
+	Target         string // Where the clone is.
 	Branch         any    `default:"None"`                  // The branch that is checked out.
 	User           string `default:"None"`                  // Who runs git.
 	Password       string `default:"None"`                  // Password of user, on Windows.

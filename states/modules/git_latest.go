@@ -17,7 +17,7 @@ import (
 
 type gitLatestArgs struct {
 	Name           string    // Address of the repository.
-	Target         string    `default:"None"`                  // Where the clone is.
+	Target         string    // Where the clone is.
 	Rev            any       `default:"HEAD"`                  // The branch, tag or commit that it is brought to.
 	Branch         any       `default:"None"`                  // The local branch that it is checked out as: any.
 	User           string    `default:"None"`                  // Who runs git.

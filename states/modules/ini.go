@@ -180,9 +180,13 @@ func iniOptionsAbsent(ctx context.Context, c *states.Call, a iniAbsentArgs) (*st
 	changes := wire.NewMap()
 	for section, v := range a.Sections.Strings() {
 		list, ok := v.([]any)
+		m, isOption := f.now.Section(section)
+		if s, isText := v.(string); isText && m != nil {
+			list, ok = []any{s}, true
+		}
 		if !ok {
 			old := f.now.Get("", section)
-			if !module.Truth(old) {
+			if !isOption || !module.Truth(old) {
 				fmt.Fprintf(&would, "Key %s does not exist.\n", section)
 				continue
 			}

@@ -85,7 +85,6 @@ func moduleSeveral(ctx context.Context, c *states.Call, kwargs *wire.Map) (*stat
 	}
 	p := &states.Plan{}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
-		r.Set("name", keys)
 		r.SetChanges(nil)
 		var failed, done []string
 		for _, key := range funs {
@@ -117,6 +116,7 @@ func moduleSeveral(ctx context.Context, c *states.Call, kwargs *wire.Map) (*stat
 				failed = append(failed, text)
 			}
 		}
+		r.Set("name", keys) // a function that failed leaves the state's own
 		r.Comment = strings.Join(slices.Concat(failed, done), ", ")
 		r.Result = len(failed) == 0
 		return nil

@@ -115,7 +115,9 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 	p := &states.Plan{}
 	key := a.Name
 	if a.Source == "" {
-		key = a.read(a.Name)
+		if key = a.read(a.Name); key == "" {
+			return p, module.Failf("name holds no key")
+		}
 	}
 	if c.Test && a.Source != "" {
 		keys, err := a.keyFile(ctx, c)
