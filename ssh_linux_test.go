@@ -412,6 +412,36 @@ func TestSSHFallback(t *testing.T) {
 	has(gosalt(0, "gosalt", "both", "cmd.run", "echo over $SSH_CONNECTION"), "both:\n    over 127")
 	has(gosalt(0, "gosalt", "-b", "1", "both", "cmd.run", "echo over $SSH_CONNECTION"), "over 127")
 	has(gosalt(0, "gosalt", "both", "state.single", "test.succeed_without_changes", "name=x"), "Succeeded: 1")
+	// A minion that is connected and frozen does not do the job when it thaws: it was done over SSH.
+	if err := os.WriteFile(roster, []byte(entry("bare", srv.Host, srv.Port, me...)+entry("cold", srv.Host, srv.Port, me...)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start("cold", "log_level: info")
+	cold := w.Proc("cold")
+	ran := filepath.Join(w.Dir, "ran")
+	job := "echo x >> " + ran + "; echo over $SSH_CONNECTION"
+	once := func(n int) {
+		t.Helper()
+		if !testproc.Until(testproc.Patience, func() bool { return strings.Count(cold.FullLog(), "job is done over SSH, and not run here") == n }) {
+			t.Fatal("a minion does not say that a job is none of its own")
+		}
+		if b, err := os.ReadFile(ran); err != nil || len(b) != 2*n {
+			t.Errorf("%d jobs were done, %d expected: %v", len(b)/2, n, err)
+		}
+	}
+	has(gosalt(0, "gosalt", "cold", "cmd.run", "echo over $SSH_CONNECTION", "--out=txt"), "cold: over\n")
+	if err := cold.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	out = gosalt(0, "gosalt", "-t", "1", "cold", "cmd.run", job)
+	if err := cold.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	has(out, "cold:\n    over 127")
+	once(1)
+	has(gosalt(0, "gosalt", "--transport=ssh", "cold", "cmd.run", job), "cold:\n    over 127")
+	once(2)
+	has(gosalt(0, "gosalt", "cold", "cmd.run", "echo over $SSH_CONNECTION", "--out=txt"), "cold: over\n")
 	// A job that runs there can be found and ended.
 	began := filepath.Join(w.Dir, "began")
 	if err := syscall.Mkfifo(began, 0o600); err != nil {

@@ -143,10 +143,11 @@ func (m *Master) controlBatch(ctx context.Context, req *wire.Map, job *wire.Job,
 	remote.Turn = true
 	opts.Spare = func(id wire.MinionID) bool {
 		h, ok := over.take(id)
-		if ok {
-			m.ssh.start(m.ctx, live, job, []ssh.Host{h}, remote)
+		if !ok || !live.goSSH(id) {
+			return false
 		}
-		return ok
+		m.ssh.start(m.ctx, live, job, []ssh.Host{h}, remote)
+		return true
 	}
 	b := &batch{m: m, job: live, what: job, over: over, how: remote, watch: w, opts: opts, send: send, size: size, wait: seconds(how, "wait"), failhard: how.Bool("failhard"),
 		toRun: up, active: map[wire.MinionID]*watcher{}, frames: make(chan *wire.Map)}

@@ -250,6 +250,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		}
 		return send(wire.NewMap("kind", control.KindJob, "jid", nil, "minions", []any{}, "missing", texts(missing), "pending", int64(len(waiting))))
 	}
+	job.Spare = askFirst(hosts, spare)
 	if req.Int("subset") > 0 {
 		if ids, missing, err = m.subset(ctx, req, job, ids, hosts); err != nil {
 			return err
@@ -291,11 +292,12 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	o := m.followOptions(req)
 	o.Spare = func(id wire.MinionID) bool {
 		h, ok := spare[id]
-		if ok {
-			delete(spare, id) // once
-			m.ssh.start(m.ctx, live, job, []ssh.Host{h}, how)
+		delete(spare, id) // once
+		if !ok || !live.goSSH(id) {
+			return false
 		}
-		return ok
+		m.ssh.start(m.ctx, live, job, []ssh.Host{h}, how)
+		return true
 	}
 	if err := m.follow(ctx, live, w, o, send); err != nil {
 		return err
@@ -307,6 +309,27 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		}
 	}
 	return nil
+}
+
+// mostSpare is how many minions a publish names that ask before they run the job; of more it
+// says that all do.
+const mostSpare = 100
+
+// askFirst are the minions that ask before they run a job: those whose machines are, or may
+// come to be, reached over SSH.
+func askFirst(hosts []ssh.Host, spare map[wire.MinionID]ssh.Host) []string {
+	if len(hosts)+len(spare) > mostSpare {
+		return []string{wire.SpareAll}
+	}
+	var out []string
+	for _, h := range hosts {
+		out = append(out, h.ID)
+	}
+	for id := range spare {
+		out = append(out, string(id))
+	}
+	slices.Sort(out)
+	return out
 }
 
 // followOptions says how long a request wants its returns to be waited for.

@@ -18,8 +18,8 @@ type followOptions struct {
 	Gather  time.Duration // for the answers to that question
 	Counter bool          // the caller shows how many have returned so far
 	Live    bool          // the caller shows what minions report while they work
-	// Spare has the job done over SSH by a machine whose minion is gone and did not take
-	// it, and tells whether it can; may be nil.
+	// Spare has the job done over SSH by a machine whose minion did not take it, as it is gone
+	// or does not answer, and tells whether it can; may be nil.
 	Spare func(id wire.MinionID) bool
 }
 
@@ -222,7 +222,15 @@ func (f *follower) ask(ctx context.Context) error {
 			clear(open)
 		}
 	}
-	return f.giveUp(ctx, late)
+	return f.giveUp(ctx, slices.DeleteFunc(late, f.spare))
+}
+
+// spare has the job done over SSH by the machine of a minion that is connected and did not
+// take it, as one that is frozen. It asks before it runs the job, should it wake up.
+func (f *follower) spare(id wire.MinionID) bool {
+	t, _ := f.job.target(id)
+	c := f.m.presence.contact(id)
+	return f.opts.Spare != nil && f.pending[id] && t.acked.IsZero() && !t.returned && c.Gosalt && c.Version >= wire.VersionTake && f.opts.Spare(id)
 }
 
 // onTheWay is how long a return may be under way that was sent before the answer

@@ -34,6 +34,9 @@ type liveTarget struct {
 	returned bool
 	reports  int    // of progress: the number of the last
 	failed   string // why it could not be reached over SSH
+	// Which way it goes is decided once: by SSH, or by its minion, which has asked.
+	overSSH  bool
+	byItself bool
 }
 
 // until is when a target that did not take the job can no longer fetch it; zero
@@ -200,6 +203,53 @@ func (j *liveJob) ack(id wire.MinionID) {
 		t.acked = time.Now()
 		j.wake()
 	}
+}
+
+// goSSH decides that a target is reached over SSH, and tells whether it may be: not one
+// whose minion has taken the job.
+func (j *liveJob) goSSH(id wire.MinionID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.targets[id]
+	if t == nil || t.returned || t.byItself || !t.overSSH && !t.acked.IsZero() {
+		return false
+	}
+	t.overSSH = true
+	return true
+}
+
+// leaveSSH undoes goSSH: nothing was begun there.
+func (j *liveJob) leaveSSH(id wire.MinionID) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if t := j.targets[id]; t != nil {
+		t.overSSH = false
+	}
+}
+
+// isOverSSH tells whether a target goes over SSH.
+func (j *liveJob) isOverSSH(id wire.MinionID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.targets[id]
+	return t != nil && t.overSSH
+}
+
+// take is a minion that asks whether the job is its own: where it does not go over SSH it
+// is, from now on.
+func (j *liveJob) take(id wire.MinionID) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	t := j.targets[id]
+	if t == nil || t.overSSH {
+		return false
+	}
+	t.byItself = true
+	if t.acked.IsZero() {
+		t.acked = time.Now()
+	}
+	j.wake()
+	return true
 }
 
 // addReturn notes a return that the store has taken; size is its packed length.

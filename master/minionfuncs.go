@@ -54,6 +54,10 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 	case live != nil && live.Internal:
 		live.addReturn(ret.ID, from.Load, 0)
 		return nil, nil
+	case live != nil && from.Gosalt && !from.Plain && live.isOverSSH(ret.ID):
+		// That it was stopped before it had asked, and does not know that the job goes over SSH.
+		m.log.Info("what a minion says of a job that is done over SSH is dropped", "jid", ret.JID, "minion", ret.ID)
+		return nil, nil
 	case live == nil && fun == "saltutil.find_job":
 		return nil, nil // the late answer to a question of follow
 	}
@@ -132,6 +136,33 @@ func (m *Master) handleAck(ctx context.Context, from *minionRequest) (any, error
 		live.ack(from.ID)
 	}
 	return nil, nil
+}
+
+// handleTake answers a minion that asks whether a job is still its own: it is not where the
+// job is done over SSH. What that was decided by is in memory; of a job of an earlier
+// process the store tells whether anybody has taken it, who was not this minion.
+func (m *Master) handleTake(ctx context.Context, from *minionRequest) (any, error) {
+	take, err := wire.TakeFromMap(from.Load)
+	if err != nil {
+		return nil, err
+	}
+	reply := &wire.TakeReply{}
+	if live := m.live.get(take.JID); live != nil {
+		if !live.has(from.ID) {
+			return nil, m.notTargeted(from, take.JID)
+		}
+		reply.Run = live.take(from.ID)
+		return reply.ToMap(), nil
+	}
+	t, err := m.store.Target(ctx, take.JID, from.ID)
+	switch {
+	case errors.Is(err, jobs.ErrNotTargeted), errors.Is(err, jobs.ErrUnknown):
+		return nil, m.notTargeted(from, take.JID)
+	case err != nil:
+		return nil, err
+	}
+	reply.Run = t.AckedAt.IsZero() && !m.ssh.has(take.JID, from.ID)
+	return reply.ToMap(), nil
 }
 
 // handleMissed answers with the jobs that the minion should have got and has not.

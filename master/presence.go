@@ -23,6 +23,7 @@ type presence struct {
 
 type minionPresence struct {
 	gosalt  bool // speaks gosalt's additions to the protocol
+	version int64
 	reqs    int  // request connections on which it is authenticated
 	subs    int  // subscriptions bound to it
 	parked  bool // its last request connection was closed by us to regain descriptors
@@ -43,6 +44,7 @@ func (p *minionPresence) connected() bool {
 // Contact is what presence says of one minion.
 type Contact struct {
 	Gosalt    bool
+	Version   int64 // wire.Version of a gosalt minion
 	Connected bool
 	Known     bool      // has been connected to this master process
 	Settling  bool      // the master has just started: absence proves nothing
@@ -92,10 +94,10 @@ func (p *presence) update(id wire.MinionID, f func(*minionPresence)) {
 
 // authenticated notes a message proved to be from id; first is true for the first
 // one on its connection.
-func (p *presence) authenticated(id wire.MinionID, addr netip.Addr, gosalt, first bool) {
+func (p *presence) authenticated(id wire.MinionID, addr netip.Addr, version int64, first bool) {
 	p.update(id, func(m *minionPresence) {
 		m.seen = time.Now()
-		m.gosalt = gosalt
+		m.gosalt, m.version = version > 0, version
 		if m.addr != addr {
 			if p.byAddr[m.addr]--; p.byAddr[m.addr] <= 0 {
 				delete(p.byAddr, m.addr)
@@ -155,7 +157,7 @@ func (p *presence) contact(id wire.MinionID) Contact {
 	if m == nil {
 		return c
 	}
-	c.Known, c.Gosalt, c.Connected = true, m.gosalt, m.connected()
+	c.Known, c.Gosalt, c.Version, c.Connected = true, m.gosalt, m.version, m.connected()
 	c.Since, c.Lost, c.Seen = m.since, m.lost, m.seen
 	return c
 }

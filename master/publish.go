@@ -155,6 +155,9 @@ func (m *Master) publish(ctx context.Context, o order) (*liveJob, *watcher, erro
 		m.saveElsewhere(returners.Load, load)
 		live = newLiveJob(job.JID, load, targets)
 		live.Expiry, live.Until = now.Add(m.cfg.JobExpiry), o.Until
+		for _, id := range o.SSH { // before anything is sent
+			live.goSSH(id)
+		}
 		break
 	}
 	var w *watcher

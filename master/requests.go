@@ -46,6 +46,7 @@ var minionCommands = map[string]minionCommand{
 	wire.CmdPubRet:        {handle: (*Master).handlePubRet},        // the minion that began the job
 	wire.CmdMinionRunner:  {handle: (*Master).handleMinionRunner},  // an accepted minion; what peer_run lets it run
 	wire.CmdAck:           {handle: (*Master).handleAck},           // the minion that the job targets
+	wire.CmdTake:          {handle: (*Master).handleTake},          // likewise
 	wire.CmdCloud:         {handle: (*Master).handleCloud},         // an accepted minion; what the inventory has of its own machine
 	wire.CmdMissed:        {handle: (*Master).handleMissed},        // an accepted minion; its own jobs
 	wire.CmdAlive:         {handle: (*Master).handleAlive},         // an accepted minion; its own jobs
@@ -203,7 +204,7 @@ func (m *Master) minionRequest(ctx context.Context, p transport.Peer, c *connect
 		return badLoad
 	}
 	p.Authenticate()
-	m.presence.authenticated(id, p.Addr().Addr(), gosalt, c.prove(id))
+	m.presence.authenticated(id, p.Addr().Addr(), load.Int("gosalt"), c.prove(id))
 	m.troubles.well(id, req.TS)
 	load.Delete("tok")
 	load.Delete("nonce")

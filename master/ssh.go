@@ -134,6 +134,7 @@ func (w *sshWay) start(ctx context.Context, live *liveJob, job *wire.Job, hosts 
 	for _, h := range hosts {
 		id := wire.MinionID(h.ID)
 		tctx, cancel := context.WithCancelCause(ctx)
+		live.goSSH(id)
 		t := &sshTask{load: live.Publish, secrets: secrets, cancel: cancel}
 		w.tasks[sshKey{live.JID, id}] = t
 		all = append(all, begun{h, id, tctx, t})
@@ -186,8 +187,12 @@ func (w *sshWay) done(live *liveJob, job *wire.Job, id wire.MinionID, o sshOptio
 		if o.Complain {
 			w.complain(live, job, id, err)
 		} else {
+			began := !t.acked.IsZero()
+			if !o.Turn && !began || strings.Contains(err.Error(), wire.TakenHere) {
+				live.leaveSSH(id)
+			}
 			live.addFailure(id, err.Error())
-			if st, err := w.m.keys.StateOf(id); !o.Turn && err == nil && st == keys.Accepted && t.acked.IsZero() {
+			if st, err := w.m.keys.StateOf(id); !o.Turn && err == nil && st == keys.Accepted && !began {
 				w.m.mayFetch(context.WithoutCancel(w.m.ctx), live, id) // its minion may still come back
 			}
 		}

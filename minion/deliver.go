@@ -27,6 +27,32 @@ func (m *Minion) acknowledge(l *link, jid wire.JobID) {
 	})
 }
 
+// askFirst asks the master whether a job is still this minion's, until there is an answer or
+// ctx ends. A master that refuses does not know the job any more: it is nobody's.
+func (m *Minion) askFirst(ctx context.Context, l *link, jid wire.JobID) (run bool, err error) {
+	for failed := 1; ; failed++ {
+		v, err := l.do(ctx, (&wire.Take{JID: jid}).ToMap())
+		if err == nil {
+			var reply *wire.TakeReply
+			if reply, err = wire.TakeReplyFromValue(v); err == nil {
+				return reply.Run, nil
+			}
+		}
+		var refused *wire.Error
+		if errors.As(err, &refused) && (refused.Kind == wire.Forbidden || refused.Kind == wire.Malformed) {
+			l.log.Warn("a job is not run, as the master does not know it", "jid", jid, "error", err)
+			return false, nil
+		}
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		l.log.Debug("whether a job is still this minion's is not known yet", "jid", jid, "error", err)
+		if err := sleep(ctx, backoff(failed, m.cfg.ReturnRetryTimer, max(m.cfg.ReturnRetryTimerMax, m.cfg.ReturnRetryTimer))); err != nil {
+			return false, err
+		}
+	}
+}
+
 // deliverResults returns results to their masters, as they come and, after a
 // failure, again until they are confirmed.
 func (m *Minion) deliverResults(ctx context.Context) {

@@ -70,6 +70,9 @@ type source struct {
 	master string // journal's name of the master
 	keyID  string // of the key of the publish, "" for a job that came as an answer
 	taken  func() // is called when the job is on the disk, before it runs; may be nil
+	// ours asks whether the job is still this minion's, after it is on the disk; an error is
+	// that ctx has ended. May be nil.
+	ours func(ctx context.Context) (bool, error)
 	// finish completes the result of a job, and tells whether the master is to have it;
 	// may be nil.
 	finish func(ret *wire.Map) bool
@@ -114,7 +117,14 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 				signals.Kill()
 			}
 		})()
-		if d.slot(jctx, job) {
+		switch ours, err := d.isOurs(jctx, from); {
+		case err != nil:
+			d.mu.Lock()
+			d.ended(jctx, job)
+			d.mu.Unlock()
+		case !ours:
+			d.elsewhere(job)
+		case d.slot(jctx, job):
 			d.run(jctx, job, from)
 		}
 		d.mu.Lock()
@@ -124,6 +134,24 @@ func (d *dispatcher) take(ctx context.Context, job *wire.Job, from source) error
 		d.finished()
 	}()
 	return nil
+}
+
+func (d *dispatcher) isOurs(ctx context.Context, from source) (bool, error) {
+	if from.ours == nil {
+		return true, nil
+	}
+	return from.ours(ctx)
+}
+
+// elsewhere ends a job that somebody else does: nothing is told of it, now or later.
+func (d *dispatcher) elsewhere(job *wire.Job) {
+	d.log.Info("job is done over SSH, and not run here: this minion was late to take it", "jid", job.JID, "fun", funNames(job))
+	ret := (&wire.Return{JID: job.JID, ID: d.id, Fun: job.Fun, FunArgs: job.Arg, Multi: job.Multi, User: job.User, Retcode: 1, Out: "nested",
+		Return: "ERROR: the job was done over SSH, and not by the minion"}).ToMap()
+	if err := d.journal.Done(job.JID, ret); err != nil {
+		d.log.Error("that a job is done elsewhere cannot be kept", "jid", job.JID, "error", err)
+	}
+	d.journal.Acked(job.JID)
 }
 
 // exempt functions run beside a full process_count_max: without them nobody could
@@ -220,6 +248,7 @@ func pub(job *wire.Job) *wire.Map {
 	m := job.ToMap()
 	m.Delete("serial")
 	m.Delete(wire.FieldLive)
+	m.Delete(wire.FieldSpare)
 	return m
 }
 

@@ -273,8 +273,20 @@ func (m *Minion) sourceOf(l *link, c *credentials, job *wire.Job, published bool
 	if published {
 		s.keyID = c.keyID
 	}
-	if c.gosalt {
-		s.taken = func() { m.acknowledge(l, job.JID) }
+	if !c.gosalt {
+		return s
+	}
+	acknowledge := func() { m.acknowledge(l, job.JID) }
+	if !job.AsksFirst(m.id) {
+		s.taken = acknowledge
+		return s
+	}
+	s.ours = func(ctx context.Context) (bool, error) {
+		run, err := m.askFirst(ctx, l, job.JID)
+		if run {
+			acknowledge()
+		}
+		return run, err
 	}
 	return s
 }

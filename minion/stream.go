@@ -124,7 +124,7 @@ func takenHere(start *wire.StreamStart) error {
 		return nil // another user's, or damaged: its minion tells
 	}
 	if known {
-		return fmt.Errorf("the minion of this machine has taken job %s already: its result comes when it is connected again", start.Job.JID)
+		return fmt.Errorf("%s %s already: its result comes when it is connected again", wire.TakenHere, start.Job.JID)
 	}
 	return nil
 }

@@ -1,9 +1,15 @@
 package wire
 
-// Commands that gosalt peers add (Version 1). A Salt master answers them with {}.
+import "fmt"
+
+// Commands that gosalt peers add; see Version. A Salt master answers them with {}.
 const (
 	// CmdAck tells the master that a job was taken, before it begins: {jid}. Reply nil.
 	CmdAck = "_gosalt_ack"
+
+	// CmdTake asks whether a job is still this minion's, before it runs: {jid}. The reply is
+	// {run}: false where it is done over SSH. It is an acknowledgment, too. See FieldSpare.
+	CmdTake = "_gosalt_take"
 
 	// CmdBootstrap is what the function that makes a machine a minion, or undoes that,
 	// asks over SSH: {step}. "begin" is answered with {master, port, pub, opts, running};
@@ -32,6 +38,47 @@ const (
 // FieldVia is the field of a return that tells how it came, where that was not over
 // ZeroMQ: "ssh".
 const FieldVia = "gosalt_via"
+
+// FieldSpare is the field of a publish that names the minions which ask by CmdTake before
+// they run the job: their machines can be reached over SSH as well, and a minion that was
+// not heard of in time may find the job done. SpareAll in it names all.
+const FieldSpare = "gosalt_spare"
+
+// SpareAll is no minion's id.
+const SpareAll = "*"
+
+// Take is the load of CmdTake.
+type Take struct{ JID JobID }
+
+// TakeFromMap checks the load of a request whose cmd is _gosalt_take.
+func TakeFromMap(m *Map) (*Take, error) {
+	f := fields{m: m, what: CmdTake}
+	t := &Take{JID: f.jobID("jid")}
+	if err := f.err(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// ToMap is the load.
+func (t *Take) ToMap() *Map { return NewMap("cmd", CmdTake, "jid", string(t.JID)) }
+
+// TakeReply is the answer to CmdTake.
+type TakeReply struct{ Run bool }
+
+// ToMap is the answer.
+func (t *TakeReply) ToMap() *Map { return NewMap("run", t.Run) }
+
+// TakeReplyFromValue checks the answer.
+func TakeReplyFromValue(v any) (*TakeReply, error) {
+	m, ok := v.(*Map)
+	if !ok || !m.Has("run") {
+		return nil, fmt.Errorf("answer to %s: a map with run is expected, got %s", CmdTake, TypeName(v))
+	}
+	f := fields{m: m, what: CmdTake}
+	t := &TakeReply{Run: f.bool("run")}
+	return t, f.err()
+}
 
 // Ack is the load of CmdAck.
 type Ack struct{ JID JobID }

@@ -1,6 +1,9 @@
 package wire
 
-import "iter"
+import (
+	"iter"
+	"slices"
+)
 
 // Call is one function with its arguments. Keyword arguments are one map with the
 // entry "__kwarg__": true, by custom the last of Args.
@@ -36,6 +39,9 @@ type Job struct {
 	// Salt's minions know nothing of it.
 	Live bool
 
+	// Spare are the minions that ask before they run the job; see FieldSpare.
+	Spare []string
+
 	Raw *Map // As received, with the fields that are not above.
 }
 
@@ -45,6 +51,11 @@ func (j *Job) Calls() []Call {
 		return j.Multi
 	}
 	return []Call{{j.Fun, j.Arg}}
+}
+
+// AsksFirst tells whether a minion asks before it runs the job.
+func (j *Job) AsksFirst(id MinionID) bool {
+	return slices.Contains(j.Spare, string(id)) || slices.Contains(j.Spare, SpareAll)
 }
 
 // Again is the same job for the target of another: what was asked, with its
@@ -71,6 +82,7 @@ func JobFromMap(m *Map) (*Job, error) {
 		RetKwargs:    f.mapping("ret_kwargs"),
 		ExecutorOpts: f.mapping("executor_opts"),
 		Live:         f.bool(FieldLive),
+		Spare:        f.texts(FieldSpare),
 		Raw:          m,
 	}
 	if f.get("id") != nil {
@@ -172,7 +184,14 @@ func (j *Job) ToMap() *Map {
 	if j.Live {
 		m.Set(FieldLive, true)
 	}
-	return b.onto(j.Raw, FieldLive, "id", "to", "delimiter", "metadata", "module_executors", "executor_opts", "ret_config", "ret_kwargs",
+	if j.Spare != nil {
+		list := make([]any, len(j.Spare))
+		for i, id := range j.Spare {
+			list[i] = id
+		}
+		m.Set(FieldSpare, list)
+	}
+	return b.onto(j.Raw, FieldLive, FieldSpare, "id", "to", "delimiter", "metadata", "module_executors", "executor_opts", "ret_config", "ret_kwargs",
 		"user", "serial")
 }
 

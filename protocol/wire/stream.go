@@ -17,6 +17,10 @@ type StreamStart struct {
 	Secrets bool
 }
 
+// TakenHere begins what an agent says that does not begin a job, as the minion on the same
+// machine has it.
+const TakenHere = "the minion of this machine has taken job"
+
 // ToMap is the message.
 func (s *StreamStart) ToMap() *Map {
 	m := NewMap("id", string(s.ID), "job", s.Job.ToMap(), "max_return", s.MaxReturn, "log_level", s.LogLevel, "once", s.Once, "secrets", s.Secrets)
