@@ -206,6 +206,11 @@ region = eu-west-1
 role_arn = arn:aws:iam::123456789012:role/x
 source_profile = base
 mfa_serial = arn:aws:iam::123456789012:mfa/me
+[profile chain]
+region = eu-west-1
+role_arn = arn:aws:iam::123456789012:role/inventory
+external_id = partner
+source_profile = production
 [profile sso]
 region = eu-west-1
 sso_session = corp
@@ -226,7 +231,8 @@ credential_process = /bin/false
 	}{
 		"profile":  {cfg: []any{"profile", "production", "regions", "eu-west-1"}},
 		"role":     {cfg: []any{"profile", "production", "regions", "eu-west-1", "role_arn", "arn:aws:iam::123456789012:role/inventory", "external_id", "partner"}},
-		"mistyped": {cfg: []any{"profile", "producton"}, want: `prod (ec2), configuration of AWS: not found: there is no profile "producton" in CONFIG and CREDENTIALS (is it production? there are base, default, production, program, sso, staging)`},
+		"source":   {cfg: []any{"profile", "chain"}}, // its role is assumed at sts_endpoint, too
+		"mistyped": {cfg: []any{"profile", "producton"}, want: `prod (ec2), configuration of AWS: not found: there is no profile "producton" in CONFIG and CREDENTIALS (is it production? there are base, chain, default, production, program, sso, staging)`},
 		"mfa":      {cfg: []any{"profile", "staging"}, want: "prod (ec2), AssumeRole: wrong configuration: the role demands MFA, and nobody is there to type a code (use a role without mfa_serial for the inventory, or a profile of SSO)"},
 		"sso":      {cfg: []any{"profile", "sso"}, want: "prod (ec2), credentials: credentials are refused: the login with SSO is missing or has expired (aws sso login --profile sso)"},
 		"program":  {cfg: []any{"profile", "program"}, want: "prod (ec2), credentials: no credentials: credential_process of the profile failed: "},

@@ -5,10 +5,13 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
@@ -18,6 +21,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go/logging"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/gosalt/gosalt/inventory"
 	"github.com/gosalt/gosalt/inventory/internal/cloud"
@@ -67,6 +72,9 @@ func (p *Provider) login(ctx context.Context) (*session, *inventory.Error) {
 	if p.dualstack {
 		load = append(load, awsconfig.WithUseDualStackEndpoint(aws.DualStackEndpointStateEnabled))
 	}
+	if p.stsEndpoint != "" { // for roles of profiles, too, which the SDK assumes by itself
+		load = append(load, awsconfig.WithAPIOptions([]func(*middleware.Stack) error{stsAt(p.stsEndpoint)}))
+	}
 	if p.caBundle != "" {
 		f, err := os.Open(p.caBundle)
 		if err != nil {
@@ -111,6 +119,26 @@ func regionOfThisMachine(ctx context.Context, cfg aws.Config) string {
 	return out.Region
 }
 
+// stsAt sends what is for STS to an address. The SDK has no setting for that which holds while
+// it looks for credentials.
+func stsAt(address string) func(*middleware.Stack) error {
+	const endpoint = "ResolveEndpointV2" // puts the address into a request, which is signed after that
+	return func(stack *middleware.Stack) error {
+		if _, ok := stack.Finalize.Get(endpoint); !ok {
+			return nil // no client of an API
+		}
+		return stack.Finalize.Insert(middleware.FinalizeMiddlewareFunc("gosaltSTS", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+			req, ok := in.Request.(*smithyhttp.Request)
+			u, err := url.Parse(address)
+			if ok && err == nil && awsmiddleware.GetServiceID(ctx) == sts.ServiceID {
+				req.URL.Scheme, req.URL.Host = u.Scheme, u.Host
+				req.URL.Path = strings.TrimSuffix(u.Path, "/") + "/"
+			}
+			return next.HandleFinalize(ctx, in)
+		}), endpoint, middleware.After)
+	}
+}
+
 // sts is a client of the service for credentials. It is regional: without a region of our
 // own the first that is configured by its name, or the oldest one.
 func (s *session) sts(p *Provider) *sts.Client {
@@ -122,9 +150,6 @@ func (s *session) sts(p *Provider) *sts.Client {
 	}
 	return sts.NewFromConfig(s.cfg, func(o *sts.Options) {
 		o.Region = cmp.Or(region, "us-east-1")
-		if p.stsEndpoint != "" {
-			o.BaseEndpoint = aws.String(p.stsEndpoint)
-		}
 	})
 }
 
