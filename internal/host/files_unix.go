@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -122,7 +123,50 @@ func (h *Host) CopyFile(src, dst string, keep bool) error {
 	if err := h.Chmod(dst, info.Mode); err != nil {
 		return err
 	}
-	return os.Chtimes(h.Path(dst), info.Atime, info.Mtime)
+	return h.SetTimes(dst, info.Atime, info.Mtime)
+}
+
+// SetTimes changes when a file was read and changed last.
+func (h *Host) SetTimes(name string, read, changed time.Time) error {
+	path, done, err := h.pin(name, true)
+	if err != nil {
+		return err
+	}
+	defer done()
+	// Where a link has come there meanwhile, it is the link that gets them.
+	times := []unix.Timespec{unix.NsecToTimespec(read.UnixNano()), unix.NsecToTimespec(changed.UnixNano())}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, path, times, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return &fs.PathError{Op: "chtimes", Path: name, Err: err}
+	}
+	return nil
+}
+
+// OpenFile opens a file to be written as it is, or to be made: os.OpenFile. A link at the end
+// is followed where that is safe.
+func (h *Host) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
+	path, done, err := h.pin(name, true)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	if path != h.Path(name) && strings.HasPrefix(path, "/proc/self/fd/") {
+		flag |= unix.O_NOFOLLOW // it was followed; what has come there since is not
+	}
+	f, err := os.OpenFile(path, flag, perm)
+	return f, plain(err, path, h.Path(name))
+}
+
+// Unlink removes a file or a link, and no directory.
+func (h *Host) Unlink(name string) error {
+	path, done, err := h.pin(name, false)
+	if err != nil {
+		return err
+	}
+	defer done()
+	if err := unix.Unlink(path); err != nil {
+		return &fs.PathError{Op: "unlink", Path: h.Path(name), Err: err}
+	}
+	return nil
 }
 
 // Umask is the file creation mask of this process.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -221,18 +220,12 @@ func keepCopy(c *module.Call, path, given string, backup any) error {
 	if !c.Host.IsLink(given) {
 		return nil
 	}
-	to, err := os.Readlink(c.Host.Path(given))
+	to, err := c.Host.Readlink(given)
 	if err != nil {
 		return systemError(err, given)
 	}
-	link := c.Host.Path(given + suffix)
-	if err := os.Symlink(to+suffix, link); err != nil {
-		if err := os.Remove(link); err != nil {
-			return systemError(err, given+suffix)
-		}
-		if err := os.Symlink(to+suffix, link); err != nil {
-			return systemError(err, given+suffix)
-		}
+	if err := c.Host.Symlink(to+suffix, given+suffix, true); err != nil {
+		return systemError(err, given+suffix)
 	}
 	return nil
 }

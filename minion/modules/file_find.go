@@ -17,8 +17,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/lazyre"
 	"github.com/gosalt/gosalt/internal/module"
@@ -402,9 +400,9 @@ func (f *finder) addDelete(value string) error {
 		var err error
 		switch {
 		case f.c.Host.IsFile(e.path) || f.c.Host.IsLink(e.path):
-			err = unix.Unlink(f.c.Host.Path(e.path))
+			err = f.c.Host.Unlink(e.path)
 		case f.c.Host.IsDir(e.path):
-			err = os.RemoveAll(f.c.Host.Path(e.path))
+			err = f.c.Host.Remove(e.path)
 		}
 		if err != nil {
 			return nil, nil // what was not deleted is not listed

@@ -322,7 +322,7 @@ func (m *manager) put(src, dest string, replaceLink bool) error {
 	// place of a link gets those that the link's file had.
 	st, serr := m.c.Host.Info(dest, true)
 	if replaceLink && m.c.Host.IsLink(dest) {
-		if err := os.Remove(m.c.Host.Path(dest)); err != nil {
+		if err := m.c.Host.Unlink(dest); err != nil {
 			return err
 		}
 	} else if serr == nil {
@@ -434,7 +434,7 @@ func (m *manager) touchPrivate() error {
 	if module.Truth(m.mode) {
 		mode = 0o600
 	}
-	f, err := os.OpenFile(m.c.Host.Path(m.name), os.O_WRONLY|os.O_CREATE, mode)
+	f, err := m.c.Host.OpenFile(m.name, os.O_WRONLY|os.O_CREATE, mode)
 	if err != nil {
 		return module.Failf("%s", host.Strerror(err))
 	}

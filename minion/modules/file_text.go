@@ -81,7 +81,7 @@ func (a fileLinesArgs) texts() (text string, n int) {
 func fileAppend(ctx context.Context, c *module.Call, a fileLinesArgs) (string, error) {
 	path := expandUser(c, a.Path)
 	text, n := a.texts()
-	f, err := os.OpenFile(c.Host.Path(path), os.O_RDWR, 0)
+	f, err := c.Host.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return "", systemError(err, path)
 	}
@@ -174,9 +174,8 @@ func fileTouch(ctx context.Context, c *module.Call, a fileTouchArgs) (bool, erro
 }
 
 func touch(c *module.Call, name string, atime, mtime any) (bool, error) {
-	file := c.Host.Path(name)
 	if !c.Host.Exists(name) {
-		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		f, err := c.Host.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 		if err != nil {
 			return false, module.Failf("%s", host.Strerror(err))
 		}
@@ -204,7 +203,7 @@ func touch(c *module.Call, name string, atime, mtime any) (bool, error) {
 			return false, module.Invalidf("atime and mtime must be integers")
 		}
 	}
-	if err := os.Chtimes(file, at, mt); err != nil {
+	if err := c.Host.SetTimes(name, at, mt); err != nil {
 		return false, module.Failf("%s", host.Strerror(err))
 	}
 	return c.Host.Exists(name), nil
@@ -252,7 +251,7 @@ func fileSeekWrite(ctx context.Context, c *module.Call, a fileSeekWriteArgs) (in
 	if !ok {
 		data = []byte(pytext.Str(a.Data))
 	}
-	f, err := os.OpenFile(c.Host.Path(path), os.O_WRONLY, 0)
+	f, err := c.Host.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return 0, systemError(err, path)
 	}
@@ -280,7 +279,7 @@ type fileTruncateArgs struct {
 //	gosalt '*' file.truncate /path/to/file 512
 func fileTruncate(ctx context.Context, c *module.Call, a fileTruncateArgs) (any, error) {
 	path := expandUser(c, a.Path)
-	f, err := os.OpenFile(c.Host.Path(path), os.O_RDWR, 0)
+	f, err := c.Host.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return nil, systemError(err, path)
 	}

@@ -51,7 +51,7 @@ func fileLink(ctx context.Context, c *module.Call, a fileLinkArgs) (bool, error)
 	if !filepath.IsAbs(src) {
 		return false, module.Invalidf("File path must be absolute.")
 	}
-	if err := os.Link(c.Host.Path(src), c.Host.Path(a.Path)); err != nil {
+	if err := c.Host.Link(src, a.Path); err != nil {
 		return false, module.Failf("Could not create '%s': %s -> '%s'", a.Path, host.OSError(err, src), a.Path)
 	}
 	return true, nil
@@ -72,9 +72,9 @@ func fileSymlink(ctx context.Context, c *module.Call, a fileSymlinkArgs) (bool, 
 	if !filepath.IsAbs(path) {
 		return false, module.Invalidf("Link path must be absolute: %s", path)
 	}
-	link, real := c.Host.IsLink(path), c.Host.Path(path)
+	link := c.Host.IsLink(path)
 	if link {
-		if to, err := os.Readlink(real); err == nil && pyNormpath(to) == pyNormpath(a.Src) {
+		if to, err := c.Host.Readlink(path); err == nil && pyNormpath(to) == pyNormpath(a.Src) {
 			return true, nil
 		}
 		if !a.Force && !a.Atomic {
@@ -85,29 +85,28 @@ func fileSymlink(ctx context.Context, c *module.Call, a fileSymlinkArgs) (bool, 
 		return false, module.Failf("Existing path is not a symlink: %s", path)
 	}
 	if a.Atomic {
-		dir, err := os.MkdirTemp(filepath.Dir(real), ".gosalt-*")
-		if err != nil {
-			return false, module.Failf("Could not create '%s'", path)
-		}
-		defer os.RemoveAll(dir)
-		tmp := filepath.Join(dir, "link")
-		if err = os.Symlink(a.Src, tmp); err == nil {
-			err = os.Rename(tmp, real)
-		}
-		if err != nil {
-			return false, module.Failf("Could not create '%s'", path)
+		if err := c.Host.Symlink(a.Src, path, true); err != nil {
+			return false, notCreated(path, err)
 		}
 		return true, nil
 	}
 	if a.Force && (link || c.Host.Exists(path)) {
-		if err := unix.Unlink(real); err != nil {
+		if err := c.Host.Unlink(path); err != nil {
 			return false, systemError(err, path)
 		}
 	}
-	if err := os.Symlink(a.Src, real); err != nil {
-		return false, module.Failf("Could not create '%s'", path)
+	if err := c.Host.Symlink(a.Src, path, false); err != nil {
+		return false, notCreated(path, err)
 	}
 	return true, nil
+}
+
+// notCreated is Salt's error, with the link that is in the way where that is the reason.
+func notCreated(path string, err error) error {
+	if unsafe := (*host.UnsafeLinkError)(nil); errors.As(err, &unsafe) {
+		return module.Failf("Could not create '%s': %w", path, unsafe)
+	}
+	return module.Failf("Could not create '%s'", path)
 }
 
 type fileSrcDstArgs struct {
@@ -123,7 +122,7 @@ func fileRename(ctx context.Context, c *module.Call, a fileSrcDstArgs) (bool, er
 	if !filepath.IsAbs(src) {
 		return false, module.Invalidf("File path must be absolute.")
 	}
-	if err := os.Rename(c.Host.Path(src), c.Host.Path(dst)); err != nil {
+	if err := c.Host.Rename(src, dst); err != nil {
 		return false, module.Failf("Could not rename '%s' to '%s'", src, dst)
 	}
 	return true, nil
@@ -157,7 +156,7 @@ func fileCopy(ctx context.Context, c *module.Call, a fileCopyArgs) (bool, error)
 			return false, module.Invalidf("Cannot copy overwriting a directory without recurse flag set to true!")
 		}
 		if a.RemoveExisting {
-			if err = os.RemoveAll(c.Host.Path(dst)); err == nil {
+			if err = c.Host.Remove(dst); err == nil {
 				err = copyTree(ctx, c, src, dst, true)
 			}
 		} else {
@@ -192,24 +191,23 @@ func copyTree(ctx context.Context, c *module.Call, src, dst string, keep bool) e
 		if err != nil {
 			return err
 		}
-		to := c.Host.Path(filepath.Join(dst, rel))
+		from, to := filepath.Join(src, rel), filepath.Join(dst, rel)
 		switch {
 		case e.IsDir():
-			if err := os.MkdirAll(to, 0o777); err != nil || !keep {
+			if err := c.Host.MakeDirs(to, host.Keep, -1); err != nil || !keep {
 				return err
 			}
-			st, err := e.Info()
+			st, err := c.Host.Info(from, false)
 			if err != nil {
 				return err
 			}
-			return os.Chmod(to, st.Mode())
+			return c.Host.Chmod(to, st.Mode)
 		case e.Type()&fs.ModeSymlink != 0 && !keep:
 			if st, err := os.Stat(path); err == nil && st.IsDir() {
 				return nil
 			}
 		}
-		from := filepath.Join(src, rel)
-		return c.Host.CopyFile(from, filepath.Join(dst, rel), keep)
+		return c.Host.CopyFile(from, to, keep)
 	})
 }
 
@@ -243,7 +241,7 @@ func fileMove(ctx context.Context, c *module.Call, a fileMoveArgs) (any, error) 
 			return failed(fmt.Sprintf("Destination path '%s' already exists", to))
 		}
 	}
-	err := os.Rename(c.Host.Path(src), c.Host.Path(to))
+	err := c.Host.Rename(src, to)
 	if errors.Is(err, unix.EXDEV) {
 		err = moveByCopy(ctx, c, src, to)
 	}
@@ -260,12 +258,11 @@ func moveByCopy(ctx context.Context, c *module.Call, src, dst string) error {
 	}
 	switch st.Type {
 	case "link":
-		to, err := os.Readlink(c.Host.Path(src))
+		to, err := c.Host.Readlink(src)
 		if err != nil {
 			return err
 		}
-		err = os.Symlink(to, c.Host.Path(dst))
-		if err != nil {
+		if err := c.Host.Symlink(to, dst, false); err != nil {
 			return err
 		}
 	case "dir":
@@ -277,7 +274,7 @@ func moveByCopy(ctx context.Context, c *module.Call, src, dst string) error {
 			return err
 		}
 	}
-	return os.RemoveAll(c.Host.Path(src))
+	return c.Host.Remove(src)
 }
 
 type fileRemoveArgs struct {
@@ -300,7 +297,7 @@ func fileRemove(ctx context.Context, c *module.Call, a fileRemoveArgs) (bool, er
 	if !c.Host.Exists(path) && !c.Host.IsLink(path) {
 		return false, nil
 	}
-	if err := os.RemoveAll(c.Host.Path(strings.TrimRight(path, "/"))); err != nil {
+	if err := c.Host.Remove(strings.TrimRight(path, "/")); err != nil {
 		var pe *fs.PathError
 		at := path
 		if errors.As(err, &pe) {
@@ -475,7 +472,7 @@ func makedirsPerms(ctx context.Context, c *module.Call, name string, user, group
 			return nil
 		}
 	}
-	if err := os.Mkdir(c.Host.Path(name), 0o777); err != nil {
+	if err := c.Host.MakeDir(name, host.Keep, -1); err != nil {
 		return systemError(err, name)
 	}
 	if module.Truth(mode) {

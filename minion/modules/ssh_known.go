@@ -379,7 +379,7 @@ func (a *sshSetKnownHostArgs) store(ctx context.Context, c *module.Call, file, u
 		lines = append(lines, at+" "+pytext.Str(mapValue(m, "enc"))+" "+pytext.Str(mapValue(m, "key"))+"\n")
 	}
 	if dir := filepath.Dir(file); !c.Host.IsDir(dir) {
-		if err := os.MkdirAll(c.Host.Path(dir), 0o755); err != nil {
+		if err := c.Host.MakeDirs(dir, host.Keep, 0o22); err != nil {
 			return systemError(err, dir)
 		}
 		if user != "" {
