@@ -203,50 +203,8 @@ func (re *Regexp) find(text string, anchored bool, max int) ([]match, error) {
 
 // Sub replaces all matches by a text in which \1 and \g<name> stand for groups.
 func (re *Regexp) Sub(repl, text string) (string, error) {
-	parts, err := re.template(repl)
-	if err != nil {
-		return "", err
-	}
-	var b strings.Builder
-	expand := func(gs []Group) {
-		for _, p := range parts {
-			if p.group >= 0 {
-				b.WriteString(gs[p.group].Text)
-			} else {
-				b.WriteString(p.text)
-			}
-		}
-	}
-	if re.fast != nil && printable(text) {
-		all := re.fast.FindAllStringSubmatchIndex(text, -1)
-		empty := re.fast.MatchString("")
-		for _, m := range all {
-			empty = empty || m[0] == m[1]
-		}
-		if !empty {
-			at := 0
-			for _, m := range all {
-				b.WriteString(text[at:m[0]])
-				expand(groups(text, m))
-				at = m[1]
-			}
-			b.WriteString(text[at:])
-			return b.String(), nil
-		}
-	}
-	ms, err := re.find(text, false, 0)
-	if err != nil {
-		return "", err
-	}
-	runes := []rune(text)
-	at := 0
-	for _, m := range ms {
-		b.WriteString(string(runes[at:m.start]))
-		expand(m.groups)
-		at = m.end
-	}
-	b.WriteString(string(runes[at:]))
-	return b.String(), nil
+	out, _, err := re.SubN(repl, text, 0)
+	return out, err
 }
 
 // part is a text of a replacement, or a group where that is not negative.

@@ -1,6 +1,9 @@
 package pyre
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // FuzzRegexp: any expression on any text answers, and what is matched stands in the text.
 func FuzzRegexp(f *testing.F) {
@@ -43,5 +46,42 @@ func TestSub(t *testing.T) {
 		if got, err := re.Sub(c.repl, c.text); err != nil || got != c.want {
 			t.Errorf("%q, %q, %q: %q, %v, want %q", c.expr, c.repl, c.text, got, err, c.want)
 		}
+	}
+}
+
+// Both engines find the same, where the fast one is asked at all.
+func TestFastAndSlow(t *testing.T) {
+	asked := 0
+	for _, expr := range []string{"a", "a+b", "a|ab", "(a|ab)(c|bcd)", "^a", "a$", "(?m)^a", "(?m)a$", "(?m)^.*b$", ".*b", "[^b]+", "\\s+", "\\S+", "\\bA\\b", "(?i)A", "(?s)a.b", "a\\Z", "b(c)?", "a.?\n", "x*", "(?m)^\\s*#.*$", "\\w+\\W"} {
+		for _, text := range []string{"", "a", "ab\nab\n", "aab\r\nb", "abcd abcd", "a\n", "\n", "A a\tb\fc", "  # x\n#y\nab", "a b\n\nb a\n"} {
+			for _, count := range []int{0, 1} {
+				re, err := Compile(expr, "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				fast, ok := re.findFast(text, count)
+				if !ok {
+					continue
+				}
+				asked++
+				slow, err := re.find(text, false, count)
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, want := "", ""
+				for _, m := range fast {
+					got += fmt.Sprint(m[0], m[1], groups(text, m))
+				}
+				for _, m := range slow {
+					want += fmt.Sprint(m.start, m.end, m.groups)
+				}
+				if got != want {
+					t.Errorf("%q on %q: %s, want %s", expr, text, got, want)
+				}
+			}
+		}
+	}
+	if asked < 200 {
+		t.Errorf("only %d were compared", asked)
 	}
 }

@@ -8,24 +8,73 @@ func (re *Regexp) SubN(repl, text string, count int) (string, int, error) {
 	if err != nil {
 		return "", 0, err
 	}
-	ms, err := re.find(text, false, count)
-	if err != nil || len(ms) == 0 {
-		return text, 0, err
-	}
 	var b strings.Builder
-	runes := []rune(text)
-	at := 0
-	for _, m := range ms {
-		b.WriteString(string(runes[at:m.start]))
+	expand := func(gs []Group) {
 		for _, p := range parts {
 			if p.group >= 0 {
-				b.WriteString(m.groups[p.group].Text)
+				b.WriteString(gs[p.group].Text)
 			} else {
 				b.WriteString(p.text)
 			}
 		}
+	}
+	if all, ok := re.findFast(text, count); ok {
+		at := 0
+		for _, m := range all {
+			b.WriteString(text[at:m[0]])
+			expand(groups(text, m))
+			at = m[1]
+		}
+		b.WriteString(text[at:])
+		return b.String(), len(all), nil
+	}
+	ms, err := re.find(text, false, count)
+	if err != nil || len(ms) == 0 {
+		return text, 0, err
+	}
+	runes := []rune(text)
+	at := 0
+	for _, m := range ms {
+		b.WriteString(string(runes[at:m.start]))
+		expand(m.groups)
 		at = m.end
 	}
 	b.WriteString(string(runes[at:]))
 	return b.String(), len(ms), nil
+}
+
+// findFast lists up to count matches (all for 0) in a time that grows with the text alone,
+// whatever the expression is. It is false where that may differ from what Python finds: where
+// an expression needs the other engine, or an empty match is among them.
+func (re *Regexp) findFast(text string, count int) ([][]int, bool) {
+	if re.fast == nil || !alike(text) || re.fast.MatchString("") {
+		return nil, false
+	}
+	// Python's $ stands before a newline at the end as well, where (?m) does not say so anyway.
+	if strings.Contains(text, "\n") && strings.Contains(re.source, "$") && !strings.Contains(re.tr.Flags, "m") {
+		return nil, false
+	}
+	if count <= 0 {
+		count = -1
+	}
+	all := re.fast.FindAllStringSubmatchIndex(text, count)
+	for _, m := range all {
+		if m[0] == m[1] {
+			return nil, false
+		}
+	}
+	return all, true
+}
+
+// alike tells whether a text has only what Python and Go put into the same classes: printable
+// ASCII and the blanks of both.
+func alike(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= ' ' && c <= '~', c == '\t', c == '\n', c == '\r', c == '\f':
+		default:
+			return false
+		}
+	}
+	return true
 }
