@@ -84,7 +84,10 @@ func openTar(ctx context.Context, name string) (r *tar.Reader, closeAll func() e
 }
 
 // archiveContents are the paths in an archive, as Salt sorts them.
-type archiveContents struct{ dirs, files, links []string }
+type archiveContents struct {
+	dirs, files, links []string
+	special            []string // of the files, those that are none: devices and FIFOs
+}
 
 func listTar(ctx context.Context, name string) (*archiveContents, error) {
 	r, done, err := openTar(ctx, name)
@@ -112,6 +115,8 @@ func listTar(ctx context.Context, name string) (*archiveContents, error) {
 			c.links = append(c.links, member)
 		case tar.TypeDir:
 			c.dirs = append(c.dirs, member+"/")
+		case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
+			c.files, c.special = append(c.files, member), append(c.special, member)
 		default:
 			c.files = append(c.files, member)
 		}
@@ -218,7 +223,7 @@ func archiveList(ctx context.Context, c *module.Call, a archiveListArgs) (any, e
 	if a.StripComponents < 0 {
 		return nil, fail("'strip_components' must be a positive integer")
 	}
-	for _, l := range []*[]string{&all.dirs, &all.files, &all.links} {
+	for _, l := range []*[]string{&all.dirs, &all.files, &all.links, &all.special} {
 		if a.StripComponents > 0 {
 			*l = stripped(*l, int(a.StripComponents))
 		}
@@ -229,8 +234,12 @@ func archiveList(ctx context.Context, c *module.Call, a archiveListArgs) (any, e
 		slices.Sort(paths)
 		return paths, nil
 	}
-	return wire.NewMap("dirs", texts(all.dirs), "files", texts(all.files), "links", texts(all.links),
-		"top_level_dirs", texts(topDirs(all.dirs)), "top_level_files", texts(top(all.files)), "top_level_links", texts(top(all.links))), nil
+	out := wire.NewMap("dirs", texts(all.dirs), "files", texts(all.files), "links", texts(all.links),
+		"top_level_dirs", texts(topDirs(all.dirs)), "top_level_files", texts(top(all.files)), "top_level_links", texts(top(all.links)))
+	if len(all.special) > 0 { // beside what Salt says: archive.extracted leaves them out
+		out.Set("special", texts(all.special))
+	}
+	return out, nil
 }
 
 func noneText(s string) any {

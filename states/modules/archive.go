@@ -407,11 +407,15 @@ func (x *extracting) unlisted(msg string) string {
 	return msg
 }
 
-// paths are those of one kind in the archive.
+// paths are those of one kind in the archive, but for devices and FIFOs, which are not
+// extracted.
 func (x *extracting) paths(kind string) []string {
 	var out []string
+	left := x.contents.List("special")
 	for _, e := range x.contents.List(kind) {
-		out = append(out, pytext.Str(e))
+		if !slices.Contains(left, e) {
+			out = append(out, pytext.Str(e))
+		}
 	}
 	return out
 }
