@@ -111,5 +111,5 @@ runs, and so are the machines in the end:
 Not compared is what differs between two runs of Salt, too: the order in which failed requisites are named (that of a Python set), times
 and process numbers in messages of programs, keys that a package makes for itself. Some states fail in both alike, as there is no network:
 apache's for modules of which the packages are not there (and what requires them), the services of chrony and of ntp in its second run, which may not set the clock there.
-In that run the group of bind's new key file was told by gosalt and not by Salt; that is mended, and bind was not applied again since.
+In its last run bind's directory of keys lacked the setgid bit of the one above it; that is mended, and bind was not applied again since.
 `

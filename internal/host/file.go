@@ -342,7 +342,13 @@ func (h *Host) MakeDir(name string, o Owner, umask int) error {
 	if o.Mode != nil {
 		mode = *o.Mode
 	}
-	if err = os.Mkdir(path, 0o700); err == nil && (o.UID >= 0 || o.GID >= 0) {
+	err = os.Mkdir(path, 0o700)
+	if o.Mode == nil && err == nil {
+		if st, serr := os.Lstat(path); serr == nil {
+			mode |= st.Mode() & fs.ModeSetgid // of the directory that it is in: who asks for no mode keeps it
+		}
+	}
+	if err == nil && (o.UID >= 0 || o.GID >= 0) {
 		err = os.Lchown(path, o.UID, o.GID)
 	}
 	if err == nil {

@@ -5,9 +5,11 @@ package host
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -282,5 +284,29 @@ func TestUsersBelowARoot(t *testing.T) {
 	}
 	if got := h.UserName(1000) + h.UserName(77) + h.GroupName(4); got != "web77adm" {
 		t.Errorf("names: %s", got)
+	}
+}
+
+// A directory in one that is setgid is setgid, as with mkdir, unless a mode is asked for.
+func TestMakeDirSetgid(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere directories take the group without that bit")
+	}
+	root := t.TempDir()
+	h := &Host{Root: root}
+	if err := os.Chmod(root, 0o755|fs.ModeSetgid); err != nil {
+		t.Fatal(err)
+	}
+	mode := fs.FileMode(0o750)
+	for name, o := range map[string]Owner{"/keeps": Keep, "/asks": {UID: -1, GID: -1, Mode: &mode}} {
+		if err := h.MakeDirs(name, o, 0o022); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]fs.FileMode{"keeps": fs.ModeDir | fs.ModeSetgid | 0o755, "asks": fs.ModeDir | 0o750} {
+		st, err := os.Stat(filepath.Join(root, name))
+		if err != nil || st.Mode() != want {
+			t.Errorf("%s: %v %v, expected %v", name, st.Mode(), err, want)
+		}
 	}
 }
