@@ -107,9 +107,18 @@ runs, and so are the machines in the end:
 | git | 1 | 0 | 0 |
 | ntp | 3 | 3 | 0 |
 | php, php.cli, php.cli.ini, php.fpm, php.fpm.pools | 10 | 6 | 0 |
+| rsyslog | 6 | 2 | 0 |
+| postfix, postfix.config | 10 | 8 | 0 |
+| dovecot | 4 | 4 | 0 |
+| supervisor | 5 | 4 | 0 |
+| keepalived | 4 | 2 | 0 |
+| dhcpd | 2 | 1 | 0 |
+| ufw | 14 | 5 | 0 |
+| nfs.server | 3 | 2 | 0 |
 
 Not compared is what differs between two runs of Salt, too: the order in which failed requisites are named (that of a Python set), times
 and process numbers in messages of programs, keys that a package makes for itself. Some states fail in both alike, as there is no network:
 apache's for modules of which the packages are not there (and what requires them), the services of chrony and of ntp in its second run, which may not set the clock there.
+So do the services of rsyslog, keepalived, dhcpd and nfs, and ufw's rules, for which the kernel there has no tables.
 In its last run bind's directory of keys lacked the setgid bit of the one above it; that is mended, and bind was not applied again since.
 `

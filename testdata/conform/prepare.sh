@@ -27,6 +27,7 @@ printf '#!/bin/sh\ntouch /srv/f/scripted\n' >/srv/salt/s.sh
 useradd -m leaver; useradd -m keyed; groupadd oldgroup; groupadd team; mkdir -p /home/keyed/.ssh
 echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGy2Zx4Yw1xGqZ8n6o1n2k0Q3b1sT9VhT4m5W6p7q8r9 old' >/home/keyed/.ssh/authorized_keys
 printf '7 7 * * * /bin/oldjob\n' | crontab -u keyed -
+printf 'root: nobody\npostmaster: root\n' >/etc/aliases
 printf '10.9.9.9 oldhost\n10.9.9.8 nobody\n' >>/etc/hosts
 printf '/dev/gone /mnt/gone ext4 defaults 0 0\n' >>/etc/fstab; mkdir -p /mnt/u; mount -t tmpfs tmpfs /mnt/u
 
