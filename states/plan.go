@@ -17,9 +17,6 @@ type Plan struct {
 	Did   string // the comment when all steps are done
 	// Warnings are shown beside the result, whatever becomes of it.
 	Warnings []string
-	// Sure says that the changes under test=True are shown with the result True
-	// instead of None. Few of Salt's states do this.
-	Sure bool
 	// Finish words the comment when all steps are done, and some of nested plans failed.
 	Finish func(r *Result)
 
@@ -113,11 +110,7 @@ func (p *Plan) settle(ctx context.Context, test bool) *Result {
 	case len(p.steps) == 0:
 		return &Result{Result: true, Changes: wire.NewMap(), Comment: p.Fine}
 	case test:
-		r := &Result{Changes: p.Changes(), Comment: p.Would}
-		if p.Sure {
-			r.Result = true
-		}
-		return r
+		return &Result{Changes: p.Changes(), Comment: p.Would}
 	}
 	r := &Result{Result: true, Changes: wire.NewMap(), Comment: p.Did}
 	for _, s := range p.steps {

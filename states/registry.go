@@ -38,12 +38,28 @@ type Foreseen struct {
 }
 
 // strays tells whether a plan does more than the saved one has it: the result, where so.
-func (c *Call) strays(p *Plan) *Result {
+// Some states look at what there is to do in their only step: look plans them under
+// test=True, as the saved plan was made, and what is still in order is left as it is.
+func (c *Call) strays(ctx context.Context, p *Plan, look func(context.Context, *Call) (*Plan, error)) *Result {
 	if c.Foreseen == nil || !c.Foreseen.Clean || c.Test || p.result != nil || len(p.steps) == 0 {
 		return nil
 	}
+	if q, err := look(ctx, c.dry()); err == nil {
+		if r := q.settle(ctx, true); r.Result == true && r.Changes.Len() == 0 {
+			return r
+		}
+	}
 	return &Result{Result: false, Changes: wire.NewMap(), Comment: "Not done, because the saved plan has nothing to do here, and now there is: " + pytext.Repr(p.Changes()) +
 		"\nThe states before this one brought it about, or someone else: make a new plan"}
+}
+
+// dry is the same call under test=True.
+func (c *Call) dry() *Call {
+	next, call := *c, *c.Call
+	call.Opts = call.Opts.Clone()
+	call.Opts.Set("test", true)
+	next.Call, next.Test = &call, true
+	return &next
 }
 
 // Tag is the key of a chunk's result: "file_|-/etc/motd_|-/etc/motd_|-managed". What is no
@@ -123,7 +139,7 @@ func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A
 		if p.Name != "" {
 			shown = p.Name
 		}
-		if r := c.strays(p); r != nil {
+		if r := c.strays(ctx, p, func(ctx context.Context, c *Call) (*Plan, error) { return fn(ctx, c, a) }); r != nil {
 			return r.toMap(shown, p.Warnings), nil
 		}
 		return p.settle(ctx, c.Test).toMap(shown, p.Warnings), nil

@@ -465,7 +465,11 @@ func (t *cronTable) drop(old *wire.Map, cmd string) {
 
 // cronChanged tells whether a job that is there is another one than it should be.
 func cronChanged(old, job *wire.Map, identifier any) bool {
-	if cronNeeds(identifier, cronID(old)) || cronNeeds(mapValue(old, "comment"), mapValue(job, "comment")) ||
+	id := cronNoID
+	if module.Truth(identifier) {
+		id = pytext.Str(identifier) // Salt writes a job anew each time whose identifier is a number, or None
+	}
+	if id != cronID(old) || cronNeeds(mapValue(old, "comment"), mapValue(job, "comment")) ||
 		cronNeeds(mapValue(old, "commented"), mapValue(job, "commented")) || cronNeeds(mapValue(old, "cmd"), mapValue(job, "cmd")) {
 		return true
 	}

@@ -169,6 +169,9 @@ func compareSLS(t *testing.T, dir, tag string, got, want *wire.Map) {
 		return m
 	}
 	g, w := plain(got), plain(want)
+	if strings.HasPrefix(w.Text("comment"), "Environ values will be changed") {
+		w.Set("result", nil) // of a plan that is to change something; Salt has True
+	}
 	for _, k := range slices.Compact(slices.Sorted(slices.Values(slices.Concat(tagsOf(g), tagsOf(w))))) {
 		gv, gok := g.Get(k)
 		wv, wok := w.Get(k)

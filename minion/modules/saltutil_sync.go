@@ -45,10 +45,11 @@ func init() {
 }
 
 type syncArgs struct {
-	Saltenv         any  `arg:"saltenv" default:"None"` // Environments of the file server, a list or with commas: the minion's saltenv, or base.
-	Refresh         bool `default:"True"`               // Of no effect: there is nothing to load anew.
-	ExtmodWhitelist any  `default:"None"`               // Only these modules: names with commas; the option extmod_whitelist where not given.
-	ExtmodBlacklist any  `default:"None"`               // Not these modules, likewise.
+	Saltenv         any  `arg:"saltenv" default:"None"`  // Environments of the file server, a list or with commas: the minion's saltenv, or base.
+	Refresh         bool `default:"True"`                // Of no effect: there is nothing to load anew.
+	ExtmodWhitelist any  `default:"None"`                // Only these modules: names with commas; the option extmod_whitelist where not given.
+	ExtmodBlacklist any  `default:"None"`                // Not these modules, likewise.
+	Test            bool `arg:"test,kw" default:"False"` // Only tell what would be fetched.
 }
 
 type syncAllArgs struct {
@@ -115,7 +116,7 @@ func saltutilSyncAll(ctx context.Context, c *module.Call, a syncAllArgs) (*wire.
 		}
 		out.Set("pillar", changed)
 	}
-	if a.Refresh && c.Master != nil {
+	if a.Refresh && c.Master != nil && !a.Test {
 		if _, err := refresh(ctx, c, "pillar"); err != nil {
 			return nil, err
 		}
@@ -139,7 +140,7 @@ func extmodsDir(c *module.Call) (string, error) {
 }
 
 // syncForm copies the modules of one kind, and removes those that the file server does
-// not have any more (clean_dynamic_modules).
+// not have any more (clean_dynamic_modules). With test it only tells of the former.
 func syncForm(ctx context.Context, c *module.Call, form string, a syncArgs) ([]string, error) {
 	server, err := fileServer(c)
 	if err != nil {
@@ -150,14 +151,18 @@ func syncForm(ctx context.Context, c *module.Call, form string, a syncArgs) ([]s
 		return nil, err
 	}
 	dir := filepath.Join(top, form)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, module.Failf("%w", err)
+	if !a.Test {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, module.Failf("%w", err)
+		}
 	}
 	root, err := os.OpenRoot(dir)
-	if err != nil {
+	switch {
+	case err == nil:
+		defer root.Close()
+	case !a.Test || !errors.Is(err, fs.ErrNotExist):
 		return nil, module.Failf("%w", err)
 	}
-	defer root.Close()
 	only, not := extmodNames(c, "extmod_whitelist", form, a.ExtmodWhitelist), extmodNames(c, "extmod_blacklist", form, a.ExtmodBlacklist)
 	changed, remote := []string{}, map[string]bool{}
 	for _, env := range syncEnvs(c, a.Saltenv) {
@@ -179,7 +184,13 @@ func syncForm(ctx context.Context, c *module.Call, form string, a syncArgs) ([]s
 				return nil, module.Failf("fetch salt://%s: %w", p, err)
 			}
 			remote[rel] = true
-			if old, err := root.ReadFile(rel); err == nil && bytes.Equal(old, content) {
+			if root != nil {
+				if old, err := root.ReadFile(rel); err == nil && bytes.Equal(old, content) {
+					continue
+				}
+			}
+			if a.Test {
+				changed = append(changed, form+"."+name)
 				continue
 			}
 			if err := root.MkdirAll(filepath.Dir(rel), 0o700); err != nil {
@@ -190,6 +201,9 @@ func syncForm(ctx context.Context, c *module.Call, form string, a syncArgs) ([]s
 			}
 			changed = append(changed, form+"."+name)
 		}
+	}
+	if a.Test {
+		return changed, nil
 	}
 	if v, ok := c.Opts.Get("clean_dynamic_modules"); !ok || v == true {
 		err = removeOthers(root, remote)

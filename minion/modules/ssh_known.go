@@ -262,16 +262,17 @@ func ownedBy(c *module.Call, file, user string) error {
 }
 
 type sshSetKnownHostArgs struct {
-	User                any    `default:"None"` // A user whose file is meant; None for that of the machine.
-	Hostname            any    `default:"None"` // Name or address of a host.
-	Fingerprint         any    `default:"None"` // The fingerprint that the host's key has to have.
-	Key                 any    `default:"None"` // The key, in place of asking the host.
-	Port                any    `default:"None"` // Port of the host.
-	Enc                 any    `default:"None"` // Kind of the key.
-	Config              any    `default:"None"` // The file.
-	HashKnownHosts      bool   `default:"True"` // Hash its name.
-	Timeout             any    `default:"5"`    // Seconds to wait for the host.
-	FingerprintHashType string `default:"None"` // Hash of the fingerprints.
+	User                any    `default:"None"`                // A user whose file is meant; None for that of the machine.
+	Hostname            any    `default:"None"`                // Name or address of a host.
+	Fingerprint         any    `default:"None"`                // The fingerprint that the host's key has to have.
+	Key                 any    `default:"None"`                // The key, in place of asking the host.
+	Port                any    `default:"None"`                // Port of the host.
+	Enc                 any    `default:"None"`                // Kind of the key.
+	Config              any    `default:"None"`                // The file.
+	HashKnownHosts      bool   `default:"True"`                // Hash its name.
+	Timeout             any    `default:"5"`                   // Seconds to wait for the host.
+	FingerprintHashType string `default:"None"`                // Hash of the fingerprints.
+	Test                bool   `arg:"test,kw" default:"False"` // Only tell what would be done.
 }
 
 // sshSetKnownHost makes a host known by its key. It returns a map with the status exists,
@@ -329,6 +330,9 @@ func sshSetKnownHost(ctx context.Context, c *module.Call, a sshSetKnownHostArgs)
 	file, why := knownHostsFile(c, user, orNothing(a.Config))
 	if why != "" {
 		return sshFailed(why), nil
+	}
+	if a.Test {
+		return wire.NewMap("status", "updated", "old", old, "new", entries), nil
 	}
 	if err := a.store(ctx, c, file, user, name, entries, standard); err != nil {
 		return nil, err

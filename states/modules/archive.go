@@ -68,6 +68,7 @@ type extracting struct {
 	wrong    []string
 	warnings []string
 	told     bool // the result is that of fetching the source
+	brought  bool // the copy in the cache is of this call
 }
 
 var stripOption = lazyre.New(`--strip(?:-components)?(?:\s+|=)["']?(\d+)["']?`)
@@ -112,12 +113,19 @@ func (x *extracting) plan(ctx context.Context) (*states.Plan, error) {
 			return p, err
 		}
 	}
-	shown := redacted(x.source)
 	if !x.local {
+		// What there is to do is known when the archive is here: a plan brings it to the
+		// cache, too, where the run finds it.
 		if c.Test {
-			return decided(nil, "Archive %s would be cached (if necessary) and checked to discover if extraction is needed", shown), nil
+			before, err := text(ctx, c, "cp.is_cached", x.source, c.Env)
+			if err != nil {
+				return nil, err
+			}
+			x.brought = before == ""
 		}
-		q, err := fileCached(ctx, c, fileCachedArgs{Name: x.source, SourceHash: a.SourceHash, SourceHashName: a.SourceHashName, SkipVerify: a.SkipVerify, Saltenv: c.Env, UseEtag: a.UseEtag})
+		real := *c
+		real.Test = false
+		q, err := fileCached(ctx, &real, fileCachedArgs{Name: x.source, SourceHash: a.SourceHash, SourceHashName: a.SourceHashName, SkipVerify: a.SkipVerify, Saltenv: c.Env, UseEtag: a.UseEtag})
 		if err != nil {
 			x.told = true
 			return nil, err
@@ -339,11 +347,7 @@ func (x *extracting) sameAsBefore(ctx context.Context) (*states.Plan, error) {
 	if sum := x.readSum(cached); sum == "" || sum != x.sum.Text("hsum") {
 		return nil, nil
 	}
-	var result any = true
-	if x.c.Test {
-		result = nil
-	}
-	return decided(result, "Archive %s existing source sum is the same as the expected one and skip_files_list_verify argument was set to True. Extraction is not needed", redacted(x.source)), nil
+	return decided(true, "Archive %s existing source sum is the same as the expected one and skip_files_list_verify argument was set to True. Extraction is not needed", redacted(x.source)), nil
 }
 
 // list reads what is in the archive.
@@ -771,7 +775,7 @@ func (x *extracting) forget(ctx context.Context) error {
 			return nil
 		}
 	}
-	if !x.local && !x.c.Test && !module.Truth(keep) && x.cached != "" {
+	if !x.local && (x.brought || !x.c.Test) && !module.Truth(keep) && x.cached != "" {
 		return x.c.Host.Remove(x.cached)
 	}
 	return nil

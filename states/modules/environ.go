@@ -72,7 +72,7 @@ func environSetenv(ctx context.Context, c *states.Call, a environSetenvArgs) (*s
 			changes.Set(k, v)
 		}
 	}
-	p := &states.Plan{Fine: "Environ values were already set with the correct values", Would: "Environ values will be changed", Did: "Environ values were set", Sure: true}
+	p := &states.Plan{Fine: "Environ values were already set with the correct values", Would: "Environ values will be changed", Did: "Environ values were set"}
 	if c.Test {
 		p.Fine = "Environ values are already set with the correct values"
 	}

@@ -47,14 +47,14 @@ func fileCached(ctx context.Context, c *states.Call, a fileCachedArgs) (*states.
 		}
 	}
 	want := sum.Text("hsum")
-	if c.Test {
-		return a.test(ctx, c, want)
-	}
 	kind := sum.Text("hash_type")
 	if kind == "" {
 		if kind = c.Opts.Text("hash_type"); kind == "" {
 			kind = "sha256"
 		}
+	}
+	if isLocal && c.Test && !c.Host.Exists(expandUser(c, path)) { // a state before this one may be there to make it
+		return states.Decided(nil, nil, "File will be cached: "+a.Name), nil
 	}
 	if isLocal {
 		return a.here(c, realPath(expandUser(c, path)), want, kind)
@@ -62,6 +62,9 @@ func fileCached(ctx context.Context, c *states.Call, a fileCachedArgs) (*states.
 	before, err := a.copy(ctx, c)
 	if err != nil {
 		return p, err
+	}
+	if c.Test {
+		return a.test(ctx, c, before, want, kind)
 	}
 	var had any
 	if before != "" {
@@ -114,30 +117,58 @@ func (a *fileCachedArgs) fetch(ctx context.Context, c *states.Call, want string)
 	return s, err
 }
 
-// test is what Salt says under test=True: always that it would do something.
-func (a *fileCachedArgs) test(ctx context.Context, c *states.Call, want string) (*states.Plan, error) {
-	path, err := a.copy(ctx, c)
-	if err != nil {
-		return &states.Plan{}, err
-	}
-	text := "File will be cached: " + a.Name
-	switch {
-	case path == "":
-	case want == "":
-		text = "No hash found. " + text
-	default:
-		kind := c.Opts.Text("hash_type")
-		have, err := hashFile(path, kind)
-		if err != nil {
-			return &states.Plan{}, err
+// test tells whether a run would fetch another file than before is. For that a file of the
+// network is fetched, to a place of its own; where it cannot be yet, a state of the same run
+// may still bring it about.
+func (a *fileCachedArgs) test(ctx context.Context, c *states.Call, before, want, kind string) (*states.Plan, error) {
+	text := "File will be cached: " + redacted(a.Name)
+	had := ""
+	if before != "" {
+		var err error
+		if had, err = hashFile(before, kind); err != nil {
+			return nil, err
 		}
-		if have == want {
-			text = "File already cached: " + a.Name
-		} else {
+		switch {
+		case want == "":
+			text = "No hash found. " + text
+		case had == want && !a.SkipVerify:
+			return states.Decided(true, nil, "File already cached: "+redacted(a.Name)), nil
+		default:
 			text = "Hashes don't match.\n" + text
 		}
 	}
-	return states.Decided(nil, nil, text), nil
+	now, err := a.there(ctx, c, kind)
+	switch {
+	case err != nil:
+		return nil, err
+	case want != "" && !a.SkipVerify && now != "" && now != want:
+		return nil, module.Failf("File would be cached, but the hash (%s) does not match the specified hash (%s)", now, want)
+	case had == "" || now != had:
+		return states.Decided(nil, nil, text), nil
+	}
+	return states.Decided(true, nil, fmt.Sprintf("File is cached to %s", before)), nil
+}
+
+// there is the hash of the file where it comes from; "" where it is not there.
+func (a *fileCachedArgs) there(ctx context.Context, c *states.Call, kind string) (string, error) {
+	if scheme(a.Name) == "salt" {
+		v, err := c.Call.Call(ctx, "cp.hash_file", args(a.Name), wire.NewMap("saltenv", a.Saltenv))
+		sum, _ := v.(*wire.Map)
+		if err != nil || sum.Text("hash_type") == kind {
+			return sum.Text("hsum"), err
+		}
+	}
+	dir, err := os.MkdirTemp("", "gosalt-")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(dir)
+	copy := filepath.Join(dir, "file")
+	if v, err := c.Call.Call(ctx, "cp.get_url", args(a.Name, copy), wire.NewMap("saltenv", a.Saltenv)); err != nil || !module.Truth(v) {
+		c.Log.Info("file that is to be cached cannot be fetched yet", "file", redacted(a.Name), "error", err)
+		return "", nil
+	}
+	return hashFile(copy, kind)
 }
 
 // here is the result for a file of this machine, which needs no copy.

@@ -664,7 +664,7 @@ func (l *symlink) existing(p *states.Plan, st *host.Stat) error {
 // inTheWay plans for a place where something else is.
 func (l *symlink) inTheWay(p *states.Plan, st *host.Stat) error {
 	c, a := l.c, l.a
-	if !a.Force && c.Test {
+	if !a.Force && c.Test && a.Backupname == "" {
 		return module.Failf("File or directory exists where the symlink %s should be. Did you mean to use force?", l.name)
 	}
 	p.Would = fmt.Sprintf("The file or directory %s is set for removal to make way for a new symlink targeting %s", l.name, a.Target)

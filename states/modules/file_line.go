@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"unicode"
 
@@ -67,8 +68,9 @@ func fileLine(ctx context.Context, c *states.Call, a fileLineArgs) (*states.Plan
 	// What file.managed has against it is not told, as in Salt.
 	perms, err := fileManaged(ctx, c, fileManagedArgs{Name: name, Create: a.Create, User: a.User, Group: a.Group, Mode: a.FileMode, Newline: true,
 		ShowChanges: true, FollowSymlinks: true, Kwargs: wire.NewMap()})
-	prepare := err == nil && !c.Test && perms.Decision() == nil && !perms.Empty()
+	prepare := err == nil && perms.Decision() == nil && !perms.Empty()
 	made := prepare && a.Create && !c.Host.Exists(name)
+	prepare = prepare && !c.Test
 	if !made {
 		if _, err := thereAs(c, "file.line", name); err != nil {
 			return p, err
@@ -87,11 +89,32 @@ func fileLine(ctx context.Context, c *states.Call, a fileLineArgs) (*states.Plan
 			return nil
 		})
 	}
+	path := name
 	edit := func(call *module.Call) func(context.Context) (any, error) {
 		return func(ctx context.Context) (any, error) {
-			return call.Call(ctx, "file.line", args(name, a.Content), wire.NewMap("match", a.Match, "mode", mode, "location", a.Location, "before", a.Before,
+			return call.Call(ctx, "file.line", args(path, a.Content), wire.NewMap("match", a.Match, "mode", mode, "location", a.Location, "before", a.Before,
 				"after", a.After, "show_changes", a.ShowChanges, "backup", a.Backup, "quiet", a.Quiet, "indent", a.Indent))
 		}
+	}
+	if made && c.Test { // the empty file that the run would make is one of our own
+		tmp, err := os.CreateTemp("", "gosalt-")
+		if err != nil {
+			return p, err
+		}
+		defer os.Remove(tmp.Name())
+		tmp.Close()
+		path = tmp.Name()
+		diff, err := edit(dry(c))(ctx)
+		if err != nil {
+			return p, err
+		}
+		would := wire.NewMap()
+		if module.Truth(diff) {
+			would.Set("diff", diff)
+		}
+		p.Would = "Changes would be made"
+		p.Do(would, nil)
+		return p, nil
 	}
 	if made {
 		p.Did = "Changes were made"

@@ -275,17 +275,25 @@ func (d *detached) plan(ctx context.Context) (*states.Plan, error) {
 		p.Would = fmt.Sprintf("Remote %s would be set to %s", d.remote, d.a.Name)
 	case d.fetch:
 		p.Would = fmt.Sprintf("Repository remote %s would be fetched", d.remote)
+		if d.c.Test {
+			if same, err := d.upToDate(ctx); err != nil {
+				return nil, err
+			} else if same {
+				return &states.Plan{Fine: "Already checked out at correct revision"}, nil
+			}
+		}
 	default:
 		if err := d.find(ctx); err != nil {
 			return nil, err
 		}
+		reset := d.a.HardReset && (!d.c.Test || d.edited(ctx))
 		switch {
-		case d.a.HardReset:
+		case reset:
 			p.Would = "Hard reset to HEAD would be performed on " + d.target
 		case d.peeled != d.local:
 			changes.Set("HEAD", change(orNil(d.local), d.commit))
 			p.Would = fmt.Sprintf("Commit ID %s would be checked out at %s", d.commit, d.target)
-		case d.a.Submodules:
+		case d.a.Submodules && (!d.c.Test || d.submodules(ctx)):
 			p.Would = "Submodules would be updated"
 		default:
 			return &states.Plan{Fine: "Already checked out at correct revision"}, nil
@@ -296,6 +304,48 @@ func (d *detached) plan(ctx context.Context) (*states.Plan, error) {
 		return d.do(ctx, r)
 	})
 	return p, nil
+}
+
+// upToDate tells whether all is as it will be when the remote repository has been fetched.
+func (d *detached) upToDate(ctx context.Context) (bool, error) {
+	if !d.hash {
+		kw := gitLoginArgs(d.kw("saltenv", d.c.Env), d.identity, d.a.HTTPSUser, d.a.HTTPSPass)
+		v, err := d.c.Call.Call(ctx, "git.remote_refs", args(d.a.Name), kw)
+		if err != nil {
+			return false, gitFails(nil, "Fetch failed:\n\n%s", message(err))
+		}
+		refs, _ := v.(*wire.Map)
+		d.commit = refs.Text("refs/heads/" + d.rev)
+		if d.peeled = d.commit; d.commit == "" {
+			d.commit = refs.Text("refs/tags/" + d.rev)
+			if d.peeled = refs.Text("refs/tags/" + d.rev + "^{}"); d.peeled == "" {
+				d.peeled = d.commit
+			}
+		}
+	}
+	if d.commit == "" || d.peeled != d.local {
+		return false, nil
+	}
+	return !(d.a.HardReset && d.edited(ctx)) && !(d.a.Submodules && d.submodules(ctx)), nil
+}
+
+// edited tells whether files of the commit that is checked out have been changed, which a
+// hard reset undoes.
+func (d *detached) edited(ctx context.Context) bool {
+	v, err := d.call(ctx, "diff", "item1", "HEAD")
+	return err != nil || module.Truth(v)
+}
+
+// submodules tells whether a submodule is missing, or at another commit than it should be.
+func (d *detached) submodules(ctx context.Context) bool {
+	v, err := d.c.Call.Call(ctx, "git.submodule", args(d.target, "status"), d.kw("opts", args("--recursive")))
+	text, _ := v.(string)
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" && strings.ContainsAny(line[:1], "-+U") {
+			return true
+		}
+	}
+	return err != nil
 }
 
 func (d *detached) did(format string, a ...any) {

@@ -130,12 +130,7 @@ func grainsAbsent(ctx context.Context, c *states.Call, a grainsAbsentArgs) (*sta
 		p.Would = fmt.Sprintf("Grain %s is set to be deleted", name)
 		did = fmt.Sprintf("Grain %s was deleted", name)
 	case old == nil: // Salt plans it, and finds then that it is so
-		if c.Test {
-			p = states.Decided(nil, nil, "")
-		} else {
-			p = states.Decided(true, nil, "Grain is already set")
-		}
-		p.Name = name
+		p.Fine = "Grain is already set"
 		return p, nil
 	default:
 		p.Would = fmt.Sprintf("Value for grain %s is set to be deleted (None)", name)

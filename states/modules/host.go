@@ -98,7 +98,7 @@ func hostPresent(ctx context.Context, c *states.Call, a hostPresentArgs) (*state
 			note(changes, w.key, addr, w.value)
 		}
 	}
-	p.Would, p.Sure = strings.Join(would, "\n"), len(add)+len(remove) == 0
+	p.Would = strings.Join(would, "\n")
 	p.Do(changes, func(ctx context.Context, r *states.Result) error {
 		done, did := wire.NewMap(), append([]string{}, said...)
 		if wrong {
@@ -153,7 +153,6 @@ func hostAbsent(ctx context.Context, c *states.Call, a hostAbsentArgs) (*states.
 	if len(there) == 0 {
 		return p, nil
 	}
-	p.Sure = len(there) < len(addrs) // as in Salt
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		for _, i := range there {
 			ok, err := truth(ctx, c, "hosts.rm_host", addrs[i], a.Name)

@@ -469,9 +469,9 @@ func (m *mounting) absent(ctx context.Context) (done bool, err error) {
 	}
 	switch {
 	case !there && m.c.Test:
-		m.result = nil
 		m.comment = m.name + " does not exist and would neither be created nor mounted"
 		if m.a.Mkmnt {
+			m.result = nil
 			m.comment = m.name + " would be created, but not mounted"
 		}
 	case !there && m.a.Mkmnt:

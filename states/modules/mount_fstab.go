@@ -254,7 +254,10 @@ func mountFstabPresent(ctx context.Context, c *states.Call, a mountFstabPresentA
 		if word == "new" && a.Mount {
 			text += fmt.Sprintf("\nWill mount %s on %s", a.Name, at)
 		}
-		return states.Decided(nil, nil, text), nil // None in any case, as in Salt
+		if word == "present" { // Salt's result is None here, too
+			return states.Decided(true, nil, text), nil
+		}
+		return states.Decided(nil, nil, text), nil
 	}
 	p.Fine = fmt.Sprintf("%s entry was already in %s.", at, a.Config)
 	if word == "present" {
@@ -316,16 +319,10 @@ func mountFstabAbsent(ctx context.Context, c *states.Call, a mountFstabAbsentArg
 	}
 	p.Fine = fmt.Sprintf("%s entry is already missing in %s.", at, a.Config)
 	there := fstab.Has(at)
-	if c.Test {
-		text := p.Fine
-		if there {
-			text = fmt.Sprintf("%s entry will be removed from %s.", at, a.Config)
-		}
-		return states.Decided(nil, nil, text), nil // None in any case, as in Salt
-	}
 	if !there {
 		return p, nil
 	}
+	p.Would = fmt.Sprintf("%s entry will be removed from %s.", at, a.Config)
 	p.Did = fmt.Sprintf("%s entry removed from %s.", at, a.Config)
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		ok, err := truth(ctx, c, "mount.rm_fstab", at, nilIfEmpty(device), a.Config)

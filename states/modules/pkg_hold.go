@@ -297,21 +297,26 @@ func sameVersion(l *lock, version any) bool {
 	return version != nil && pytext.Str(version) == l.version
 }
 
-// holdPlan carries out what is to be done with each package. Salt's result under test=True
-// is True, and without changes.
+// holdPlan carries out what is to be done with each package.
 func (p *pkgCall) holdPlan(steps []holdStep) *states.Plan {
 	if len(steps) == 0 {
 		return decided(true, "No changes made")
 	}
-	if p.c.Test {
-		var lines []string
-		for _, s := range steps {
-			lines = append(lines, s.would)
+	var would []string
+	changes := wire.NewMap()
+	for _, s := range steps {
+		would = append(would, s.would)
+		change := wire.NewMap("old", "", "new", "hold")
+		switch {
+		case s.unhold:
+			change = wire.NewMap("old", "hold", "new", "")
+		case s.held:
+			change.Set("old", "hold")
 		}
-		return states.Decided(true, nil, strings.Join(lines, "\n"))
+		changes.Set(s.name, change)
 	}
-	plan := &states.Plan{}
-	plan.Do(nil, func(ctx context.Context, r *states.Result) error {
+	plan := &states.Plan{Would: strings.Join(would, "\n")}
+	plan.Do(changes, func(ctx context.Context, r *states.Result) error {
 		o := &outcome{result: true, changes: wire.NewMap()}
 		var lines []string
 		do := func(fun string, s holdStep, pkg any) (*wire.Map, error) {

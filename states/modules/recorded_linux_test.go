@@ -345,22 +345,28 @@ func (c *recordedState) check(t *testing.T, rec *recording, pillar *wire.Map) {
 	m := c.machine(t, rec, pillar)
 	before := snapshot(t, m.dir)
 	c.age(t, m.dir)
-	compare := func(part string, test bool, want json.RawMessage) {
+	compare := func(part string, test bool, want json.RawMessage) (got any) {
 		t.Helper()
-		got := m.told(m.run(t, test))
+		got = m.told(m.run(t, test))
 		if _, differs := c.Differs[part]; differs {
-			return
+			return got
 		}
 		if w := m.told(readJSON(t, string(want))); !same(got, w) {
 			t.Errorf("%s %s\ngot  %s\nSalt %s", part, pytext.Repr(readJSON(t, string(c.Low))), pytext.Repr(got), pytext.Repr(w))
 		}
+		return got
 	}
-	compare("test", true, c.Test)
+	foretold := func(part string, plan, done any) {
+		if _, differs := c.Differs[part]; lie(plan, done) && !differs {
+			t.Errorf("%s %s\nforetold %s\ndone     %s", part, pytext.Repr(readJSON(t, string(c.Low))), pytext.Repr(plan), pytext.Repr(done))
+		}
+	}
+	plan := compare("test", true, c.Test)
 	if now := snapshot(t, m.dir); !equal(now, before) {
 		t.Errorf("test=True changed the machine:\n%v\nbefore:\n%v", now, before)
 	}
 	c.age(t, m.dir)
-	compare("real", false, c.Real)
+	foretold("foretold", plan, compare("real", false, c.Real))
 	after := snapshot(t, m.dir)
 	want := map[string]string{}
 	for name, s := range before {
@@ -379,8 +385,28 @@ func (c *recordedState) check(t *testing.T, rec *recording, pillar *wire.Map) {
 	if _, differs := c.Differs["after"]; !differs && !equal(after, want) {
 		t.Errorf("%s\ngot  %v\nSalt %v", pytext.Repr(readJSON(t, string(c.Low))), diffOf(after, want), diffOf(want, after))
 	}
-	compare("again", false, c.Again)
-	compare("again test", true, c.AgainTest)
+	done := compare("again", false, c.Again)
+	plan = compare("again test", true, c.AgainTest)
+	if done.(*wire.Map).Map("changes").Len() > 0 { // the machine is another one now
+		done = m.told(m.run(t, false))
+	}
+	foretold("foretold again", plan, done)
+}
+
+// lie tells whether a state does something else than its plan says: it changes something
+// or not, fails or not. What was to change something may fail.
+func lie(plan, done any) bool {
+	p, d := plan.(*wire.Map), done.(*wire.Map)
+	would, changed := p.Map("changes").Len() > 0, d.Map("changes").Len() > 0
+	result, _ := d.Get("result")
+	switch told, _ := p.Get("result"); told {
+	case nil:
+		return result == true && !changed
+	case false:
+		return result != false
+	default:
+		return result == false || would != changed
+	}
 }
 
 func equal(a, b map[string]string) bool { return len(diffOf(a, b)) == 0 && len(diffOf(b, a)) == 0 }

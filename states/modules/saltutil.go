@@ -25,17 +25,17 @@ type saltutilSyncArgs struct {
 // _grains and so on.
 func saltutilSync(ctx context.Context, c *states.Call, a saltutilSyncArgs) (*states.Plan, error) {
 	kind := strings.TrimPrefix(c.Low.Text("fun"), "sync_")
-	return saltutilPlan(c, a, kind, func(v any, r *states.Result) {
+	return saltutilPlan(ctx, c, a, kind, func(v any, r *states.Result) {
 		if module.Truth(v) {
 			r.Change(kind, v)
 			r.Comment = "Updated " + kind + "."
 		}
-	}), nil
+	})
 }
 
 // saltutilSyncAll fetches what is in the file server's directories of all kinds.
 func saltutilSyncAll(ctx context.Context, c *states.Call, a saltutilSyncArgs) (*states.Plan, error) {
-	return saltutilPlan(c, a, "all", func(v any, r *states.Result) {
+	return saltutilPlan(ctx, c, a, "all", func(v any, r *states.Result) {
 		m, _ := v.(*wire.Map)
 		for k, v := range m.Strings() {
 			if module.Truth(v) {
@@ -43,18 +43,34 @@ func saltutilSyncAll(ctx context.Context, c *states.Call, a saltutilSyncArgs) (*
 				r.Comment = "Sync performed"
 			}
 		}
-	}), nil
+	})
 }
 
-func saltutilPlan(c *states.Call, a saltutilSyncArgs, kind string, told func(any, *states.Result)) *states.Plan {
+func saltutilPlan(ctx context.Context, c *states.Call, a saltutilSyncArgs, kind string, told func(any, *states.Result)) (*states.Plan, error) {
 	p := &states.Plan{Would: "saltutil.sync_" + kind + " would have been run", Did: "No updates to sync"}
-	p.Do(nil, func(ctx context.Context, r *states.Result) error {
-		v, err := c.Call.Call(ctx, "saltutil.sync_"+kind, nil, a.Kwargs)
+	sync := func(ctx context.Context, r *states.Result, test bool) error {
+		kwargs := a.Kwargs
+		if test {
+			kwargs = kwargs.Clone()
+			kwargs.Set("test", true)
+		}
+		v, err := c.Call.Call(ctx, "saltutil.sync_"+kind, nil, kwargs)
 		if err != nil {
 			return module.Failf("Failed to run sync_%s: %w", kind, err)
 		}
 		told(v, r)
 		return nil
-	})
-	return p
+	}
+	var would *wire.Map
+	if c.Test {
+		r := &states.Result{Changes: wire.NewMap()}
+		if err := sync(ctx, r, true); err != nil {
+			return nil, err
+		}
+		if would = r.Changes; would.Len() == 0 {
+			return states.Decided(true, nil, p.Did), nil
+		}
+	}
+	p.Do(would, func(ctx context.Context, r *states.Result) error { return sync(ctx, r, false) })
+	return p, nil
 }

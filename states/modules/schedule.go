@@ -34,8 +34,10 @@ func (a scheduleArgs) jobs(ctx context.Context, c *states.Call, offline bool) (*
 	return m, err
 }
 
-// change plans a call of a function of the schedule, whose own test=True says what would be.
-func (a scheduleArgs) change(ctx context.Context, c *states.Call, fun, did string, would, told bool) (*states.Plan, error) {
+// change plans a call of a function of the schedule, whose own test=True says how it would
+// be told. The changes are those given, where that tells none of its own; silent says that
+// the run tells none, as in Salt.
+func (a scheduleArgs) change(ctx context.Context, c *states.Call, fun, did string, would *wire.Map, silent bool) (*states.Plan, error) {
 	call := func(ctx context.Context, test bool) (*wire.Map, error) {
 		kwargs := a.Kwargs.Clone()
 		if test {
@@ -45,8 +47,8 @@ func (a scheduleArgs) change(ctx context.Context, c *states.Call, fun, did strin
 		m, _ := v.(*wire.Map)
 		return m, err
 	}
-	p := &states.Plan{Did: fmt.Sprintf(did, a.Name), Sure: true}
-	var changes *wire.Map
+	p := &states.Plan{Did: fmt.Sprintf(did, a.Name)}
+	changes := would
 	if c.Test {
 		res, err := call(ctx, true)
 		if err != nil {
@@ -56,8 +58,11 @@ func (a scheduleArgs) change(ctx context.Context, c *states.Call, fun, did strin
 		if v, ok := res.Get("result"); ok && !module.Truth(v) { // Salt shows a success, and fails then
 			return nil, errors.New(p.Would)
 		}
-		if would {
+		if changes == nil {
 			changes = res.Map("changes")
+		}
+		if changes.Len() == 0 { // it is called, and finds that all is so
+			return states.Decided(true, nil, p.Would), nil
 		}
 	}
 	p.Do(changes, func(ctx context.Context, r *states.Result) error {
@@ -69,7 +74,7 @@ func (a scheduleArgs) change(ctx context.Context, c *states.Call, fun, did strin
 		if !module.Truth(get(res, "result")) {
 			return errors.New(pytext.Str(get(res, "comment")))
 		}
-		if told {
+		if !silent {
 			r.SetChanges(res.Map("changes"))
 		}
 		return nil
@@ -85,7 +90,7 @@ func schedulePresent(ctx context.Context, c *states.Call, a scheduleArgs) (*stat
 	}
 	old, ok := jobs.Get(a.Name)
 	if !ok {
-		return a.change(ctx, c, "schedule.add", "Adding new job %s to schedule", false, true)
+		return a.change(ctx, c, "schedule.add", "Adding new job %s to schedule", wire.NewMap(a.Name, "added"), false)
 	}
 	v, err := c.Call.Call(ctx, "schedule.build_schedule_item", args(a.Name), a.Kwargs)
 	if err != nil {
@@ -102,25 +107,40 @@ func schedulePresent(ctx context.Context, c *states.Call, a scheduleArgs) (*stat
 	if pytext.Equal(item, old) {
 		return &states.Plan{Fine: fmt.Sprintf("Job %s in correct state", a.Name)}, nil
 	}
-	return a.change(ctx, c, "schedule.modify", "Modifying job %s in schedule", true, true)
+	return a.change(ctx, c, "schedule.modify", "Modifying job %s in schedule", nil, false)
 }
 
 // scheduleAbsent makes sure that the minion's schedule has no such job.
 func scheduleAbsent(ctx context.Context, c *states.Call, a scheduleArgs) (*states.Plan, error) {
-	return a.withJob(ctx, c, true, "schedule.delete", "Removed job %s from schedule", true)
+	return a.withJob(ctx, c, true, func(*wire.Map) (*states.Plan, error) {
+		return a.change(ctx, c, "schedule.delete", "Removed job %s from schedule", wire.NewMap(a.Name, "removed"), false)
+	})
 }
 
 // scheduleEnabled turns a job of the minion's schedule on.
 func scheduleEnabled(ctx context.Context, c *states.Call, a scheduleArgs) (*states.Plan, error) {
-	return a.withJob(ctx, c, false, "schedule.enable_job", "Enabled job %s from schedule", false)
+	return a.withJob(ctx, c, false, func(job *wire.Map) (*states.Plan, error) {
+		would := wire.NewMap()
+		if v, ok := job.Get("enabled"); ok && !module.Truth(v) {
+			would.Set(a.Name, "enabled")
+		}
+		return a.change(ctx, c, "schedule.enable_job", "Enabled job %s from schedule", would, true)
+	})
 }
 
 // scheduleDisabled turns a job of the minion's schedule off.
 func scheduleDisabled(ctx context.Context, c *states.Call, a scheduleArgs) (*states.Plan, error) {
-	return a.withJob(ctx, c, true, "schedule.disable_job", "Disabled job %s from schedule", false)
+	return a.withJob(ctx, c, true, func(job *wire.Map) (*states.Plan, error) {
+		would := wire.NewMap()
+		if v, ok := job.Get("enabled"); !ok || module.Truth(v) {
+			would.Set(a.Name, "disabled")
+		}
+		return a.change(ctx, c, "schedule.disable_job", "Disabled job %s from schedule", would, true)
+	})
 }
 
-func (a scheduleArgs) withJob(ctx context.Context, c *states.Call, offline bool, fun, did string, told bool) (*states.Plan, error) {
+// withJob plans for a job that there is; where there is none, nothing is to be done.
+func (a scheduleArgs) withJob(ctx context.Context, c *states.Call, offline bool, plan func(job *wire.Map) (*states.Plan, error)) (*states.Plan, error) {
 	jobs, err := a.jobs(ctx, c, offline)
 	if err != nil {
 		return nil, err
@@ -128,5 +148,5 @@ func (a scheduleArgs) withJob(ctx context.Context, c *states.Call, offline bool,
 	if !jobs.Has(a.Name) {
 		return &states.Plan{Fine: fmt.Sprintf("Job %s not present in schedule", a.Name)}, nil
 	}
-	return a.change(ctx, c, fun, did, false, told)
+	return plan(jobs.Map(a.Name))
 }

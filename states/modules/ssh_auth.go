@@ -120,6 +120,9 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 		}
 	}
 	if c.Test && a.Source != "" {
+		if there, err := a.fetched(ctx, c); err != nil || !there {
+			return p, module.Failf("Failed to add the ssh key. Source file %s is missing", a.Source)
+		}
 		keys, err := a.keyFile(ctx, c)
 		if err != nil {
 			return p, err

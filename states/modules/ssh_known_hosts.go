@@ -52,16 +52,20 @@ func sshKnownHostsPresent(ctx context.Context, c *states.Call, a sshKnownHostsPr
 	if err != nil {
 		return p, err
 	}
+	switch {
+	case module.Truth(a.Key) && module.Truth(a.Fingerprint):
+		return p, module.Failf(`Specify either "key" or "fingerprint", not both.`)
+	case module.Truth(a.Key) && !module.Truth(a.Enc):
+		return p, module.Failf(`Required argument "enc" if using "key" argument.`)
+	}
 	if c.Test {
 		return p, a.test(ctx, c, p, file)
 	}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
-		v, err := c.Call.Call(ctx, "ssh.set_known_host", nil, wire.NewMap("user", a.User, "hostname", a.Name, "fingerprint", a.Fingerprint, "key", a.Key, "port", a.Port,
-			"enc", a.Enc, "config", file, "hash_known_hosts", a.HashKnownHosts, "timeout", a.Timeout, "fingerprint_hash_type", a.FingerprintHashType))
+		ret, err := a.set(ctx, c, file, false)
 		if err != nil {
 			return err
 		}
-		ret, _ := v.(*wire.Map)
 		switch ret.Text("status") {
 		case "exists":
 			r.Comment = fmt.Sprintf("%s already exists in %s", a.Name, file)
@@ -89,13 +93,21 @@ func sshKnownHostsPresent(ctx context.Context, c *states.Call, a sshKnownHostsPr
 	return p, nil
 }
 
-func (a *sshKnownHostsPresentArgs) test(ctx context.Context, c *states.Call, p *states.Plan, file string) error {
-	switch {
-	case module.Truth(a.Key) && module.Truth(a.Fingerprint):
-		return module.Failf(`Specify either "key" or "fingerprint", not both.`)
-	case module.Truth(a.Key) && !module.Truth(a.Enc):
-		return module.Failf(`Required argument "enc" if using "key" argument.`)
+// set has the host made known, or with test only asks what there is to do.
+func (a *sshKnownHostsPresentArgs) set(ctx context.Context, c *states.Call, file string, test bool) (*wire.Map, error) {
+	kwargs := wire.NewMap("user", a.User, "hostname", a.Name, "fingerprint", a.Fingerprint, "key", a.Key, "port", a.Port,
+		"enc", a.Enc, "config", file, "hash_known_hosts", a.HashKnownHosts, "timeout", a.Timeout, "fingerprint_hash_type", a.FingerprintHashType)
+	if test {
+		kwargs.Set("test", true)
 	}
+	v, err := c.Call.Call(ctx, "ssh.set_known_host", nil, kwargs)
+	m, _ := v.(*wire.Map)
+	return m, err
+}
+
+// test asks the host for its keys, too, as the run does: what Salt looks at under
+// test=True is only what is known already.
+func (a *sshKnownHostsPresentArgs) test(ctx context.Context, c *states.Call, p *states.Plan, file string) error {
 	v, err := c.Call.Call(ctx, "ssh.check_known_host", args(a.User, a.Name), wire.NewMap("key", a.Key, "fingerprint", a.Fingerprint, "config", file, "port", a.Port,
 		"fingerprint_hash_type", a.FingerprintHashType))
 	if err != nil {
@@ -104,14 +116,21 @@ func (a *sshKnownHostsPresentArgs) test(ctx context.Context, c *states.Call, p *
 	if m, ok := v.(*wire.Map); ok && m.Has("error") {
 		return module.Failf("%s", m.Text("error"))
 	}
-	p.Fine = fmt.Sprintf("Host %s is already in %s", a.Name, file)
-	switch v {
-	case "exists":
-		return nil
-	case "add":
+	ret, err := a.set(ctx, c, file, true)
+	if err != nil {
+		return err
+	}
+	p.Would = fmt.Sprintf("Key for %s is set to be updated in %s", a.Name, file)
+	if v == "add" {
 		p.Would = fmt.Sprintf("Key for %s is set to be added to %s", a.Name, file)
-	default:
-		p.Would = fmt.Sprintf("Key for %s is set to be updated in %s", a.Name, file)
+	}
+	why := ret.Text("error")
+	switch {
+	case ret.Text("status") == "exists":
+		p.Fine = fmt.Sprintf("Host %s is already in %s", a.Name, file)
+		return nil
+	case ret.Text("status") == "error" && (v != "add" || why != "Unable to receive remote host keys"): // a state before this one may be there to start it
+		return module.Failf("%s", why)
 	}
 	p.Do(nil, nil)
 	return nil

@@ -243,13 +243,13 @@ func (r *Runner) checkKind(kind string, chunks []*wire.Map, running *wire.Map) m
 		}
 		switch {
 		case strings.HasPrefix(kind, "onchanges"):
-			if hasChanges(res) {
+			if r.changes(res) {
 				stats["onchangesmet"] = true
 			} else {
 				stats["onchanges"] = true
 			}
 			continue
-		case strings.HasPrefix(kind, "watch") && hasChanges(res):
+		case strings.HasPrefix(kind, "watch") && r.changes(res):
 			stats["change"] = true
 			continue
 		case kind == "prereq" && result == nil:
