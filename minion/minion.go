@@ -196,7 +196,7 @@ func (m *Minion) refresh(ctx context.Context, what string) error {
 
 // call is what a function gets.
 func (m *Minion) call(job *module.Job) *module.Call {
-	c := &module.Call{Kinds: kinds, Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar,
+	c := &module.Call{Kinds: kinds, Job: job, Opts: m.opts(), Grains: m.Grains, Pillar: m.Pillar, Masked: m.secrets.Value,
 		Log: m.log.With("jid", job.ID), CacheDir: m.cfg.CacheDir, FileServer: m.files, Files: m.fetcher(), Master: m.masters(), Refresh: m.refresh,
 		CompilePillar: m.compilePillar, Hide: m.secrets.Add, Reach: m.reach}
 	if m.schedule != nil {

@@ -65,6 +65,9 @@ type Call struct {
 	// Hide makes texts known as secret: they show neither in results nor in events and
 	// logs from now on. Nil where nothing is hidden.
 	Hide func(texts ...string)
+	// Masked is a value without what is known as secret: for what a function writes where
+	// others may read it. Nil where nothing is hidden.
+	Masked func(v any) any
 	// Refresh carries out what a function asks of the minion itself: "grains",
 	// "pillar" or "modules" are read anew. Nil where nothing is kept.
 	Refresh func(ctx context.Context, what string) error

@@ -36,6 +36,8 @@ import (
 //	machine       {"the file /etc/motd": mark, "the package nginx": versions} where something would change
 //	seal          a mark of all but results
 //
+// Wherever in it there was a secret of the pillar, as in the name of a state, there are stars.
+//
 // A mark is a HMAC under a key that never leaves the minion: it shows that something is
 // the same, and nothing of what it is, for there may be secrets of the pillar in it.
 const planVersion = 2
@@ -94,9 +96,12 @@ func stateApplyPlan(ctx context.Context, c *module.Call, a stateApplyPlanArgs) (
 		return nil, err
 	}
 	kwargs := plan.Map("kwarg").Clone()
-	for _, k := range []string{"queue", "concurrent", "report"} {
-		if v, ok := a.Kwargs.Get(k); ok {
+	for k, v := range a.Kwargs.Strings() {
+		switch {
+		case slices.Contains([]string{"queue", "concurrent", "report"}, k):
 			kwargs.Set(k, v)
+		case !strings.HasPrefix(k, "__"): // with test=True nothing is to be done, and pillar= would not count
+			return nil, module.Invalidf("state.apply_plan has no argument %s: it does what the plan was made for, with the arguments of %s then. Make another plan with %s=", k, plan.Text("fun"), k)
 		}
 	}
 	p, answer, err := newPlanner(ctx, c, plan.Text("fun"), plan.List("arg"), kwargs)
@@ -120,7 +125,7 @@ func stateApplyPlan(ctx context.Context, c *module.Call, a stateApplyPlanArgs) (
 	if tag := editedResult(plan.Map("results"), now.Map("results")); tag != "" {
 		return nil, module.Failf("nothing was done: the plan was changed after it was made: what it shows of %s is not what it was made of. Make it anew", tagText(tag))
 	}
-	return p.apply(ctx, now)
+	return p.apply(ctx)
 }
 
 // readPlan finds this minion's plan in what state.apply_plan is given.
@@ -171,6 +176,7 @@ type planner struct {
 	kwargs *wire.Map
 	pillar *wire.Map
 	key    []byte
+	clean  map[string]bool // tags of states that have nothing to do, as the plan last made says
 }
 
 // newPlanner has the pillar of the call compiled. A second value that is not nil is the
@@ -269,6 +275,7 @@ func (p *planner) make(ctx context.Context) (plan *wire.Map, answer any, err err
 		low.Set(states.Tag(c), args)
 	}
 	plan.Set("low", low)
+	p.clean = map[string]bool{}
 	results, marks := wire.NewMap(), wire.NewMap()
 	for tag, v := range m.Map("results").Strings() {
 		res, ok := v.(*wire.Map)
@@ -276,11 +283,21 @@ func (p *planner) make(ctx context.Context) (plan *wire.Map, answer any, err err
 			continue
 		}
 		results.Set(tag, wire.NewMap("name", field(res, "name"), "result", field(res, "result"), "changes", field(res, "changes"), "comment", field(res, "comment")))
+		p.clean[tag] = field(res, "result") == true && res.Map("changes").Len() == 0
 		marks.Set(tag, p.mark([]any{field(res, "result"), field(res, "changes")}))
 	}
 	plan.Set("results", results)
 	plan.Set("marks", marks)
 	plan.Set("machine", p.machine(ctx, rec.chunks, results))
+	if p.c.Masked != nil {
+		for _, key := range []string{"arg", "kwarg"} {
+			if v := field(plan, key); pytext.Repr(p.c.Masked(v)) != pytext.Repr(v) {
+				return nil, nil, module.Failf("no plan is made, as there is a secret of the pillar in the arguments of %s, and a plan holds none", p.fun)
+			}
+		}
+		plan, _ = p.c.Masked(plan).(*wire.Map)
+	}
+	plan = plan.Clone()
 	plan.Set("seal", p.seal(plan))
 	return plan, m, nil
 }
@@ -332,14 +349,13 @@ func (p *planner) files(ctx context.Context, plan *wire.Map, rec *fileclient.Rec
 
 // apply runs the call for real. States of which the plan says that there is nothing to
 // do do nothing.
-func (p *planner) apply(ctx context.Context, plan *wire.Map) (any, error) {
-	results := plan.Map("results")
+func (p *planner) apply(ctx context.Context) (any, error) {
 	foreseen := func(tag string) *states.Foreseen {
-		res := results.Map(tag)
-		if res == nil {
+		clean, told := p.clean[tag]
+		if !told {
 			return nil
 		}
-		return &states.Foreseen{Clean: field(res, "result") == true && res.Map("changes").Len() == 0}
+		return &states.Foreseen{Clean: clean}
 	}
 	kw := p.kwargs.Clone()
 	kw.Set("test", false)
