@@ -370,7 +370,12 @@ func (b *badMachine) locked() {
 			b.t.Skip(err)
 		}
 	}
-	b.m.Run("sh", "-ec", killedRepo)
+	repo, err := os.ReadFile("testdata/conform/repo.sh")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.m.Write("/tmp/repo.sh", string(repo))
+	b.m.Run("sh", "-e", "/tmp/repo.sh", "one")
 	b.m.Write("/tmp/lock.py", lockPackages)
 	holder := b.m.Command("python3", "/tmp/lock.py")
 	in, err := holder.StdinPipe()
@@ -402,20 +407,3 @@ func (b *badMachine) locked() {
 		b.t.Errorf("%v: %s", err, b.m.Read("/tmp/out"))
 	}
 }
-
-// killedRepo makes a repository of four packages in /srv/repo, and has apt know no other.
-const killedRepo = `
-mkdir -p /srv/repo /srv/salt /srv/disk
-cd /srv/repo
-for p in one two three four; do
-	d=/tmp/b/$p; mkdir -p $d/DEBIAN $d/usr/share/$p $d/etc/$p
-	printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: T <t@example.com>\nDescription: test\n' $p >$d/DEBIAN/control
-	head -c 300000 /dev/urandom >$d/usr/share/$p/data; echo conf >$d/etc/$p/conf; echo /etc/$p/conf >$d/DEBIAN/conffiles
-	dpkg-deb -Znone --root-owner-group -b $d . >/dev/null
-	dpkg-deb -f ${p}_1_all.deb
-	printf 'Filename: ./%s_1_all.deb\nSize: %s\nSHA256: %s\n\n' $p "$(stat -c %s ${p}_1_all.deb)" "$(sha256sum <${p}_1_all.deb | cut -d' ' -f1)"
-done >Packages
-rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
-echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list
-apt-get update >/dev/null 2>&1
-`

@@ -1,32 +1,23 @@
 # The machine that testdata/conform/all.sls finds.
-mkdir -p /srv/repo /srv/salt/tree/sub /srv/disk /srv/f /srv/w /etc/apt/keyrings
-cd /srv/repo
-for p in one two three four gone held; do
-	d=/tmp/b/$p; mkdir -p $d/DEBIAN $d/usr/share/$p $d/etc/$p
-	printf 'Package: %s\nVersion: 1\nArchitecture: all\nMaintainer: T <t@example.com>\nDescription: test\n' $p >$d/DEBIAN/control
-	head -c 300000 /dev/urandom >$d/usr/share/$p/data; echo conf >$d/etc/$p/conf; echo /etc/$p/conf >$d/DEBIAN/conffiles
-	dpkg-deb -Znone --root-owner-group -b $d . >/dev/null
-	dpkg-deb -f ${p}_1_all.deb
-	printf 'Filename: ./%s_1_all.deb\nSize: %s\nSHA256: %s\n\n' $p "$(stat -c %s ${p}_1_all.deb)" "$(sha256sum <${p}_1_all.deb | cut -d' ' -f1)"
-done >Packages
-dpkg -i gone_1_all.deb held_1_all.deb >/dev/null 2>&1
-rm -f /etc/apt/sources.list /etc/apt/sources.list.d/*
-echo 'deb [trusted=yes] file:/srv/repo ./' >/etc/apt/sources.list
+mkdir -p /srv/salt/tree/sub /srv/disk /srv/f /srv/w /etc/apt/keyrings
+sh -e /opt/conform/repo.sh one two three four gone held loose
+cd /srv/repo; dpkg -i gone_1_all.deb held_1_all.deb loose_1_all.deb >/dev/null 2>&1; apt-mark hold loose >/dev/null
 echo 'deb [trusted=yes] file:/srv/nosuch ./' >/etc/apt/sources.list.d/old.list
-apt-get update >/dev/null 2>&1 || true
 
 cd /srv/f
 for f in edited keyed blocked commented uncommented lined lined2 appended prepended; do printf '[main]\nold = 1\nport=2\n#off = 3\non = 4\n# start\nx\n# end\n' >$f; done
 echo x >torename; echo x >tocopy; echo x >togo; mkdir -p tidy tree/stray gonedir/a; touch -d 2020-01-01 tidy/old.log; touch tidy/new; echo x >gonedir/a/b; echo y >tree/stray/f
 printf 'one\ntwo\n' >topatch; printf -- '--- a\n+++ b\n@@ -1,2 +1,2 @@\n one\n-two\n+three\n' >/srv/salt/to.patch
-printf '{"a": 1}\n' >data.json; printf '[sec]\na = 1\nb = 2\n[del]\nc = 3\n' >ini; echo x >notlink; mkdir -p keep; for d in 01 02 03 04 05; do touch -d 2020-01-$d keep/b-2020-01-$d; done
+printf '{"a": 1}\n' >data.json; printf '[sec]\na = 1\nb = 2\n[del]\nc = 3\n' >ini; printf '[one]\n' >ini2; echo x >notlink; mkdir -p keep; for d in 01 02 03 04 05; do touch -d 2020-01-$d keep/b-2020-01-$d; done
 head -c 200000 /dev/urandom | base64 >/srv/salt/big; for i in 1 2 3 4 5 6; do echo $i >/srv/salt/tree/sub/$i; done
 mkdir /tmp/a; (cd /tmp/a; mkdir top; for i in 1 2 3; do head -c 50000 /dev/urandom >top/$i; done; tar -czf /srv/salt/a.tar.gz top)
 printf '#!/bin/sh\ntouch /srv/f/scripted\n' >/srv/salt/s.sh
 
+mkdir -p /srv/salt/_modules; echo 'x = 1' >/srv/salt/_modules/mine.py
 useradd -m leaver; useradd -m keyed; groupadd oldgroup; groupadd team; mkdir -p /home/keyed/.ssh
 echo 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGy2Zx4Yw1xGqZ8n6o1n2k0Q3b1sT9VhT4m5W6p7q8r9 old' >/home/keyed/.ssh/authorized_keys
-printf '7 7 * * * /bin/oldjob\n' | crontab -u keyed -
+echo 'old.example.com ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGy2Zx4Yw1xGqZ8n6o1n2k0Q3b1sT9VhT4m5W6p7q8r9' >/home/keyed/.ssh/known_hosts
+printf 'OLDVAR=1\n7 7 * * * /bin/oldjob\n' | crontab -u keyed -
 printf 'root: nobody\npostmaster: root\n' >/etc/aliases
 printf '10.9.9.9 oldhost\n10.9.9.8 nobody\n' >>/etc/hosts
 printf '/dev/gone /mnt/gone ext4 defaults 0 0\n' >>/etc/fstab; mkdir -p /mnt/u; mount -t tmpfs tmpfs /mnt/u
@@ -40,9 +31,11 @@ update-alternatives --quiet --install /usr/bin/other other /usr/bin/thing-a 10 -
 update-alternatives --quiet --install /usr/bin/third third /usr/bin/thing-a 10; update-alternatives --quiet --install /usr/bin/third third /usr/bin/thing-b 5; update-alternatives --quiet --set third /usr/bin/thing-b
 update-alternatives --quiet --install /usr/bin/fourth fourth /usr/bin/thing-a 10; update-alternatives --quiet --install /usr/bin/fourth fourth /usr/bin/thing-b 5
 
-for s in up enabled down masked; do printf '[Service]\nExecStart=/bin/sleep 10000\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/t-$s.service; done
+for s in up enabled down masked disable; do printf '[Service]\nExecStart=/bin/sleep 10000\n[Install]\nWantedBy=multi-user.target\n' >/etc/systemd/system/t-$s.service; done
 printf '[Service]\nExecStart=/bin/sleep 10000\n[Install]\nWantedBy=multi-user.target\n' >/usr/lib/systemd/system/t-mask.service
-systemctl daemon-reload; systemctl enable -q --now t-down
+cp /usr/lib/systemd/system/t-mask.service /usr/lib/systemd/system/t-unmask.service
+systemctl daemon-reload; systemctl enable -q --now t-down; systemctl enable -q t-disable; systemctl mask -q t-unmask
+mkdir -p /etc/salt/minion.d; printf 'schedule:\n  oldjob: {function: test.ping, seconds: 60, enabled: true}\n' >/etc/salt/minion.d/_schedule.conf
 
 # Programs that keep what they are told in files, where there is none or it is not for tests.
 mkdir -p /var/fake /lib/modules/$(uname -r)/kernel; cd /usr/local/sbin
@@ -63,6 +56,11 @@ X
 printf '#!/bin/sh\nfor f in /var/fake/at.*; do [ -e $f ] || continue; n=${f##*.}; printf "%%s\\tSat Nov 28 10:00:00 2026 a root\\n" $n; done\n' >atq
 chmod 755 /usr/local/sbin/*; printf '# SALT: going\necho old\n' >/var/fake/at.0
 iptables -A INPUT -p tcp --dport 99 -j ACCEPT 2>/dev/null || true
+iptables -N OLD 2>/dev/null || true
+if command -v nft >/dev/null; then
+	nft add table ip old; nft add table ip t; nft add chain ip t oldchain; nft add chain ip t in '{ type filter hook input priority 5; policy accept; }'
+	nft add rule ip t in tcp dport 99 accept; nft add chain ip t through '{ type filter hook forward priority 5; policy accept; }'
+fi
 
 python3 - <<'X'
 import zipfile
