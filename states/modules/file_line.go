@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode"
 
@@ -69,7 +70,7 @@ func fileLine(ctx context.Context, c *states.Call, a fileLineArgs) (*states.Plan
 	perms, err := fileManaged(ctx, c, fileManagedArgs{Name: name, Create: a.Create, User: a.User, Group: a.Group, Mode: a.FileMode, Newline: true,
 		ShowChanges: true, FollowSymlinks: true, Kwargs: wire.NewMap()})
 	prepare := err == nil && perms.Decision() == nil && !perms.Empty()
-	made := prepare && a.Create && !c.Host.Exists(name)
+	made := prepare && a.Create && !c.Host.Exists(name) && c.Host.IsDir(filepath.Dir(name))
 	prepare = prepare && !c.Test
 	if !made {
 		if _, err := thereAs(c, "file.line", name); err != nil {
