@@ -91,7 +91,7 @@ func (r *Runner) listen(ctx context.Context, chunks []*wire.Map, running *wire.M
 					missing(state, pytext.Str(id))
 				}
 				for _, s := range sources {
-					if res := running.Map(states.Tag(s)); res == nil || !r.changes(res) {
+					if res := running.Map(states.Tag(s)); res == nil || !hasChanges(res) {
 						continue
 					}
 					mine := named(l.state, l.key)

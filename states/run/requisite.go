@@ -243,13 +243,13 @@ func (r *Runner) checkKind(kind string, chunks []*wire.Map, running *wire.Map) m
 		}
 		switch {
 		case strings.HasPrefix(kind, "onchanges"):
-			if r.changes(res) {
+			if hasChanges(res) {
 				stats["onchangesmet"] = true
 			} else {
 				stats["onchanges"] = true
 			}
 			continue
-		case strings.HasPrefix(kind, "watch") && r.changes(res):
+		case strings.HasPrefix(kind, "watch") && hasChanges(res):
 			stats["change"] = true
 			continue
 		case kind == "prereq" && result == nil:

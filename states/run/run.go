@@ -53,13 +53,12 @@ type Runner struct {
 	log  *slog.Logger
 
 	shared  states.Shared
-	started map[string]bool    // modules whose Init has succeeded
-	active  map[string]bool    // tags whose requisites are being looked at
-	pre     *wire.Map          // results of chunks that were run for prereq
-	void    map[*wire.Map]bool // results of pre whose foreseen changes did not come to pass
-	num     int64              // __run_num__ of the next result
-	looks   int                // how often a chunk's turn was looked at
-	nested  map[string]int     // how often a tag is in what is being looked at now
+	started map[string]bool // modules whose Init has succeeded
+	active  map[string]bool // tags whose requisites are being looked at
+	pre     *wire.Map       // results of chunks that were run for prereq
+	num     int64           // __run_num__ of the next result
+	looks   int             // how often a chunk's turn was looked at
+	nested  map[string]int  // how often a tag is in what is being looked at now
 	procs   map[string]*proc
 	told    map[string]bool // results that Done knows
 	stopped bool            // by failhard
@@ -89,7 +88,7 @@ func New(reg *states.Registry, call *module.Call, opt Options) *Runner {
 	if opt.Sleep == nil {
 		opt.Sleep = sleep
 	}
-	r := &Runner{reg: reg, call: call, opt: opt, log: call.Log, started: map[string]bool{}, active: map[string]bool{}, nested: map[string]int{}, pre: wire.NewMap(), void: map[*wire.Map]bool{}, procs: map[string]*proc{}, told: map[string]bool{}}
+	r := &Runner{reg: reg, call: call, opt: opt, log: call.Log, started: map[string]bool{}, active: map[string]bool{}, nested: map[string]int{}, pre: wire.NewMap(), procs: map[string]*proc{}, told: map[string]bool{}}
 	if r.log == nil {
 		r.log = slog.New(slog.DiscardHandler)
 	}
@@ -238,7 +237,6 @@ func (r *Runner) chunk(ctx context.Context, low, running *wire.Map, chunks []*wi
 		// changes did not come to pass.
 		res := r.pre.Map(tag)
 		res.Set("changes", wire.NewMap())
-		r.void[res] = true
 		res.Set("__run_num__", r.next())
 		name(res, low)
 		running.Set(tag, res)
@@ -410,13 +408,6 @@ func get(m *wire.Map, key string) any {
 func truth(m *wire.Map, key string) bool { return module.Truth(get(m, key)) }
 
 func hasChanges(res *wire.Map) bool { return truth(res, "changes") }
-
-// changes tells whether a state changes something: under test=True also the one that says
-// so, and cannot tell what. Salt looks at the changes alone, and then foretells that what
-// waits for them will not run.
-func (r *Runner) changes(res *wire.Map) bool {
-	return hasChanges(res) || r.opt.Test && !r.void[res] && res.Has("result") && get(res, "result") == nil
-}
 
 // millis is a duration as Salt tells it: milliseconds, to the microsecond.
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
