@@ -120,5 +120,4 @@ Not compared is what differs between two runs of Salt, too: the order in which f
 and process numbers in messages of programs, keys that a package makes for itself. Some states fail in both alike, as there is no network:
 apache's for modules of which the packages are not there (and what requires them), the services of chrony and of ntp in its second run, which may not set the clock there.
 So do the services of rsyslog, keepalived, dhcpd and nfs, and ufw's rules, for which the kernel there has no tables.
-In its last run bind's directory of keys lacked the setgid bit of the one above it; that is mended, and bind was not applied again since.
 `
