@@ -413,7 +413,7 @@ func TestSSHFallback(t *testing.T) {
 	has(gosalt(0, "gosalt", "-b", "1", "both", "cmd.run", "echo over $SSH_CONNECTION"), "over 127")
 	has(gosalt(0, "gosalt", "both", "state.single", "test.succeed_without_changes", "name=x"), "Succeeded: 1")
 	// A minion that is connected and frozen does not do the job when it thaws: it was done over SSH.
-	if err := os.WriteFile(roster, []byte(entry("bare", srv.Host, srv.Port, me...)+entry("cold", srv.Host, srv.Port, me...)), 0o600); err != nil {
+	if err := os.WriteFile(roster, []byte(entry("bare", srv.Host, srv.Port, me...)+entry("cold", srv.Host, srv.Port, append(me, "minion_opts: {minion_config_dir: "+filepath.Join(w.Dir, "cold")+"}")...)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	start("cold", "log_level: info")

@@ -141,14 +141,7 @@ func (m *Master) controlBatch(ctx context.Context, req *wire.Map, job *wire.Job,
 		return err
 	}
 	remote.Turn = true
-	opts.Spare = func(id wire.MinionID) bool {
-		h, ok := over.take(id)
-		if !ok || !live.goSSH(id) {
-			return false
-		}
-		m.ssh.start(m.ctx, live, job, []ssh.Host{h}, remote)
-		return true
-	}
+	opts.Spare = m.ssh.spare(live, job, over, remote)
 	b := &batch{m: m, job: live, what: job, over: over, how: remote, watch: w, opts: opts, send: send, size: size, wait: seconds(how, "wait"), failhard: how.Bool("failhard"),
 		toRun: up, active: map[wire.MinionID]*watcher{}, frames: make(chan *wire.Map)}
 	return b.run(ctx)

@@ -269,11 +269,11 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 	if err != nil {
 		return err
 	}
-	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow, Until: until, SSH: sshTargets(hosts)})
+	how, err := m.sshOptionsOf(nil) // before the job is given to SSH
 	if err != nil {
 		return err
 	}
-	how, err := m.sshOptionsOf(nil)
+	live, w, err := m.publish(ctx, order{Job: job, Targets: ids, Missing: missing, Narrow: narrow, Watch: follow, Until: until, SSH: sshTargets(hosts)})
 	if err != nil {
 		return err
 	}
@@ -290,15 +290,7 @@ func (m *Master) controlPublish(ctx context.Context, who caller, req *wire.Map, 
 		return nil
 	}
 	o := m.followOptions(req)
-	o.Spare = func(id wire.MinionID) bool {
-		h, ok := spare[id]
-		delete(spare, id) // once
-		if !ok || !live.goSSH(id) {
-			return false
-		}
-		m.ssh.start(m.ctx, live, job, []ssh.Host{h}, how)
-		return true
-	}
+	o.Spare = m.ssh.spare(live, job, newOverSSH(nil, spare), how)
 	if err := m.follow(ctx, live, w, o, send); err != nil {
 		return err
 	}

@@ -18,9 +18,9 @@ type followOptions struct {
 	Gather  time.Duration // for the answers to that question
 	Counter bool          // the caller shows how many have returned so far
 	Live    bool          // the caller shows what minions report while they work
-	// Spare has the job done over SSH by a machine whose minion did not take it, as it is gone
-	// or does not answer, and tells whether it can; may be nil.
-	Spare func(id wire.MinionID) bool
+	// Spare has the job done over SSH by the machines of minions that did not take it, as they
+	// are gone or do not answer, and returns those of which it cannot be; may be nil.
+	Spare func(ids []wire.MinionID) (left []wire.MinionID)
 }
 
 // follower waits for the returns of one job on behalf of one caller and tells what
@@ -107,10 +107,11 @@ func (f *follower) dropAbsent() {
 	}
 }
 
-// dropFailed stops waiting for those that could not be reached over SSH.
+// dropFailed stops waiting for those that could not be reached over SSH, but where their
+// minions do the job then.
 func (f *follower) dropFailed() {
 	for id := range f.pending {
-		if t, _ := f.job.target(id); t.failed != "" && !f.m.ssh.has(f.job.JID, id) {
+		if t, _ := f.job.target(id); t.failed != "" && (t.overSSH || !t.waits) && !f.m.ssh.has(f.job.JID, id) {
 			delete(f.pending, id)
 		}
 	}
@@ -151,14 +152,15 @@ func (f *follower) drain() error {
 
 // ask finds out which of the missing still run the job, and stops waiting for the rest.
 func (f *follower) ask(ctx context.Context) error {
-	var unsure []wire.MinionID
+	var unsure, gone []wire.MinionID
 	for id := range f.pending {
 		c := f.m.presence.contact(id)
 		t, _ := f.job.target(id)
 		switch {
 		case f.m.ssh.has(f.job.JID, id):
 			// The connection has deadlines of its own; the job may take its time.
-		case t.acked.IsZero() && c.Gosalt && !c.Connected && f.opts.Spare != nil && f.opts.Spare(id):
+		case c.Gosalt && !c.Connected && t.acked.IsZero():
+			gone = append(gone, id)
 		case c.Gosalt && !c.Connected && !c.Settling:
 			delete(f.pending, id) // gone: what it returns comes when it is back
 		case c.Gosalt && c.Connected && !t.acked.IsZero():
@@ -168,6 +170,13 @@ func (f *follower) ask(ctx context.Context) error {
 			// It took the job, is there, and sends the return as soon as there is one.
 		default:
 			unsure = append(unsure, id)
+		}
+	}
+	for _, id := range f.spare(gone) {
+		if f.m.presence.contact(id).Settling {
+			unsure = append(unsure, id)
+		} else {
+			delete(f.pending, id)
 		}
 	}
 	if len(unsure) == 0 {
@@ -222,15 +231,31 @@ func (f *follower) ask(ctx context.Context) error {
 			clear(open)
 		}
 	}
-	return f.giveUp(ctx, slices.DeleteFunc(late, f.spare))
+	var frozen, left []wire.MinionID
+	for _, id := range late {
+		if f.isFrozen(id) {
+			frozen = append(frozen, id)
+		} else {
+			left = append(left, id)
+		}
+	}
+	return f.giveUp(ctx, append(left, f.spare(frozen)...))
 }
 
-// spare has the job done over SSH by the machine of a minion that is connected and did not
-// take it, as one that is frozen. It asks before it runs the job, should it wake up.
-func (f *follower) spare(id wire.MinionID) bool {
+// spare has the job done over SSH by the machines of these minions, and returns those of
+// which it cannot be.
+func (f *follower) spare(ids []wire.MinionID) (left []wire.MinionID) {
+	if f.opts.Spare == nil || len(ids) == 0 {
+		return ids
+	}
+	return f.opts.Spare(ids)
+}
+
+// isFrozen tells whether a minion is connected and did not take the job, and asks before it
+// runs it, should it wake up.
+func (f *follower) isFrozen(id wire.MinionID) bool {
 	t, _ := f.job.target(id)
-	c := f.m.presence.contact(id)
-	return f.opts.Spare != nil && f.pending[id] && t.acked.IsZero() && !t.returned && c.Gosalt && c.Version >= wire.VersionTake && f.opts.Spare(id)
+	return f.pending[id] && t.acked.IsZero() && !t.returned && f.m.presence.contact(id).asksFirst()
 }
 
 // onTheWay is how long a return may be under way that was sent before the answer
@@ -263,8 +288,12 @@ func (f *follower) giveUp(ctx context.Context, ids []wire.MinionID) error {
 // programs: unknown, pending, rejected, denied, queued, never, disconnected, refused,
 // running, lost, silent, ssh.
 func (m *Master) explain(job *liveJob, id wire.MinionID, f *follower) (why, text string) {
-	if t, _ := job.target(id); t.failed != "" {
-		return "ssh", "It is not connected, and not reached over SSH either: " + t.failed
+	if t, _ := job.target(id); t.failed != "" && !t.byItself {
+		is := "is not connected"
+		if m.presence.contact(id).Connected {
+			is = "did not take the job"
+		}
+		return "ssh", "It " + is + ", and is not reached over SSH either: " + t.failed
 	}
 	if why, text = m.explainKey(id); why != "" {
 		return why, text

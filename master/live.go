@@ -37,6 +37,7 @@ type liveTarget struct {
 	// Which way it goes is decided once: by SSH, or by its minion, which has asked.
 	overSSH  bool
 	byItself bool
+	waits    bool // its minion has asked, while SSH was tried, and asks again
 }
 
 // until is when a target that did not take the job can no longer fetch it; zero
@@ -229,27 +230,35 @@ func (j *liveJob) leaveSSH(id wire.MinionID) {
 
 // isOverSSH tells whether a target goes over SSH.
 func (j *liveJob) isOverSSH(id wire.MinionID) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	t := j.targets[id]
-	return t != nil && t.overSSH
+	t, _ := j.target(id)
+	return t.overSSH
+}
+
+// trying tells of a target that goes over SSH that it has not begun there: where it cannot,
+// the job is its minion's after all.
+func (t liveTarget) trying() bool {
+	return t.overSSH && t.acked.IsZero() && !t.returned && t.failed == ""
 }
 
 // take is a minion that asks whether the job is its own: where it does not go over SSH it
-// is, from now on.
-func (j *liveJob) take(id wire.MinionID) bool {
+// is, from now on. later is while that is tried.
+func (j *liveJob) take(id wire.MinionID) (run, later bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	t := j.targets[id]
-	if t == nil || t.overSSH {
-		return false
+	switch {
+	case t == nil:
+		return false, false
+	case t.overSSH:
+		t.waits = t.trying()
+		return false, t.waits
 	}
 	t.byItself = true
 	if t.acked.IsZero() {
 		t.acked = time.Now()
 	}
 	j.wake()
-	return true
+	return true, false
 }
 
 // addReturn notes a return that the store has taken; size is its packed length.

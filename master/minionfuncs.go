@@ -54,7 +54,7 @@ func (m *Master) handleReturn(ctx context.Context, from *minionRequest) (any, er
 	case live != nil && live.Internal:
 		live.addReturn(ret.ID, from.Load, 0)
 		return nil, nil
-	case live != nil && from.Gosalt && !from.Plain && live.isOverSSH(ret.ID):
+	case live != nil && !from.Plain && m.presence.contact(ret.ID).asksFirst() && live.isOverSSH(ret.ID):
 		// That it was stopped before it had asked, and does not know that the job goes over SSH.
 		m.log.Info("what a minion says of a job that is done over SSH is dropped", "jid", ret.JID, "minion", ret.ID)
 		return nil, nil
@@ -151,7 +151,7 @@ func (m *Master) handleTake(ctx context.Context, from *minionRequest) (any, erro
 		if !live.has(from.ID) {
 			return nil, m.notTargeted(from, take.JID)
 		}
-		reply.Run = live.take(from.ID)
+		reply.Run, reply.Later = live.take(from.ID)
 		return reply.ToMap(), nil
 	}
 	t, err := m.store.Target(ctx, take.JID, from.ID)

@@ -53,6 +53,9 @@ type Contact struct {
 	Seen      time.Time // last message that it authenticated
 }
 
+// asksFirst tells whether it is a minion that asks before it runs a job which says so.
+func (c Contact) asksFirst() bool { return c.Version >= wire.VersionTake }
+
 // lostGrace is how long a minion whose connection has just ended is still counted
 // on: it is coming back, and a job made now reaches it then.
 const lostGrace = 20 * time.Second

@@ -160,6 +160,24 @@ func (w *sshWay) start(ctx context.Context, live *liveJob, job *wire.Job, hosts 
 	})
 }
 
+// spare is followOptions.Spare of a job: each machine is tried once.
+func (w *sshWay) spare(live *liveJob, job *wire.Job, over *overSSH, o sshOptions) func([]wire.MinionID) []wire.MinionID {
+	return func(ids []wire.MinionID) (left []wire.MinionID) {
+		var hosts []ssh.Host
+		for _, id := range ids {
+			if h, ok := over.take(id); ok && live.goSSH(id) {
+				hosts = append(hosts, h)
+			} else {
+				left = append(left, id)
+			}
+		}
+		if len(hosts) > 0 {
+			w.start(w.m.ctx, live, job, hosts, o)
+		}
+		return left
+	}
+}
+
 // guarded is do; a panic is a result as any other.
 func (w *sshWay) guarded(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Host, id wire.MinionID, t *sshTask, o sshOptions) (err error) {
 	defer func() {
@@ -271,7 +289,7 @@ func (w *sshWay) do(ctx context.Context, live *liveJob, job *wire.Job, h ssh.Hos
 	opts := agentOpts(h)
 	w.m.mineFunctions(opts, h)
 	start := &wire.StreamStart{ID: id, Job: withJID(job, live.JID), Opts: opts, MaxReturn: int64(w.m.cfg.MaxReturn), LogLevel: o.LogLevel,
-		Once: !o.Complain, Secrets: t.secrets}
+		Once: !o.Complain && !(job.AsksFirst(id) && w.m.presence.contact(id).asksFirst()), Secrets: t.secrets}
 	if start.LogLevel == "" {
 		start.LogLevel = "error"
 	}

@@ -34,7 +34,7 @@ func (m *Minion) askFirst(ctx context.Context, l *link, jid wire.JobID) (run boo
 		v, err := l.do(ctx, (&wire.Take{JID: jid}).ToMap())
 		if err == nil {
 			var reply *wire.TakeReply
-			if reply, err = wire.TakeReplyFromValue(v); err == nil {
+			if reply, err = wire.TakeReplyFromValue(v); err == nil && !reply.Later {
 				return reply.Run, nil
 			}
 		}
@@ -45,6 +45,9 @@ func (m *Minion) askFirst(ctx context.Context, l *link, jid wire.JobID) (run boo
 		}
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
+		}
+		if err == nil {
+			err = errors.New("the master tries it over SSH")
 		}
 		l.log.Debug("whether a job is still this minion's is not known yet", "jid", jid, "error", err)
 		if err := sleep(ctx, backoff(failed, m.cfg.ReturnRetryTimer, max(m.cfg.ReturnRetryTimerMax, m.cfg.ReturnRetryTimer))); err != nil {

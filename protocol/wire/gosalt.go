@@ -8,7 +8,8 @@ const (
 	CmdAck = "_gosalt_ack"
 
 	// CmdTake asks whether a job is still this minion's, before it runs: {jid}. The reply is
-	// {run}: false where it is done over SSH. It is an acknowledgment, too. See FieldSpare.
+	// {run, later}: run is false where it is done over SSH, and later says to ask again, as
+	// that is only tried yet. It is an acknowledgment, too. See FieldSpare.
 	CmdTake = "_gosalt_take"
 
 	// CmdBootstrap is what the function that makes a machine a minion, or undoes that,
@@ -64,10 +65,13 @@ func TakeFromMap(m *Map) (*Take, error) {
 func (t *Take) ToMap() *Map { return NewMap("cmd", CmdTake, "jid", string(t.JID)) }
 
 // TakeReply is the answer to CmdTake.
-type TakeReply struct{ Run bool }
+type TakeReply struct {
+	Run   bool
+	Later bool // with Run false: it is not decided yet
+}
 
 // ToMap is the answer.
-func (t *TakeReply) ToMap() *Map { return NewMap("run", t.Run) }
+func (t *TakeReply) ToMap() *Map { return NewMap("run", t.Run, "later", t.Later) }
 
 // TakeReplyFromValue checks the answer.
 func TakeReplyFromValue(v any) (*TakeReply, error) {
@@ -76,7 +80,7 @@ func TakeReplyFromValue(v any) (*TakeReply, error) {
 		return nil, fmt.Errorf("answer to %s: a map with run is expected, got %s", CmdTake, TypeName(v))
 	}
 	f := fields{m: m, what: CmdTake}
-	t := &TakeReply{Run: f.bool("run")}
+	t := &TakeReply{Run: f.bool("run"), Later: f.bool("later")}
 	return t, f.err()
 }
 
