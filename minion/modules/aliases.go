@@ -135,7 +135,7 @@ type aliasesAliasArgs struct {
 	Alias string // A local user or address.
 }
 
-// aliasesGetTarget returns where the mail of an alias goes, ” where there is none.
+// aliasesGetTarget returns where the mail of an alias goes, an empty text where there is none.
 //
 //	gosalt '*' aliases.get_target alias
 func aliasesGetTarget(ctx context.Context, c *module.Call, a aliasesAliasArgs) (string, error) {

@@ -46,7 +46,7 @@ type fileGidArgs struct {
 	Gid any // Number of a group; a name is looked up first.
 }
 
-// fileGidToGroup returns the name of a group, the number where it has none, and ” for a
+// fileGidToGroup returns the name of a group, the number where it has none, and an empty text for a
 // name that does not exist.
 //
 //	gosalt '*' file.gid_to_group 0
@@ -129,7 +129,7 @@ type fileGroupArgs struct {
 	Group any // Name of a group; a number is returned as it is.
 }
 
-// fileGroupToGid returns the number of a group, ” where there is none.
+// fileGroupToGid returns the number of a group, an empty text where there is none.
 //
 //	gosalt '*' file.group_to_gid root
 func fileGroupToGid(ctx context.Context, c *module.Call, a fileGroupArgs) (any, error) {
@@ -155,7 +155,7 @@ type fileUserArgs struct {
 	User any // Name of a user; a number is returned as it is, and None is the minion's.
 }
 
-// fileUserToUid returns the number of a user, ” where there is none.
+// fileUserToUid returns the number of a user, an empty text where there is none.
 //
 //	gosalt '*' file.user_to_uid root
 func fileUserToUid(ctx context.Context, c *module.Call, a fileUserArgs) (any, error) {

@@ -117,7 +117,7 @@ type hostsHostArgs struct {
 	Host string // A name.
 }
 
-// hostsGetIP returns the address that /etc/hosts has for a name, ” for none.
+// hostsGetIP returns the address that /etc/hosts has for a name, an empty text for none.
 //
 //	gosalt '*' hosts.get_ip <hostname>
 func hostsGetIP(ctx context.Context, c *module.Call, a hostsHostArgs) (string, error) {
