@@ -90,6 +90,20 @@ func ReadValuesAt(source string, cfg *wire.Map, at func(key string) string, opti
 	return v, nil
 }
 
+// PlacesIn tells where the keys of one entry stand, and for "" the entry itself, by a
+// function that tells it of all; nil where that is nil.
+func PlacesIn(place func(keys ...string) string, entry string) func(key string) string {
+	if place == nil {
+		return nil
+	}
+	return func(key string) string {
+		if key == "" {
+			return place(entry)
+		}
+		return place(entry, key)
+	}
+}
+
 // At is the file and line of a key with a colon, to stand before what is wrong with it; ""
 // where that is not known.
 func At(at func(key string) string, key string) string {

@@ -65,15 +65,7 @@ var addressKinds = []string{"private", "public", "dns", "private4", "private6", 
 // readSource reads the options of one source. A mistake is kept in err: the others go on.
 func (inv *Inventory) readSource(name string, v any) *source {
 	s := &source{name: name, refresh: defaultRefresh, timeout: defaultTimeout, enabled: true}
-	at := func(key string) string {
-		if inv.cfg.Place == nil {
-			return ""
-		}
-		if key == "" {
-			return inv.cfg.Place(name)
-		}
-		return inv.cfg.Place(name, key)
-	}
+	at := PlacesIn(inv.cfg.Place, name)
 	bad := func(hint, format string, args ...any) *source {
 		s.err = &Error{Source: name, Kind: s.kind.Name, Reason: BadConfig, Msg: At(at, "") + fmt.Sprintf(format, args...), Hint: hint}
 		return s

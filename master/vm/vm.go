@@ -63,19 +63,6 @@ type Config struct {
 	Poll, Settle time.Duration
 }
 
-// placeOf tells where the keys of one profile stand.
-func (c *Config) placeOf(profile string) place {
-	if c.Place == nil {
-		return nil
-	}
-	return func(key string) string {
-		if key == "" {
-			return c.Place(profile)
-		}
-		return c.Place(profile, key)
-	}
-}
-
 // A Manager makes and ends machines. Its methods may be called concurrently.
 type Manager struct {
 	cfg      Config
@@ -109,7 +96,7 @@ func New(cfg Config) *Manager {
 	}
 	m := &Manager{cfg: cfg, log: cfg.Log, records: records{cfg.Dir, &sync.Map{}}, profiles: map[string]*Profile{}, wrong: map[string]error{}, stopping: make(chan struct{})}
 	for name, v := range cfg.Profiles.Strings() {
-		if p, err := readProfile(name, v, cfg.ConfigDir, cfg.placeOf(name)); err != nil {
+		if p, err := readProfile(name, v, cfg.ConfigDir, inventory.PlacesIn(cfg.Place, name)); err != nil {
 			m.wrong[name] = err
 		} else {
 			m.profiles[name] = p
@@ -149,11 +136,11 @@ func (m *Manager) profile(name string) (*Profile, error) {
 func (m *Manager) machines(profile, source string) (inventory.Machines, error) {
 	p, err := m.cfg.Master.Provider(source)
 	if err != nil {
-		return nil, fmt.Errorf("profile %s: %s%w", profile, inventory.At(m.cfg.placeOf(profile), "source"), err)
+		return nil, fmt.Errorf("profile %s: %s%w", profile, inventory.At(inventory.PlacesIn(m.cfg.Place, profile), "source"), err)
 	}
 	vm, ok := p.(inventory.Machines)
 	if !ok {
-		return nil, fmt.Errorf("profile %s: %sthe source %s can list machines and not make any: one of ec2 or libvirt is needed", profile, inventory.At(m.cfg.placeOf(profile), "source"), source)
+		return nil, fmt.Errorf("profile %s: %sthe source %s can list machines and not make any: one of ec2 or libvirt is needed", profile, inventory.At(inventory.PlacesIn(m.cfg.Place, profile), "source"), source)
 	}
 	return vm, nil
 }
