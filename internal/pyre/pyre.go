@@ -9,6 +9,7 @@ package pyre
 import (
 	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +30,7 @@ type Regexp struct {
 	tr     Translated
 	fast   *regexp.Regexp // nil where Go's engine refuses
 	begin  *regexp.Regexp // fast, at the start of a text only
+	empty  bool           // fast may match no text at all, at some place
 	slow   func() (*regexp2.Regexp, error)
 }
 
@@ -90,6 +92,9 @@ func compile(source, flags string) (*Regexp, error) {
 		return r, nil
 	})
 	if re.fast, err = regexp.Compile(front + "(?:" + tr.Fast + end + ")"); err == nil {
+		if tree, err := syntax.Parse(re.fast.String(), syntax.Perl); err != nil || mayBeEmpty(tree) {
+			re.empty = true
+		}
 		re.begin, err = regexp.Compile(front + `\A(?:` + tr.Fast + end + ")")
 	}
 	if err != nil {

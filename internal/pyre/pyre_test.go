@@ -52,7 +52,7 @@ func TestSub(t *testing.T) {
 // Both engines find the same, where the fast one is asked at all.
 func TestFastAndSlow(t *testing.T) {
 	asked := 0
-	for _, expr := range []string{"a", "a+b", "a|ab", "(a|ab)(c|bcd)", "^a", "a$", "(?m)^a", "(?m)a$", "(?m)^.*b$", ".*b", "[^b]+", "\\s+", "\\S+", "\\bA\\b", "(?i)A", "(?s)a.b", "a\\Z", "b(c)?", "a.?\n", "x*", "(?m)^\\s*#.*$", "\\w+\\W"} {
+	for _, expr := range []string{"a", "a+b", "a|ab", "(a|ab)(c|bcd)", "^a", "a$", "(?m)^a", "(?m)a$", "(?m)^.*b$", ".*b", "[^b]+", "\\s+", "\\S+", "\\bA\\b", "(?i)A", "(?s)a.b", "a\\Z", "b(c)?", "a.?\n", "x*", "(?m)^\\s*#.*$", "\\w+\\W", "\\w*\\b", "a|\\b", "(?:a|\\b)(?:b|)", "\\b"} {
 		for _, text := range []string{"", "a", "ab\nab\n", "aab\r\nb", "abcd abcd", "a\n", "\n", "A a\tb\fc", "  # x\n#y\nab", "a b\n\nb a\n"} {
 			for _, count := range []int{0, 1} {
 				re, err := Compile(expr, "")

@@ -1,6 +1,10 @@
 package pyre
 
-import "strings"
+import (
+	"regexp/syntax"
+	"slices"
+	"strings"
+)
 
 // SubN is Sub that replaces at most count matches (0 is all), and counts them.
 func (re *Regexp) SubN(repl, text string, count int) (string, int, error) {
@@ -45,9 +49,10 @@ func (re *Regexp) SubN(repl, text string, count int) (string, int, error) {
 
 // findFast lists up to count matches (all for 0) in a time that grows with the text alone,
 // whatever the expression is. It is false where that may differ from what Python finds: where
-// an expression needs the other engine, or an empty match is among them.
+// an expression needs the other engine, or may match no text at all: Go leaves out such a match
+// right behind another.
 func (re *Regexp) findFast(text string, count int) ([][]int, bool) {
-	if re.fast == nil || !alike(text) || re.fast.MatchString("") {
+	if re.fast == nil || re.empty || !alike(text) {
 		return nil, false
 	}
 	// Python's $ stands before a newline at the end as well, where (?m) does not say so anyway.
@@ -57,13 +62,24 @@ func (re *Regexp) findFast(text string, count int) ([][]int, bool) {
 	if count <= 0 {
 		count = -1
 	}
-	all := re.fast.FindAllStringSubmatchIndex(text, count)
-	for _, m := range all {
-		if m[0] == m[1] {
-			return nil, false
-		}
+	return re.fast.FindAllStringSubmatchIndex(text, count), true
+}
+
+// mayBeEmpty tells whether an expression can match no text: at the end of a word, say.
+func mayBeEmpty(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpLiteral, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpNoMatch:
+		return false
+	case syntax.OpConcat:
+		return !slices.ContainsFunc(re.Sub, func(s *syntax.Regexp) bool { return !mayBeEmpty(s) })
+	case syntax.OpAlternate:
+		return slices.ContainsFunc(re.Sub, mayBeEmpty)
+	case syntax.OpCapture, syntax.OpPlus:
+		return mayBeEmpty(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min == 0 || mayBeEmpty(re.Sub[0])
 	}
-	return all, true
+	return true
 }
 
 // alike tells whether a text has only what Python and Go put into the same classes: printable
