@@ -19,6 +19,12 @@ func InMemory(ctx context.Context) (with context.Context, text func() (string, b
 	}
 }
 
+// OnDisk undoes InMemory for what a function calls itself, as a template does: those calls
+// have files to show for it.
+func OnDisk(ctx context.Context) context.Context {
+	return context.WithValue(ctx, textKey{}, (**string)(nil))
+}
+
 // PutText hands over the text of a file to who has called with InMemory, and tells whether
 // anybody has.
 func PutText(ctx context.Context, text string) bool {

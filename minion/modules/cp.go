@@ -347,7 +347,7 @@ func cpGetTemplate(ctx context.Context, c *module.Call, a cpGetTemplateArgs) (an
 	if err != nil {
 		return nil, err
 	}
-	out, err := renderTemplate(ctx, c, a.Template, text.(string), name, env, a.Kwargs)
+	out, err := renderTemplate(module.OnDisk(ctx), c, a.Template, text.(string), name, env, a.Kwargs)
 	if err != nil {
 		return nil, err
 	}

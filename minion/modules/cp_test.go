@@ -109,3 +109,28 @@ func TestRecordedCp(t *testing.T) {
 		t.Errorf("mode of a received file: %v, %v", st, err)
 	}
 }
+
+// A template that is rendered in memory may render another: that one is a file, for who asks
+// for its path.
+func TestTemplateInMemory(t *testing.T) {
+	base, newCall := cpTree(t)
+	for name, text := range map[string]string{
+		"outer.jinja": "{% set at = salt['cp.get_template']('salt://inner.jinja', '') %}{{ salt['file.read'](at) }} and out",
+		"inner.jinja": "in",
+	} {
+		if err := os.WriteFile(filepath.Join(base, "srv", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call := newCall()
+	call.Pillar = func() *wire.Map { return wire.NewMap() }
+	ctx, text := module.InMemory(t.Context())
+	res := New().Run(ctx, call, "cp.get_template", []any{"salt://outer.jinja", ""}, nil)
+	if got, ok := text(); !ok || got != "in and out" {
+		t.Fatalf("%q %v: %v %v", got, ok, res.Return, res.Err)
+	}
+	at, _ := res.Return.(string)
+	if _, err := os.Stat(at); at == "" || !os.IsNotExist(err) {
+		t.Errorf("%q: %v, expected no file", at, err)
+	}
+}
