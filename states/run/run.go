@@ -368,7 +368,7 @@ func (r *Runner) aggregate(ctx context.Context, low, running *wire.Map, chunks [
 	}
 	low.Set("__agg__", true)
 	low = h.Aggregate(ctx, r.stateCall(low, running, chunks, nil), chunks, running)
-	joined := map[string][]any{}
+	joined := wire.NewMap() // in the order of the chunks: what is not met is told in it
 	firsts := map[string]*wire.Map{}
 	for _, c := range chunks {
 		if c.Text("state") != mod || !truth(c, "__agg__") || c.Text("name") == low.Text("name") {
@@ -379,11 +379,11 @@ func (r *Runner) aggregate(ctx context.Context, low, running *wire.Map, chunks [
 				if firsts[k] == nil {
 					firsts[k] = c
 				}
-				joined[k] = slices.Concat(joined[k], l)
+				joined.Set(k, slices.Concat(joined.List(k), l))
 			}
 		}
 	}
-	for k, l := range joined {
+	for k, l := range joined.Strings() {
 		low.Set(k, l)
 		firsts[k].Set(k, l) // with Salt it is one list
 	}
