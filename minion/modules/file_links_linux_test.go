@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,9 @@ func TestUserLinks(t *testing.T) {
 		{"file.mkdir", home + "/dir/made"}, {"file.makedirs", home + "/dir/made/x"}, {"file.makedirs_perms", home + "/dir/made"}, {"file.write", home + "/file", "x"},
 	} {
 		res := reg.Run(t.Context(), &module.Call{Host: &host.Host{}, Opts: wire.NewMap(), CacheDir: t.TempDir(), Grains: func() *wire.Map { return wire.NewMap() }}, call[0].(string), call[1:], nil)
+		if says := fmt.Sprint(res.Return, res.Err); call[0] == "file.rename" && !strings.Contains(says, "is not followed") {
+			t.Errorf("%q does not name the link in the way: %s", call, says)
+		}
 		after, err := os.Stat(secret)
 		b, _ := os.ReadFile(secret)
 		if err != nil || string(b) != "old\n" || !after.ModTime().Equal(before.ModTime()) || after.Mode() != before.Mode() {

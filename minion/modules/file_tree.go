@@ -86,7 +86,7 @@ func fileSymlink(ctx context.Context, c *module.Call, a fileSymlinkArgs) (bool, 
 	}
 	if a.Atomic {
 		if err := c.Host.Symlink(a.Src, path, true); err != nil {
-			return false, notCreated(path, err)
+			return false, inTheWay(err, "Could not create '%s'", path)
 		}
 		return true, nil
 	}
@@ -96,17 +96,17 @@ func fileSymlink(ctx context.Context, c *module.Call, a fileSymlinkArgs) (bool, 
 		}
 	}
 	if err := c.Host.Symlink(a.Src, path, false); err != nil {
-		return false, notCreated(path, err)
+		return false, inTheWay(err, "Could not create '%s'", path)
 	}
 	return true, nil
 }
 
-// notCreated is Salt's error, with the link that is in the way where that is the reason.
-func notCreated(path string, err error) error {
+// inTheWay is Salt's error, with the link that is in the way where that is the reason.
+func inTheWay(err error, format string, args ...any) error {
 	if unsafe := (*host.UnsafeLinkError)(nil); errors.As(err, &unsafe) {
-		return module.Failf("Could not create '%s': %w", path, unsafe)
+		return module.Failf(format+": %w", append(args, unsafe)...)
 	}
-	return module.Failf("Could not create '%s'", path)
+	return module.Failf(format, args...)
 }
 
 type fileSrcDstArgs struct {
@@ -123,7 +123,7 @@ func fileRename(ctx context.Context, c *module.Call, a fileSrcDstArgs) (bool, er
 		return false, module.Invalidf("File path must be absolute.")
 	}
 	if err := c.Host.Rename(src, dst); err != nil {
-		return false, module.Failf("Could not rename '%s' to '%s'", src, dst)
+		return false, inTheWay(err, "Could not rename '%s' to '%s'", src, dst)
 	}
 	return true, nil
 }
