@@ -442,6 +442,11 @@ func TestSSHFallback(t *testing.T) {
 	has(gosalt(0, "gosalt", "--transport=ssh", "cold", "cmd.run", job), "cold:\n    over 127")
 	once(2)
 	has(gosalt(0, "gosalt", "cold", "cmd.run", "echo over $SSH_CONNECTION", "--out=txt"), "cold: over\n")
+	// Where SSH does not reach the machine the job is its minion's.
+	if err := os.WriteFile(roster, []byte(entry("bare", srv.Host, srv.Port, me...)+entry("cold", sshrig.Address(), 1, me...)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	has(gosalt(0, "gosalt", "--transport=ssh", "cold", "cmd.run", "echo over $SSH_CONNECTION", "--out=txt"), "cold: over\n")
 	// A job that runs there can be found and ended.
 	began := filepath.Join(w.Dir, "began")
 	if err := syscall.Mkfifo(began, 0o600); err != nil {

@@ -108,10 +108,17 @@ func (f *follower) dropAbsent() {
 }
 
 // dropFailed stops waiting for those that could not be reached over SSH, but where their
-// minions do the job then.
+// minions are there, and ask whether the job is theirs: now it is.
 func (f *follower) dropFailed() {
+	if !f.job.anyFailed() { // it is looked for at each return, of which there may be thousands
+		return
+	}
 	for id := range f.pending {
-		if t, _ := f.job.target(id); t.failed != "" && (t.overSSH || !t.waits) && !f.m.ssh.has(f.job.JID, id) {
+		t, _ := f.job.target(id)
+		if t.failed == "" || f.m.ssh.has(f.job.JID, id) {
+			continue
+		}
+		if c := f.m.presence.contact(id); t.overSSH || !c.Connected || !c.asksFirst() {
 			delete(f.pending, id)
 		}
 	}

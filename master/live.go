@@ -23,6 +23,7 @@ type liveJob struct {
 	targets  map[wire.MinionID]*liveTarget
 	order    []wire.MinionID // of the targets
 	returned int
+	failed   bool // some target could not be reached over SSH
 	watchers map[*watcher]struct{}
 	touched  time.Time
 }
@@ -37,7 +38,6 @@ type liveTarget struct {
 	// Which way it goes is decided once: by SSH, or by its minion, which has asked.
 	overSSH  bool
 	byItself bool
-	waits    bool // its minion has asked, while SSH was tried, and asks again
 }
 
 // until is when a target that did not take the job can no longer fetch it; zero
@@ -185,9 +185,16 @@ func (j *liveJob) addFailure(id wire.MinionID, why string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if t := j.targets[id]; t != nil && !t.returned {
-		t.failed = why
+		t.failed, j.failed = why, true
 	}
 	j.wake()
+}
+
+// anyFailed tells whether a target could not be reached over SSH.
+func (j *liveJob) anyFailed() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.failed
 }
 
 // has tells whether the job targets the minion.
@@ -246,12 +253,8 @@ func (j *liveJob) take(id wire.MinionID) (run, later bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	t := j.targets[id]
-	switch {
-	case t == nil:
-		return false, false
-	case t.overSSH:
-		t.waits = t.trying()
-		return false, t.waits
+	if t == nil || t.overSSH {
+		return false, t != nil && t.trying()
 	}
 	t.byItself = true
 	if t.acked.IsZero() {
