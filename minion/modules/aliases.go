@@ -81,8 +81,11 @@ func writeAliases(ctx context.Context, c *module.Call, all []mailAlias) error {
 	if err := c.Host.WriteFile(aliasesPath(c), []byte(b.String())); err != nil {
 		return systemError(err, aliasesPath(c))
 	}
-	if c.Host.Root != "" || whichProgram("newaliases") == "" {
+	if c.Host.Root != "" {
 		return nil
+	}
+	if has, err := c.Call(ctx, "cmd.has_exec", []any{"newaliases"}, nil); err != nil || has != true {
+		return err
 	}
 	_, err := c.Call(ctx, "cmd.run", []any{"newaliases"}, nil)
 	return err
