@@ -106,14 +106,8 @@ func (m *Minion) finishScheduled(j schedule.Job, ret *wire.Map) bool {
 	if j.Kwargs != nil {
 		args = append(args, j.Kwargs)
 	}
-	ret.Set("fun_args", args)
 	ret.Set("schedule", j.Name)
-	ret.Set("pid", int64(os.Getpid()))
-	// What a master stores of a job that it did not publish.
-	ret.Set("arg", args)
-	ret.Set("tgt", string(m.id))
-	ret.Set("tgt_type", "glob")
-	if len(m.links) == 0 {
+	if !m.finishOwn(args, ret) {
 		return false
 	}
 	v, ok := j.Options.Get("return_job")
@@ -121,6 +115,17 @@ func (m *Minion) finishScheduled(j schedule.Job, ret *wire.Map) bool {
 		ret.Set("jid", string(wire.JobIDNoCache))
 	}
 	return !ok || module.Truth(v)
+}
+
+// finishOwn completes the result of a job that the minion has begun by itself with what a
+// master stores of one that it did not publish, and tells whether there is a master.
+func (m *Minion) finishOwn(args []any, ret *wire.Map) bool {
+	ret.Set("fun_args", args)
+	ret.Set("pid", int64(os.Getpid()))
+	ret.Set("arg", args)
+	ret.Set("tgt", string(m.id))
+	ret.Set("tgt_type", "glob")
+	return len(m.links) > 0
 }
 
 // scheduled counts the jobs that run under a name of the schedule.

@@ -2,7 +2,6 @@ package minion
 
 import (
 	"context"
-	"os"
 	"time"
 
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -49,14 +48,7 @@ func (m *Minion) runStartup(ctx context.Context) {
 		}
 	}
 	job.JID = wire.NewJobID(time.Now())
-	from := source{finish: func(ret *wire.Map) bool {
-		ret.Set("fun_args", job.Arg)
-		ret.Set("pid", int64(os.Getpid()))
-		ret.Set("arg", job.Arg)
-		ret.Set("tgt", string(m.id))
-		ret.Set("tgt_type", "glob")
-		return len(m.links) > 0
-	}}
+	from := source{finish: func(ret *wire.Map) bool { return m.finishOwn(job.Arg, ret) }}
 	if l := m.anyLink(); l != nil {
 		from.master = l.master
 	}
