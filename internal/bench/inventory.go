@@ -10,11 +10,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gosalt/gosalt/internal/lazyre"
 )
 
 // inventoryRegions are those that the server of the inventory part has.
@@ -80,7 +81,7 @@ func (b *bench) inventory() error {
 	return nil
 }
 
-var ec2Region = regexp.MustCompile(`Credential=[^/]+/\d+/([^/]+)/`)
+var ec2Region = lazyre.New(`Credential=[^/]+/\d+/([^/]+)/`)
 
 // ec2Server answers as the API of EC2 does, as far as machines are listed: n of them,
 // spread over inventoryRegions.

@@ -73,8 +73,8 @@ v unset: {git.config_unset: [{name: old.key}, {global: True}]}
 a extracted: {archive.extracted: [{name: /srv/f/arch}, {source: "salt://a.tar.gz"}, {user: daemon}]}
 h present: {host.present: [{ip: 10.1.2.3}, {names: [h1, h2]}]}
 h absent: {host.absent: [{name: oldhost}, {ip: 10.9.9.9}]}
-l present: {alias.present: [{name: root}, {target: ["a@example.com", b]}]}
-l absent: {alias.absent: [{name: postmaster}]}
+al present: {alias.present: [{name: root}, {target: ["a@example.com", b]}]}
+al absent: {alias.absent: [{name: postmaster}]}
 h only: {host.only: [{name: 10.9.9.8}, {hostnames: [somebody]}]}
 m mounted: {mount.mounted: [{name: /mnt/a}, {device: tmpfs}, {fstype: tmpfs}, {mkmnt: True}]}
 m bind: {mount.mounted: [{name: /mnt/b}, {device: /srv/disk}, {fstype: none}, {opts: bind}, {mkmnt: True}]}
