@@ -62,6 +62,12 @@ func (c *Call) dry() *Call {
 	return &next
 }
 
+// Unknown is the error of a plan that cannot be made under test=True, since what it is made
+// from is to come from an earlier state: its text is the comment, and the result is None.
+type Unknown string
+
+func (u Unknown) Error() string { return string(u) }
+
 // Tag is the key of a chunk's result: "file_|-/etc/motd_|-/etc/motd_|-managed". What is no
 // text, as a name of a list of names may be, is there as Python writes it.
 func Tag(low *wire.Map) string {
@@ -126,6 +132,9 @@ func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A
 		}
 		if err != nil {
 			res := &Result{Result: false, Changes: wire.NewMap(), Comment: failure(err)}
+			if _, ok := err.(Unknown); ok && c.Test {
+				res.Result = nil
+			}
 			shown, warnings := c.Low.Text("name"), []string(nil)
 			if p != nil {
 				warnings = p.Warnings

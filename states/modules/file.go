@@ -420,6 +420,9 @@ func fileExists(_ context.Context, c *states.Call, a filePathArgs) (*states.Plan
 	}
 	p := &states.Plan{Name: name, Fine: fmt.Sprintf("Path %s exists", name)}
 	if !c.Host.Exists(name) {
+		if id, ok := promisedFile(c, name); ok && !lexists(c, name) {
+			return p, states.Unknown(fmt.Sprintf("Path %s does not exist yet: the state %s comes before", name, id))
+		}
 		return p, module.Failf("Specified path %s does not exist", name)
 	}
 	return p, nil

@@ -64,7 +64,19 @@ func fileCopy(ctx context.Context, c *states.Call, a fileCopyArgs) (*states.Plan
 	case !filepath.IsAbs(o.name):
 		return p, module.Failf("Specified file %s is not an absolute path", o.name)
 	case !c.Host.Exists(o.source):
-		return p, module.Failf(`Source file "%s" is not present`, o.source)
+		if !isPromised(c, o.source) {
+			return p, module.Failf(`Source file "%s" is not present`, o.source)
+		}
+		if c.Host.IsDir(o.name) && a.Subdir {
+			o.name = filepath.Join(o.name, filepath.Base(o.source))
+		}
+		if lexists(c, o.name) && !a.Force {
+			p.Fine = fmt.Sprintf(`The target file "%s" exists and will not be overwritten`, o.name)
+			return p, nil
+		}
+		p.Would = fmt.Sprintf(`File "%s" is set to be copied to "%s"`, o.source, o.name)
+		p.Do(nil, o.do)
+		return p, nil
 	}
 	if err := o.owner(); err != nil {
 		return p, err
@@ -263,7 +275,7 @@ func fileRename(ctx context.Context, c *states.Call, a fileRenameArgs) (*states.
 		return nil, module.Failf("Must provide name to file.rename")
 	case !filepath.IsAbs(name):
 		return p, module.Failf("Specified file %s is not an absolute path", name)
-	case !lexists(c, source):
+	case !lexists(c, source) && !isPromised(c, source):
 		p.Fine = fmt.Sprintf(`Source file "%s" has already been moved out of place`, source)
 		return p, nil
 	case lexists(c, name) && !a.Force:
@@ -390,7 +402,7 @@ func hardlinkTest(ctx context.Context, c *states.Call, p *states.Plan, name, tar
 		return nil
 	}
 	switch {
-	case !c.Host.Exists(target):
+	case !c.Host.Exists(target) && !isPromised(c, target):
 		return module.Failf("Target %s for hard link does not exist", target)
 	case c.Host.IsDir(target):
 		return module.Failf("Unable to hard link from directory %s", target)

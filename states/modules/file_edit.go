@@ -35,6 +35,9 @@ func thereAs(c *states.Call, fun, name string) (string, error) {
 	case !filepath.IsAbs(name):
 		return name, module.Failf("Specified file %s is not an absolute path", name)
 	case !c.Host.Exists(name):
+		if id, ok := promisedFile(c, name); ok {
+			return name, notYet(name, id)
+		}
 		return name, module.Failf("%s: file not found", name)
 	}
 	return name, nil

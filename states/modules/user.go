@@ -118,7 +118,7 @@ func userPresent(ctx context.Context, c *states.Call, a userPresentArgs) (*state
 func (u *account) readGroups(ctx context.Context) error {
 	var missing []string
 	for _, g := range listOf(u.a.Groups) {
-		if _, err := u.c.Host.Group(pytext.Str(g)); err != nil {
+		if _, err := u.c.Host.Group(pytext.Str(g)); err != nil && !promisedGroup(u.c, pytext.Str(g)) {
 			missing = append(missing, pytext.Str(g))
 		}
 	}

@@ -1,0 +1,85 @@
+package modules
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/states"
+)
+
+// Under test=True nothing has been made of what earlier states of the run will make. A
+// state that misses it does not fail for that, as Salt's does: a real run would not.
+
+// earlier calls is with the parts of the tag of each earlier state that is to change
+// something, until that returns true, and returns that state's id.
+func earlier(c *states.Call, is func(state, fun, name string) bool) (id string, ok bool) {
+	if !c.Test {
+		return "", false
+	}
+	for tag, v := range c.Running.Strings() {
+		parts := strings.Split(tag, "_|-")
+		if res, isMap := v.(*wire.Map); isMap && len(parts) == 4 && undecided(res) && is(parts[0], parts[3], parts[2]) {
+			return parts[1], true
+		}
+	}
+	return "", false
+}
+
+// undecided tells whether a result is that of a state which would change something.
+func undecided(res *wire.Map) bool {
+	v, there := res.Get("result")
+	return there && v == nil
+}
+
+// promisedGroup tells whether an earlier state of the run is to make a group.
+func promisedGroup(c *states.Call, group string) bool {
+	_, ok := earlier(c, func(state, fun, name string) bool {
+		return name == group && (state == "group" || state == "user") && fun == "present" // a user's own group has its name
+	})
+	return ok
+}
+
+// makers are the state modules whose states make files that they do not name.
+var makers = []string{"archive", "cmd", "git", "module", "mount", "pip", "pkg", "service", "virtualenv"}
+
+// promisedFile tells whether an earlier state of the run is to make a file, or may: one
+// of makers that is required.
+func promisedFile(c *states.Call, path string) (id string, ok bool) {
+	path = filepath.Clean(path)
+	if id, ok = earlier(c, func(state, fun, name string) bool {
+		if !filepath.IsAbs(name) {
+			return false
+		}
+		name = filepath.Clean(name)
+		switch state {
+		case "file":
+			return !slices.Contains([]string{"absent", "exists", "missing", "not_cached", "pruned", "tidied"}, fun) && name == path || (fun == "recurse" || fun == "copy" || fun == "rename") && strings.HasPrefix(path, name+"/")
+		case "archive":
+			return fun == "extracted" && strings.HasPrefix(path, name+"/")
+		}
+		return false
+	}); ok || !c.Test {
+		return id, ok
+	}
+	for _, kind := range []string{"require", "watch", "onchanges", "require_any", "watch_any", "onchanges_any"} {
+		for _, low := range c.Required[kind] {
+			if res := c.Running.Map(states.Tag(low)); res != nil && undecided(res) && slices.Contains(makers, low.Text("state")) {
+				return low.Text("__id__"), true
+			}
+		}
+	}
+	return "", false
+}
+
+func isPromised(c *states.Call, path string) bool {
+	_, ok := promisedFile(c, path)
+	return ok
+}
+
+// notYet is the outcome of a state whose file is to be made by an earlier one.
+func notYet(path, id string) error {
+	return states.Unknown(fmt.Sprintf("%s is not there yet: the state %s comes before, and what is to be changed is known when it has run", path, id))
+}
