@@ -32,7 +32,7 @@ func Decrypter(cfg config.Common, log *slog.Logger) *decrypt.Decrypter {
 
 // MayDecrypt tells whether a pillar can hold values that were encrypted. It goes by what
 // the configuration and the first lines of the files say, and compiles nothing: true may
-// be wrong, false is not.
+// be wrong. False is where only a template decrypts, by slsutil.renderer.
 func (c *Compiler) MayDecrypt(ctx context.Context) bool {
 	if truth(c.cfg.Opts, "ext_pillar") || truth(c.cfg.Opts, "decrypt_pillar") || pipeDecrypts(c.cfg.Opts.Text("renderer")) {
 		return true

@@ -58,9 +58,7 @@ func readAliases(c *module.Call) ([]mailAlias, error) {
 		case more != "" && body[0] != more[0] && len(all) > 0 && all[len(all)-1].alias != "":
 			last := &all[len(all)-1]
 			last.target = strings.TrimSpace(last.target + " " + more)
-			if comment != "" {
-				last.comment += comment
-			}
+			last.comment += comment
 		case is && alias != "":
 			all = append(all, mailAlias{alias, strings.TrimSpace(target), comment})
 		default:

@@ -45,6 +45,13 @@ func promisedGroup(c *states.Call, group string) bool {
 // makers are the state modules whose states make files that they do not name.
 var makers = []string{"archive", "cmd", "git", "module", "mount", "pip", "pkg", "service", "virtualenv"}
 
+// treeMakers are the states that make files below the path that they name, and noMakers the
+// functions of file that make none there.
+var (
+	treeMakers = []string{"archive.extracted", "file.copy", "file.recurse", "file.rename"}
+	noMakers   = []string{"absent", "exists", "missing", "not_cached", "pruned", "tidied"}
+)
+
 // promisedFile tells whether an earlier state of the run is to make a file, or may: one
 // of makers that is required.
 func promisedFile(c *states.Call, path string) (id string, ok bool) {
@@ -54,13 +61,10 @@ func promisedFile(c *states.Call, path string) (id string, ok bool) {
 			return false
 		}
 		name = filepath.Clean(name)
-		switch state {
-		case "file":
-			return !slices.Contains([]string{"absent", "exists", "missing", "not_cached", "pruned", "tidied"}, fun) && name == path || (fun == "recurse" || fun == "copy" || fun == "rename") && strings.HasPrefix(path, name+"/")
-		case "archive":
-			return fun == "extracted" && strings.HasPrefix(path, name+"/")
+		if strings.HasPrefix(path, name+"/") {
+			return slices.Contains(treeMakers, state+"."+fun)
 		}
-		return false
+		return name == path && state == "file" && !slices.Contains(noMakers, fun)
 	}); ok || !c.Test {
 		return id, ok
 	}
