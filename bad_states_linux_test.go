@@ -296,8 +296,16 @@ minute: {cron.present: [name: 'true', minute: 99]}
 		"cwd": `"/nonexistent" is not available`, "relative": "a/b is not an absolute path", "unknown": "'shel' is an invalid keyword argument for 'user.present'. Did you mean 'shell'",
 		"function": "Did you mean 'file.managed'", "module": "Did you mean 'file.managed'", "requisite": "'requrie' .* Did you mean 'require'", "minute": "bad minute",
 	})
+	// Functions that take any argument, and do not look at it.
+	b.m.Write("/srv/salt/bad.sls", "dir: {file.directory: [name: /tmp/arg, mod: 755]}\ncmd: {cmd.run: [name: 'true', cwdd: /]}\nhold: {pkg.held: [replce: True]}\n")
+	r := b.m.Try("", gosaltCall, "state.apply", "bad", "test=True")
+	for k, near := range map[string]string{"mod": "mode", "cwdd": "cwd", "replce": "replace"} {
+		if !regexp.MustCompile(`'` + k + `' is no argument of [a-z.]+: it is not looked at. Did you mean '` + near + `'\?`).MatchString(strings.Join(strings.Fields(r.Stdout), " ")) {
+			b.t.Errorf("%s is not told: %s", k, r.Stdout)
+		}
+	}
 	b.m.Write("/srv/salt/bad.sls", "nop: {test.nop: [requrie: [{file: x}]]}\n")
-	if r := b.m.Try("", gosaltCall, "state.apply", "bad"); r.Code != 0 || !regexp.MustCompile(`(?s)Warnings: 'requrie' is no argument of test.nop and no requisite\.\s+Did\s+you\s+mean\s+'require'\?`).MatchString(r.Stdout) {
+	if r = b.m.Try("", gosaltCall, "state.apply", "bad"); r.Code != 0 || !regexp.MustCompile(`(?s)Warnings: 'requrie' is no argument of test.nop and no requisite\.\s+Did\s+you\s+mean\s+'require'\?`).MatchString(r.Stdout) {
 		b.t.Errorf("%d %s", r.Code, r.Stdout)
 	}
 }

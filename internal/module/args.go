@@ -17,8 +17,9 @@ type params struct {
 	list   []param // those that have a name
 	all    []param // the variadic ones too, in the order of a call
 	byName map[string]int
-	star   []int // field index of the variadic []any, nil without one
-	kwargs []int // field index of the keyword *wire.Map, nil without one
+	star   []int    // field index of the variadic []any, nil without one
+	kwargs []int    // field index of the keyword *wire.Map, nil without one
+	reads  []string // of the further keywords those that the function looks at, nil where it may be any
 }
 
 // param is one named argument.
@@ -137,6 +138,9 @@ func (p *params) variadic(name string, f reflect.StructField, index []int, kind 
 		p.star = index
 	case kind == "**" && f.Type == typeMap:
 		p.kwargs = index
+		if names, ok := f.Tag.Lookup("read"); ok {
+			p.reads = strings.Fields(strings.TrimPrefix(names, "-"))
+		}
 	default:
 		panic(fmt.Sprintf(`module: %s: %s must be of type []any for arg:"*", *wire.Map for arg:"**"`, name, f.Name))
 	}
@@ -347,6 +351,7 @@ type Spec struct {
 	Defaults []any    // of the last ones of Args, in the wire's value model
 	Varargs  bool     // takes further positional arguments
 	Kwargs   bool     // takes further keywords
+	Reads    []string // of those the ones that are looked at; nil where that may be any
 	KwOnly   []string // those of Args that are given by name only
 }
 
@@ -368,13 +373,22 @@ func (s Spec) Map() *wire.Map {
 	return m
 }
 
+// Meant returns the argument that was most likely meant by a further keyword that the
+// function takes and does not look at, or "".
+func (s Spec) Meant(name string) string {
+	if s.Reads == nil || slices.Contains(s.Reads, name) || slices.Contains(s.Args, name) {
+		return ""
+	}
+	return nearest(name, slices.Concat(s.Args, s.Reads))
+}
+
 // Spec returns the signature; read only.
 func (f *Function) Spec() Spec {
 	return f.reading().spec()
 }
 
 func makeSpec(name string, p *params) Spec {
-	s := Spec{Varargs: p.star != nil, Kwargs: p.kwargs != nil}
+	s := Spec{Varargs: p.star != nil, Kwargs: p.kwargs != nil, Reads: p.reads}
 	for i := range p.list {
 		a := &p.list[i]
 		s.Args = append(s.Args, a.name)

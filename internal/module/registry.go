@@ -122,6 +122,7 @@ func (f *Function) For(c *Call) *Function {
 //	arg:"name"     another name than the field's
 //	arg:"*"        takes all further positional arguments; type []any
 //	arg:"**"       takes all further keywords, __pub_* among them; type *wire.Map
+//	read:"a b"     of the further keywords only these are looked at, "-" for none
 //	arg:"name,kw"  given by name only
 //	split:","      a text is split there, for fields of type []string
 //

@@ -28,19 +28,20 @@ func init() {
 
 // cmdCommon is what commands and scripts have in common.
 type cmdCommon struct {
-	Cwd             string    `default:"None"`  // Directory it runs in.
-	Runas           string    `default:"None"`  // User it runs as.
-	Shell           string    `default:"None"`  // Shell that runs it; the grain shell by default.
-	Env             any       `default:"None"`  // Environment variables: a map, or a list of maps.
-	Stateful        any       `default:"False"` // The command says itself what it changed: its last line is name=value pairs (changed=yes comment='...'), or its output is a JSON object. A list with test_name: names the command to run under test=True.
-	Timeout         any       `default:"None"`  // Seconds after which the command is killed.
-	OutputLoglevel  string    `default:"debug"` // Level at which the output is logged; quiet logs nothing.
-	HideOutput      bool      `default:"False"` // Leave the output out of the result.
-	UseVt           bool      `default:"False"` // Keep white space at the end of the output.
-	SuccessRetcodes any       `default:"None"`  // Exit codes that are a success, besides 0.
-	SuccessStdout   any       `default:"None"`  // Texts that make it a success when one of them is in the output.
-	SuccessStderr   any       `default:"None"`  // Texts that make it a success when one of them is in the error output.
-	Kwargs          *wire.Map `arg:"**"`        // Further arguments of the execution function.
+	Cwd             string `default:"None"`  // Directory it runs in.
+	Runas           string `default:"None"`  // User it runs as.
+	Shell           string `default:"None"`  // Shell that runs it; the grain shell by default.
+	Env             any    `default:"None"`  // Environment variables: a map, or a list of maps.
+	Stateful        any    `default:"False"` // The command says itself what it changed: its last line is name=value pairs (changed=yes comment='...'), or its output is a JSON object. A list with test_name: names the command to run under test=True.
+	Timeout         any    `default:"None"`  // Seconds after which the command is killed.
+	OutputLoglevel  string `default:"debug"` // Level at which the output is logged; quiet logs nothing.
+	HideOutput      bool   `default:"False"` // Leave the output out of the result.
+	UseVt           bool   `default:"False"` // Keep white space at the end of the output.
+	SuccessRetcodes any    `default:"None"`  // Exit codes that are a success, besides 0.
+	SuccessStdout   any    `default:"None"`  // Texts that make it a success when one of them is in the output.
+	SuccessStderr   any    `default:"None"`  // Texts that make it a success when one of them is in the error output.
+	// Further arguments of the execution function.
+	Kwargs *wire.Map `arg:"**" read:"args stdin group python_shell clean_env rstrip umask output_encoding log_callback reset_system_locale ignore_retcode saltenv redirect_stderr password encoded_cmd template prepend_path bg raise_err binds cmd pillarenv pillar_override windows_codepage loglevel"`
 }
 
 type cmdRunArgs struct {

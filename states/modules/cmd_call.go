@@ -11,9 +11,9 @@ import (
 type cmdCallArgs struct {
 	Name   string    // Anything.
 	Func   string    // Name of an execution function. In Salt it is a function of Python, which only renderers in Python can give.
-	Args   []any     `default:"None"` // Its arguments.
-	Kws    *wire.Map `default:"None"` // Its keywords.
-	Kwargs *wire.Map `arg:"**"`       // Not looked at.
+	Args   []any     `default:"None"`    // Its arguments.
+	Kws    *wire.Map `default:"None"`    // Its keywords.
+	Kwargs *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // cmdCall calls an execution function. A map that it returns is taken for the result of the

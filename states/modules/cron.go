@@ -155,10 +155,10 @@ func cronDiffers(job, want *wire.Map) bool {
 
 type cronAbsentArgs struct {
 	Name       string    // The command.
-	User       string    `default:"root"`  // Whose crontab.
-	Identifier any       `default:"False"` // What the job is found by; the command by default.
-	Special    any       `default:"None"`  // The word for its time, where it has one.
-	Kwargs     *wire.Map `arg:"**"`        // Not looked at.
+	User       string    `default:"root"`    // Whose crontab.
+	Identifier any       `default:"False"`   // What the job is found by; the command by default.
+	Special    any       `default:"None"`    // The word for its time, where it has one.
+	Kwargs     *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // cronAbsent removes a job from a crontab.

@@ -17,7 +17,7 @@ func init() {
 type debconfSetArgs struct {
 	Name   string    // Name of the package.
 	Data   *wire.Map // Answers by question, each a map of type and value.
-	Kwargs *wire.Map `arg:"**"` // Not looked at.
+	Kwargs *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // debconfSet makes sure that the questions of a package are answered so, before it asks.

@@ -364,7 +364,7 @@ func isText(b []byte) bool { return textedit.IsText(b[:min(len(b), 512)]) }
 
 type fileAbsentArgs struct {
 	Name   string    // Path of what is to go.
-	Kwargs *wire.Map `arg:"**"` // Not looked at.
+	Kwargs *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // fileAbsent removes a file, a link or a directory with all that is in it.
@@ -409,7 +409,7 @@ func init() {
 
 type filePathArgs struct {
 	Name   string    // The path.
-	Kwargs *wire.Map `arg:"**"` // Not looked at.
+	Kwargs *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // fileExists fails where nothing is under the path.
@@ -445,9 +445,9 @@ type fileAccumulatedArgs struct {
 	Name      string    // Name of the accumulator: a key of the template's variable accumulator.
 	Filename  string    // The file whose template uses it.
 	Text      any       // The text, or a list of them.
-	RequireIn any       `default:"None"` // The states that use it; require_in or watch_in has to name file.managed of the file.
-	WatchIn   any       `default:"None"` // Likewise.
-	Kwargs    *wire.Map `arg:"**"`       // Not looked at.
+	RequireIn any       `default:"None"`    // The states that use it; require_in or watch_in has to name file.managed of the file.
+	WatchIn   any       `default:"None"`    // Likewise.
+	Kwargs    *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 func init() { register("file.accumulated", fileAccumulated) }

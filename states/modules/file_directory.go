@@ -23,27 +23,27 @@ func init() { register("file.directory", fileDirectory) }
 
 type fileDirectoryArgs struct {
 	Name           string    // Path of the directory.
-	User           any       `default:"None"`  // Owner, by name or number.
-	Group          any       `default:"None"`  // Group, by name or number.
-	Recurse        any       `default:"None"`  // What is also set for all below: user, group, mode; ignore_files and ignore_dirs leave those, silent shows no changes.
-	MaxDepth       *int64    `default:"None"`  // How deep recurse goes.
-	DirMode        any       `default:"None"`  // Permissions of directories; also mode.
-	FileMode       any       `default:"None"`  // Permissions of files, with recurse; by default those of directories.
-	Makedirs       bool      `default:"False"` // Make the directories above that are missing.
-	Clean          bool      `default:"False"` // Remove what is in it and not managed by a state that is required.
-	Require        any       `default:"None"`  // The states whose files clean spares.
-	ExcludePat     any       `default:"None"`  // What clean spares: a shell pattern, or a regular expression with E@.
-	FollowSymlinks bool      `default:"False"` // Look at what links point to.
-	Force          bool      `default:"False"` // Remove a file or link that is in its place.
-	Backupname     string    `default:"None"`  // Name that such a file gets instead.
-	AllowSymlink   bool      `default:"True"`  // Whether it may be a link to a directory.
-	ChildrenOnly   bool      `default:"False"` // Leave the directory itself as it is.
-	WinOwner       any       `default:"None"`  // On Windows.
-	WinPerms       any       `default:"None"`  // On Windows.
-	WinDenyPerms   any       `default:"None"`  // On Windows.
-	WinInheritance bool      `default:"True"`  // On Windows.
-	WinPermsReset  bool      `default:"False"` // On Windows.
-	Kwargs         *wire.Map `arg:"**"`        // mode and owner are read.
+	User           any       `default:"None"`             // Owner, by name or number.
+	Group          any       `default:"None"`             // Group, by name or number.
+	Recurse        any       `default:"None"`             // What is also set for all below: user, group, mode; ignore_files and ignore_dirs leave those, silent shows no changes.
+	MaxDepth       *int64    `default:"None"`             // How deep recurse goes.
+	DirMode        any       `default:"None"`             // Permissions of directories; also mode.
+	FileMode       any       `default:"None"`             // Permissions of files, with recurse; by default those of directories.
+	Makedirs       bool      `default:"False"`            // Make the directories above that are missing.
+	Clean          bool      `default:"False"`            // Remove what is in it and not managed by a state that is required.
+	Require        any       `default:"None"`             // The states whose files clean spares.
+	ExcludePat     any       `default:"None"`             // What clean spares: a shell pattern, or a regular expression with E@.
+	FollowSymlinks bool      `default:"False"`            // Look at what links point to.
+	Force          bool      `default:"False"`            // Remove a file or link that is in its place.
+	Backupname     string    `default:"None"`             // Name that such a file gets instead.
+	AllowSymlink   bool      `default:"True"`             // Whether it may be a link to a directory.
+	ChildrenOnly   bool      `default:"False"`            // Leave the directory itself as it is.
+	WinOwner       any       `default:"None"`             // On Windows.
+	WinPerms       any       `default:"None"`             // On Windows.
+	WinDenyPerms   any       `default:"None"`             // On Windows.
+	WinInheritance bool      `default:"True"`             // On Windows.
+	WinPermsReset  bool      `default:"False"`            // On Windows.
+	Kwargs         *wire.Map `arg:"**" read:"mode owner"` // mode and owner are read.
 }
 
 // recurseWords are what recurse may ask for.
@@ -458,20 +458,20 @@ func listOf(v any) []any {
 type fileSymlinkArgs struct {
 	Name                  string    // Path of the link.
 	Target                string    // What it points to.
-	Force                 bool      `default:"False"` // Remove what is in its place.
-	Backupname            string    `default:"None"`  // Name that what is in its place gets instead.
-	Makedirs              bool      `default:"False"` // Make the directories above that are missing.
-	User                  any       `default:"None"`  // Owner of the link; by default the minion's user.
-	Group                 any       `default:"None"`  // Group of the link; by default that of its owner.
-	Mode                  any       `default:"None"`  // Permissions of directories that are made.
-	Atomic                bool      `default:"False"` // Put the link in place of another at once; gosalt always does.
-	DisallowCopyAndUnlink bool      `default:"False"` // Only rename to backupname, do not copy to another file system.
-	InheritUserAndGroup   bool      `default:"False"` // Keep the owner of a link that is there.
-	WinOwner              any       `default:"None"`  // On Windows.
-	WinPerms              any       `default:"None"`  // On Windows.
-	WinDenyPerms          any       `default:"None"`  // On Windows.
-	WinInheritance        any       `default:"None"`  // On Windows.
-	Kwargs                *wire.Map `arg:"**"`        // owner is read.
+	Force                 bool      `default:"False"`       // Remove what is in its place.
+	Backupname            string    `default:"None"`        // Name that what is in its place gets instead.
+	Makedirs              bool      `default:"False"`       // Make the directories above that are missing.
+	User                  any       `default:"None"`        // Owner of the link; by default the minion's user.
+	Group                 any       `default:"None"`        // Group of the link; by default that of its owner.
+	Mode                  any       `default:"None"`        // Permissions of directories that are made.
+	Atomic                bool      `default:"False"`       // Put the link in place of another at once; gosalt always does.
+	DisallowCopyAndUnlink bool      `default:"False"`       // Only rename to backupname, do not copy to another file system.
+	InheritUserAndGroup   bool      `default:"False"`       // Keep the owner of a link that is there.
+	WinOwner              any       `default:"None"`        // On Windows.
+	WinPerms              any       `default:"None"`        // On Windows.
+	WinDenyPerms          any       `default:"None"`        // On Windows.
+	WinInheritance        any       `default:"None"`        // On Windows.
+	Kwargs                *wire.Map `arg:"**" read:"owner"` // owner is read.
 }
 
 func init() { register("file.symlink", fileSymlink) }

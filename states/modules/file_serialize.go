@@ -24,22 +24,22 @@ func init() {
 
 type fileSerializeArgs struct {
 	Name             string    // Path of the file.
-	Dataset          any       `default:"None"`   // The data.
-	DatasetPillar    any       `default:"None"`   // Key of the pillar with the data.
-	User             any       `default:"None"`   // Owner, by name or number.
-	Group            any       `default:"None"`   // Group, by name or number.
-	Mode             any       `default:"None"`   // Permissions in octal.
-	Backup           any       `default:""`       // minion keeps the old file below the cache directory.
-	Makedirs         bool      `default:"False"`  // Make the directories above that are missing.
-	ShowChanges      bool      `default:"True"`   // Show the difference.
-	Create           bool      `default:"True"`   // Make the file where there is none.
-	MergeIfExists    bool      `default:"False"`  // Lay the data over those that the file has.
-	Encoding         any       `default:"None"`   // Encoding of the file; with one, characters are not escaped.
-	EncodingErrors   string    `default:"strict"` // What becomes of characters that the encoding has not.
-	Serializer       any       `default:"None"`   // yaml, json, toml, configparser, plist, keyvalue, msgpack or python; yaml by default.
-	SerializerOpts   any       `default:"None"`   // Options of the serializer, such as indent, as a list of maps.
-	DeserializerOpts any       `default:"None"`   // Options for reading the file, with merge_if_exists.
-	Kwargs           *wire.Map `arg:"**"`         // formatter: the same as serializer.
+	Dataset          any       `default:"None"`            // The data.
+	DatasetPillar    any       `default:"None"`            // Key of the pillar with the data.
+	User             any       `default:"None"`            // Owner, by name or number.
+	Group            any       `default:"None"`            // Group, by name or number.
+	Mode             any       `default:"None"`            // Permissions in octal.
+	Backup           any       `default:""`                // minion keeps the old file below the cache directory.
+	Makedirs         bool      `default:"False"`           // Make the directories above that are missing.
+	ShowChanges      bool      `default:"True"`            // Show the difference.
+	Create           bool      `default:"True"`            // Make the file where there is none.
+	MergeIfExists    bool      `default:"False"`           // Lay the data over those that the file has.
+	Encoding         any       `default:"None"`            // Encoding of the file; with one, characters are not escaped.
+	EncodingErrors   string    `default:"strict"`          // What becomes of characters that the encoding has not.
+	Serializer       any       `default:"None"`            // yaml, json, toml, configparser, plist, keyvalue, msgpack or python; yaml by default.
+	SerializerOpts   any       `default:"None"`            // Options of the serializer, such as indent, as a list of maps.
+	DeserializerOpts any       `default:"None"`            // Options for reading the file, with merge_if_exists.
+	Kwargs           *wire.Map `arg:"**" read:"formatter"` // formatter: the same as serializer.
 }
 
 // serializers are Salt's, with whether they read, too.

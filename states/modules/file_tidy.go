@@ -29,18 +29,18 @@ func init() {
 
 type fileTidiedArgs struct {
 	Name                   string    // Path of the directory.
-	Age                    int       `default:"0"`     // Days: what is as old, or older, goes.
-	Matches                any       `default:"None"`  // Expressions of Python, a list; what one of them matches from its beginning goes. All by default.
-	Rmdirs                 bool      `default:"False"` // Directories too.
-	Size                   any       `default:"0"`     // Bytes, or a text such as 10MB: what is as large, or larger, goes.
-	Exclude                any       `default:"None"`  // Expressions, a list; what one of them matches stays.
-	FullPathMatch          bool      `default:"False"` // The expressions are of whole paths.
-	Followlinks            bool      `default:"False"` // Go into directories that links point to.
-	TimeComparison         any       `default:"atime"` // Which time the age is of: atime, mtime or ctime.
-	AgeSizeLogicalOperator string    `default:"OR"`    // Whether age OR size decide, or both: AND.
-	AgeSizeOnly            any       `default:"None"`  // Only one of them decides: age or size.
-	Rmlinks                bool      `default:"True"`  // Symbolic links too.
-	Kwargs                 *wire.Map `arg:"**"`        // Not looked at.
+	Age                    int       `default:"0"`       // Days: what is as old, or older, goes.
+	Matches                any       `default:"None"`    // Expressions of Python, a list; what one of them matches from its beginning goes. All by default.
+	Rmdirs                 bool      `default:"False"`   // Directories too.
+	Size                   any       `default:"0"`       // Bytes, or a text such as 10MB: what is as large, or larger, goes.
+	Exclude                any       `default:"None"`    // Expressions, a list; what one of them matches stays.
+	FullPathMatch          bool      `default:"False"`   // The expressions are of whole paths.
+	Followlinks            bool      `default:"False"`   // Go into directories that links point to.
+	TimeComparison         any       `default:"atime"`   // Which time the age is of: atime, mtime or ctime.
+	AgeSizeLogicalOperator string    `default:"OR"`      // Whether age OR size decide, or both: AND.
+	AgeSizeOnly            any       `default:"None"`    // Only one of them decides: age or size.
+	Rmlinks                bool      `default:"True"`    // Symbolic links too.
+	Kwargs                 *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // tidying is one call of file.tidied.

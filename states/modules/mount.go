@@ -42,7 +42,7 @@ type mountMountedArgs struct {
 	ExtraMountTranslateOptions *wire.Map `default:"None"`       // Options that the system shows by another name.
 	HiddenOpts                 any       `default:"None"`       // Options that count for nothing.
 	BindMountCopyActiveOpts    bool      `default:"True"`       // A bind mount has the options of what it is of, too.
-	Kwargs                     *wire.Map `arg:"**"`             // Not looked at.
+	Kwargs                     *wire.Map `arg:"**" read:"-"`    // Not looked at.
 }
 
 // mounting is one call of mount.mounted.

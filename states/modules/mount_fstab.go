@@ -25,7 +25,7 @@ type mountUnmountedArgs struct {
 	Config  string    `default:"/etc/fstab"` // The file that has it mounted at the start.
 	Persist bool      `default:"False"`      // Take it out of there, too.
 	User    any       `default:"None"`       // Who unmounts it.
-	Kwargs  *wire.Map `arg:"**"`             // Not looked at.
+	Kwargs  *wire.Map `arg:"**" read:"-"`    // Not looked at.
 }
 
 // mountUnmounted makes nothing be mounted in a place.

@@ -41,8 +41,8 @@ func nftAsk(ctx context.Context, c *states.Call, fun string, kv ...any) (yes boo
 
 type nftTableArgs struct {
 	Name   string    // Name of the table.
-	Family string    `default:"ipv4"` // ipv4, ipv6, inet, arp, bridge or netdev.
-	Kwargs *wire.Map `arg:"**"`       // Not looked at.
+	Family string    `default:"ipv4"`    // ipv4, ipv6, inet, arp, bridge or netdev.
+	Kwargs *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // nftTablePresent makes sure that there is a table.

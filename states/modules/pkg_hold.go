@@ -212,10 +212,10 @@ var errNoLocks = module.Failf("No any function to get the list of held packages 
 
 type pkgHeldArgs struct {
 	Name    string    // Name of the package; without pkgs.
-	Version any       `default:"None"`  // Version to hold (zypper).
-	Pkgs    any       `default:"None"`  // Several packages.
-	Replace bool      `default:"False"` // Let all others go that are held.
-	Kwargs  *wire.Map `arg:"**"`        // Not looked at.
+	Version any       `default:"None"`    // Version to hold (zypper).
+	Pkgs    any       `default:"None"`    // Several packages.
+	Replace bool      `default:"False"`   // Let all others go that are held.
+	Kwargs  *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // step is what is to be done with one package, and how it would be told.
@@ -371,10 +371,10 @@ func (p *pkgCall) holdPlan(steps []holdStep) *states.Plan {
 
 type pkgUnheldArgs struct {
 	Name    string    // Name of the package; without pkgs.
-	Version any       `default:"None"`  // Version whose hold is to be taken away (zypper).
-	Pkgs    any       `default:"None"`  // Several packages.
-	All     bool      `default:"False"` // Let all packages go.
-	Kwargs  *wire.Map `arg:"**"`        // Not looked at.
+	Version any       `default:"None"`    // Version whose hold is to be taken away (zypper).
+	Pkgs    any       `default:"None"`    // Several packages.
+	All     bool      `default:"False"`   // Let all packages go.
+	Kwargs  *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // pkgUnheld makes sure that packages are not kept at their versions.

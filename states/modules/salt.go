@@ -74,20 +74,20 @@ func (t saltTarget) mayFail() (ids []string, warning string) {
 type saltStateArgs struct {
 	Name string // Anything.
 	saltTarget
-	Highstate        any       `default:"None"`  // Run the highstate.
-	SLS              any       `default:"None"`  // SLS to run: a list, or a text with commas.
-	Top              any       `default:"None"`  // A top file to run by.
-	Saltenv          any       `default:"None"`  // Environment of the files.
-	Test             any       `default:"None"`  // Only say what would be done.
-	Pillar           any       `default:"None"`  // Values over those of the pillar.
-	Pillarenv        any       `default:"None"`  // Environment of the pillar.
-	ExpectMinions    bool      `default:"True"`  // Minions that do not return have failed.
-	Exclude          any       `default:"None"`  // SLS and ids to leave out.
-	AllowFail        any       `default:"0"`     // How many minions may fail.
-	Concurrent       any       `default:"False"` // Run beside other states.
-	Queue            any       `default:"False"` // Wait for other states.
-	OrchestrationJid any       `default:"None"`  // Of no effect.
-	Kwargs           *wire.Map `arg:"**"`        // Not looked at.
+	Highstate        any       `default:"None"`    // Run the highstate.
+	SLS              any       `default:"None"`    // SLS to run: a list, or a text with commas.
+	Top              any       `default:"None"`    // A top file to run by.
+	Saltenv          any       `default:"None"`    // Environment of the files.
+	Test             any       `default:"None"`    // Only say what would be done.
+	Pillar           any       `default:"None"`    // Values over those of the pillar.
+	Pillarenv        any       `default:"None"`    // Environment of the pillar.
+	ExpectMinions    bool      `default:"True"`    // Minions that do not return have failed.
+	Exclude          any       `default:"None"`    // SLS and ids to leave out.
+	AllowFail        any       `default:"0"`       // How many minions may fail.
+	Concurrent       any       `default:"False"`   // Run beside other states.
+	Queue            any       `default:"False"`   // Wait for other states.
+	OrchestrationJid any       `default:"None"`    // Of no effect.
+	Kwargs           *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // saltState runs states on minions: for orchestrations.
@@ -264,11 +264,11 @@ func statesFine(v any) bool {
 type saltFunctionArgs struct {
 	Name string // The function: test.ping.
 	saltTarget
-	ExpectMinions bool      `default:"False"` // Minions that do not return have failed.
-	FailFunction  any       `default:"None"`  // A function that is asked of each result whether it is one of success.
-	Arg           any       `default:"None"`  // Arguments: a list.
-	Kwarg         *wire.Map `default:"None"`  // Keywords.
-	Kwargs        *wire.Map `arg:"**"`        // Not looked at.
+	ExpectMinions bool      `default:"False"`   // Minions that do not return have failed.
+	FailFunction  any       `default:"None"`    // A function that is asked of each result whether it is one of success.
+	Arg           any       `default:"None"`    // Arguments: a list.
+	Kwarg         *wire.Map `default:"None"`    // Keywords.
+	Kwargs        *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // saltFunction runs a function on minions: for orchestrations.
@@ -408,7 +408,7 @@ func onMaster(c *states.Call, a saltRunnerArgs, kind string, call func(context.C
 type saltParallelArgs struct {
 	Name    string    // Anything.
 	Runners any       // Runners by ids of one's own: each a list of name (the runner, where the id is not) and kwarg (its arguments). Or the name of one.
-	Kwargs  *wire.Map `arg:"**"` // Not looked at.
+	Kwargs  *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // saltParallelRunners runs runners of the master at the same time: for orchestrations.

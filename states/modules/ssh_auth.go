@@ -32,7 +32,7 @@ type sshAuthArgs struct {
 
 type sshAuthPresentArgs struct {
 	sshAuthArgs
-	Kwargs *wire.Map `arg:"**"` // Not looked at.
+	Kwargs *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
 
 // wholeKey is a key with its kind, with options before and a comment behind it.
@@ -273,7 +273,7 @@ type sshAuthManageArgs struct {
 	Options             any       `default:"None"`                 // Options of those that have none.
 	Config              string    `default:".ssh/authorized_keys"` // The file.
 	FingerprintHashType any       `default:"None"`                 // Hash of fingerprints.
-	Kwargs              *wire.Map `arg:"**"`                       // Not looked at.
+	Kwargs              *wire.Map `arg:"**" read:"-"`              // Not looked at.
 }
 
 // sshAuthManage lets these keys log in as a user, and no others.

@@ -284,6 +284,8 @@ func (r *Runner) function(ctx context.Context, c *states.Call, fun string) (*wir
 		default: // a mistyped requisite would not be missed by a function that takes any argument
 			if near := misspelt(k); near != "" {
 				warnings = append(warnings, fmt.Sprintf("'%s' is no argument of %s and no requisite. Did you mean '%s'?", k, fun, near))
+			} else if near := spec.Meant(k); near != "" {
+				warnings = append(warnings, fmt.Sprintf("'%s' is no argument of %s: it is not looked at. Did you mean '%s'?", k, fun, near))
 			}
 		}
 		v, err := r.slots(ctx, c, v)
