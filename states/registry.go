@@ -30,6 +30,9 @@ type Call struct {
 	Umask int
 	// Foreseen is what a saved plan says of this state; nil where none is carried out.
 	Foreseen *Foreseen
+	// Drafts are the files as earlier states of a run under test=True would leave them; nil
+	// where nothing is tried on them.
+	Drafts *Drafts
 }
 
 // Foreseen is what a saved plan says of a state.
@@ -58,7 +61,7 @@ func (c *Call) dry() *Call {
 	next, call := *c, *c.Call
 	call.Opts = call.Opts.Clone()
 	call.Opts.Set("test", true)
-	next.Call, next.Test = &call, true
+	next.Call, next.Test, next.Drafts = &call, true, nil
 	return &next
 }
 
@@ -102,7 +105,8 @@ type Hooks struct {
 // A Registry holds state functions by name: "file.managed".
 type Registry struct {
 	*module.Registry
-	hooks map[string]Hooks
+	hooks   map[string]Hooks
+	drafter Drafter
 }
 
 // NewRegistry makes an empty registry.
@@ -151,7 +155,12 @@ func Register[A any](r *Registry, name string, fn func(context.Context, *Call, A
 		if r := c.strays(ctx, p, func(ctx context.Context, c *Call) (*Plan, error) { return fn(ctx, c, a) }); r != nil {
 			return r.toMap(shown, p.Warnings), nil
 		}
-		return p.settle(ctx, c.Test).toMap(shown, p.Warnings), nil
+		settled := p.settle(ctx, c.Test)
+		m := settled.toMap(shown, p.Warnings)
+		if c.Test && settled.Result == nil {
+			r.rehearse(ctx, c, p)
+		}
+		return m, nil
 	}, append(opts, module.Written(fn))...)
 }
 

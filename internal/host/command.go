@@ -71,6 +71,9 @@ var ErrTooMuchOutput = errors.New("the command printed too much")
 // the reason) or was ended by us, ErrTooMuchOutput among them. Output that others
 // hold open after such an end is awaited for half a second only.
 func (h *Host) Run(ctx context.Context, c Command) (Exit, error) {
+	if h.Rehearses() {
+		return Exit{}, errRehearsed
+	}
 	if err := context.Cause(ctx); err != nil {
 		return Exit{}, err
 	}
@@ -181,6 +184,9 @@ func supervise(ctx context.Context, timeout time.Duration, g *group, signals *Si
 // end is awaited in the background only so that the system can forget it. Timeout,
 // Stdin, Merge and Output are without effect.
 func (h *Host) Start(c Command) (pid int, err error) {
+	if h.Rehearses() {
+		return 0, errRehearsed
+	}
 	cmd, err := c.build()
 	if err != nil {
 		return 0, err

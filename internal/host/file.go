@@ -163,6 +163,9 @@ func (h *Host) NewGID(dir string) int {
 // 0666 without the umask's bits. A symbolic link is replaced itself: ReplaceLinked is for
 // where it is to stay. A file that is a mount by itself is written in place.
 func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) error) (err error) {
+	if h.idle(name) {
+		return nil
+	}
 	path, done, err := h.pin(name, false)
 	if err != nil {
 		return err
@@ -301,6 +304,9 @@ func mustStat(f *os.File) fs.FileInfo {
 // SetOwner changes a file's owner and group; -1 leaves one as it is. follow is whether a
 // symbolic link is followed. The mode stays, where the system would take setuid away.
 func (h *Host) SetOwner(name string, uid, gid int, follow bool) error {
+	if h.idle(name) {
+		return nil
+	}
 	path, done, err := h.pin(name, follow)
 	if err != nil {
 		return err
@@ -318,6 +324,9 @@ func (h *Host) SetOwner(name string, uid, gid int, follow bool) error {
 
 // SetMode changes a file's mode.
 func (h *Host) SetMode(name string, mode fs.FileMode) error {
+	if h.idle(name) {
+		return nil
+	}
 	path, done, err := h.pin(name, true)
 	if err != nil {
 		return err
@@ -329,6 +338,9 @@ func (h *Host) SetMode(name string, mode fs.FileMode) error {
 // MakeDir makes one directory of this owner. It is made closed and opened when it is
 // theirs. One that is there already is an error.
 func (h *Host) MakeDir(name string, o Owner, umask int) error {
+	if h.idle(name) {
+		return nil
+	}
 	path, done, err := h.pin(name, false)
 	if err != nil {
 		return err
@@ -377,6 +389,9 @@ func (h *Host) MakeDirs(name string, o Owner, umask int) error {
 
 // Remove removes a file, a link or a whole directory tree. What is not there is no error.
 func (h *Host) Remove(name string) error {
+	if h.idle(name) {
+		return nil
+	}
 	path, done, err := h.pin(name, false)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -395,6 +410,9 @@ func (h *Host) Rename(from, to string) error { return h.twoNames(from, to, os.Re
 func (h *Host) Link(target, name string) error { return h.twoNames(target, name, os.Link) }
 
 func (h *Host) twoNames(from, to string, do func(from, to string) error) error {
+	if h.idle(from) || h.idle(to) {
+		return nil
+	}
 	old, done, err := h.pin(from, false)
 	if err != nil {
 		return err
@@ -415,6 +433,9 @@ func (h *Host) twoNames(from, to string, do func(from, to string) error) error {
 // Symlink makes a symbolic link, in the place of what is under that name if replace is
 // set; at any moment the name is the old or the new.
 func (h *Host) Symlink(target, name string, replace bool) error {
+	if h.idle(name) {
+		return nil
+	}
 	path, done, err := h.pin(name, false)
 	if err != nil {
 		return err

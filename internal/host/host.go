@@ -10,10 +10,18 @@ type Host struct {
 	// Root is the directory taken for "/"; "" is the machine's own. Commands are
 	// not confined to it, only the paths that are read and written here.
 	Root string
+
+	drafts     *Drafts // files in the place of others; may be nil
+	rehearsing bool    // nothing but drafts is changed
 }
 
-// Path is where a path of the host is found: below Root.
+// Path is where a path of the host is found: below Root, or its draft.
 func (h *Host) Path(p string) string {
+	if h != nil && h.drafts != nil {
+		if d := h.drafts.of(p); d != "" {
+			return d
+		}
+	}
 	if h == nil || h.Root == "" {
 		return p
 	}

@@ -15,6 +15,9 @@ import (
 // returned, up to MaxOutput bytes of it. An error is that of the start, the cause of ctx,
 // or what talk returned. Merge, Stdin, Timeout and Output are without effect.
 func (h *Host) Talk(ctx context.Context, c Command, talk func(to io.Writer, from io.Reader) error) (stderr []byte, err error) {
+	if h.Rehearses() {
+		return nil, errRehearsed
+	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}

@@ -61,6 +61,9 @@ func crontab(ctx context.Context, c *module.Call, fun, user string, kwargs *wire
 	return c.Call(ctx, fun, []any{append(cmd, options...)}, kwargs)
 }
 
+// cronDraft is the name of a crontab's draft: where the crontab itself is kept is crontab's.
+func cronDraft(user string) string { return "crontab:" + user }
+
 func contains(l []string, s string) bool { return slices.Contains(l, s) }
 
 type cronUserArgs struct {
@@ -71,6 +74,10 @@ type cronUserArgs struct {
 //
 //	gosalt '*' cron.raw_cron root
 func cronRawCron(ctx context.Context, c *module.Call, a cronUserArgs) (string, error) {
+	if c.Host.Drafted(cronDraft(a.User)) {
+		b, err := c.Host.ReadFile(cronDraft(a.User))
+		return string(b), err
+	}
 	v, err := crontab(ctx, c, "cmd.run_stdout", a.User, wire.NewMap("ignore_retcode", true, "rstrip", false), "-l")
 	if err != nil {
 		return "", err
@@ -236,6 +243,9 @@ func cronListTab(ctx context.Context, c *module.Call, a cronUserArgs) (*wire.Map
 
 // install has crontab take a table. failed is what crontab has against it.
 func (t *cronTable) install(ctx context.Context, c *module.Call, user string) (failed any, err error) {
+	if c.Host.Drafted(cronDraft(user)) {
+		return nil, c.Host.WriteFile(cronDraft(user), []byte(t.String()))
+	}
 	f, err := os.CreateTemp("", "gosalt-cron-")
 	if err != nil {
 		return nil, err
@@ -348,6 +358,13 @@ func cronWriteCronFile(ctx context.Context, c *module.Call, a cronFileArgs) (boo
 //
 //	gosalt '*' cron.write_cron_file_verbose root /tmp/new_cron
 func cronWriteCronFileVerbose(ctx context.Context, c *module.Call, a cronFileArgs) (any, error) {
+	if c.Host.Drafted(cronDraft(a.User)) {
+		b, err := os.ReadFile(c.Host.Path(a.Path))
+		if err == nil {
+			err = c.Host.WriteFile(cronDraft(a.User), b)
+		}
+		return wire.NewMap("retcode", int64(0), "stdout", "", "stderr", ""), err
+	}
 	return crontab(ctx, c, "cmd.run_all", a.User, wire.NewMap(), a.Path)
 }
 

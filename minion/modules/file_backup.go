@@ -41,6 +41,9 @@ func backupRoot(c *module.Call) string {
 
 // backupFile keeps a copy of a file that is about to change.
 func backupFile(c *module.Call, path string) error {
+	if c.Host.Rehearses() {
+		return nil
+	}
 	st, err := c.Host.Info(path, true)
 	if err != nil {
 		return err

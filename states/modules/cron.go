@@ -43,7 +43,11 @@ func cronPresent(ctx context.Context, c *states.Call, a cronPresentArgs) (*state
 	}
 	p := &states.Plan{Name: name, Fine: fmt.Sprintf("Cron %s already present", name)}
 	if c.Test {
-		want := wire.NewMap("identifier", textOrNil(id), "cmd", name, "comment", a.Comment, "commented", a.Commented)
+		var identifier any // an empty one is none
+		if module.Truth(id) {
+			identifier = pytext.Str(id)
+		}
+		want := wire.NewMap("identifier", identifier, "cmd", name, "comment", a.Comment, "commented", a.Commented)
 		if a.Special != nil {
 			want.Set("spec", a.Special)
 		} else {
@@ -81,13 +85,6 @@ func cronPresent(ctx context.Context, c *states.Call, a cronPresentArgs) (*state
 		return cronTold(r, v, a.User, name, "Cron "+name, p.Fine, "Cron %s for user %s failed to commit with error \n%s")
 	})
 	return p, nil
-}
-
-func textOrNil(v any) any {
-	if v == nil {
-		return nil
-	}
-	return pytext.Str(v)
 }
 
 // cronTold words what an execution function has done with a crontab.
@@ -210,6 +207,9 @@ func cronFile(ctx context.Context, c *states.Call, a cronFileArgs) (*states.Plan
 	p := &states.Plan{}
 	user, err := mapOf(ctx, c, "user.info", a.User)
 	if err != nil || len(user.List("groups")) == 0 {
+		if id, ok := promisedUser(c, a.User); ok && a.Replace {
+			return p, states.Unknown(fmt.Sprintf("The crontab of %s is set to be made: the state %s comes before and makes the user", a.User, id))
+		}
 		return p, module.Failf("Could not identify group for user %s", a.User)
 	}
 	group := user.List("groups")[0]
@@ -225,7 +225,7 @@ func cronFile(ctx context.Context, c *states.Call, a cronFileArgs) (*states.Plan
 		return p, nil
 	}
 	file := func() (string, error) { // the present crontab as a file
-		f, err := os.CreateTemp("", "gosalt-cron-")
+		f, err := os.CreateTemp(c.Host.TempDir(), "gosalt-cron-")
 		if err != nil {
 			return "", err
 		}
@@ -257,7 +257,7 @@ func cronFile(ctx context.Context, c *states.Call, a cronFileArgs) (*states.Plan
 		if !ok || len(pair) != 2 {
 			return p, fmt.Errorf("file.check_managed answered %s", pytext.Repr(v))
 		}
-		return states.Decided(pair[0], nil, pytext.Str(pair[1])), nil
+		p = states.Decided(pair[0], nil, pytext.Str(pair[1]))
 	}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		path, err := file()

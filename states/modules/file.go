@@ -380,7 +380,7 @@ func fileAbsent(_ context.Context, c *states.Call, a fileAbsentArgs) (*states.Pl
 		return p, module.Failf(`Refusing to make "/" absent`)
 	}
 	st, err := c.Host.Lstat(name)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || promisedGone(c, name) {
 		return p, nil
 	}
 	if err != nil {
@@ -435,7 +435,7 @@ func fileMissing(_ context.Context, c *states.Call, a filePathArgs) (*states.Pla
 		return nil, module.Failf("Must provide name to file.missing")
 	}
 	p := &states.Plan{Name: name, Fine: fmt.Sprintf("Path %s is missing", name)}
-	if c.Host.Exists(name) {
+	if c.Host.Exists(name) && !promisedGone(c, name) {
 		return p, module.Failf("Specified path %s exists", name)
 	}
 	return p, nil

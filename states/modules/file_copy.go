@@ -430,12 +430,12 @@ func hardlinkTest(ctx context.Context, c *states.Call, p *states.Plan, name, tar
 func linkPreflight(c *states.Call, user, group any, name, target string) error {
 	var wrong []string
 	if _, ok := user.(int64); !ok {
-		if _, err := c.Host.User(pytext.Str(user)); err != nil {
+		if _, err := c.Host.User(pytext.Str(user)); err != nil && !userToCome(c, user) {
 			wrong = append(wrong, fmt.Sprintf("User %s does not exist", pytext.Str(user)))
 		}
 	}
 	if _, ok := group.(int64); !ok {
-		if _, err := c.Host.Group(pytext.Str(group)); err != nil {
+		if _, err := c.Host.Group(pytext.Str(group)); err != nil && !promisedGroup(c, pytext.Str(group)) {
 			wrong = append(wrong, fmt.Sprintf("Group %s does not exist", pytext.Str(group)))
 		}
 	}

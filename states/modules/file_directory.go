@@ -550,6 +550,8 @@ func (l *symlink) owner() error {
 	switch id, isID := a.User.(int64); {
 	case isID:
 		l.uid = int(id)
+	case userToCome(c, l.user):
+		l.uid = -1
 	case err != nil:
 		wrong = append(wrong, fmt.Sprintf("User %s does not exist", l.user))
 	default:
@@ -567,6 +569,8 @@ func (l *symlink) owner() error {
 		switch id, isID := a.Group.(int64); {
 		case isID:
 			l.gid = int(id)
+		case err != nil && promisedGroup(c, l.group):
+			l.gid = -1
 		case err != nil:
 			wrong = append(wrong, fmt.Sprintf("Group %s does not exist", l.group))
 		default:

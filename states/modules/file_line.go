@@ -114,7 +114,12 @@ func fileLine(ctx context.Context, c *states.Call, a fileLineArgs) (*states.Plan
 			would.Set("diff", diff)
 		}
 		p.Would = "Changes would be made"
-		p.Do(would, nil)
+		p.Do(would, func(ctx context.Context, _ *states.Result) error {
+			path = name
+			states.Settle(ctx, perms, false)
+			_, err := edit(wet(c))(ctx)
+			return err
+		})
 		return p, nil
 	}
 	if made {

@@ -162,7 +162,7 @@ func (t *tidying) walk(c *states.Call, dir string) error {
 // goes tells whether a file is to be removed.
 func (t *tidying) goes(c *states.Call, path string) (bool, error) {
 	st, err := c.Host.Lstat(path)
-	if err != nil {
+	if err != nil || promisedGone(c, path) {
 		return false, nil
 	}
 	goes, size := true, int64(0)

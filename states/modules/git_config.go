@@ -78,9 +78,11 @@ func gitConfigSet(ctx context.Context, c *states.Call, a gitConfigSetArgs) (*sta
 		}
 		shown, given = pytext.Repr(desired), args("multivar", desired)
 	}
-	pre, err := c.Call.Call(ctx, "git.config_get", nil, a.kw(g, "key", a.Name, "all", true, "ignore_retcode", true))
-	if err != nil {
-		return nil, err
+	var pre any
+	if !userToCome(c, a.User) {
+		if pre, err = c.Call.Call(ctx, "git.config_get", nil, a.kw(g, "key", a.Name, "all", true, "ignore_retcode", true)); err != nil {
+			return nil, err
+		}
 	}
 	key, lower := "'"+a.Name+"'", "'"+a.Name+"'"
 	if a.Global {
@@ -134,9 +136,11 @@ func gitConfigUnset(ctx context.Context, c *states.Call, a gitConfigUnsetArgs) (
 		m, _ := v.(*wire.Map)
 		return m, err
 	}
-	matches, err := have(ctx, values)
-	if err != nil {
-		return nil, err
+	matches := wire.NewMap()
+	if !userToCome(c, a.User) {
+		if matches, err = have(ctx, values); err != nil {
+			return nil, err
+		}
 	}
 	if matches.Len() == 0 {
 		return &states.Plan{Fine: "No matching keys are set"}, nil

@@ -220,7 +220,7 @@ type groupAbsentArgs struct {
 func groupAbsent(ctx context.Context, c *states.Call, a groupAbsentArgs) (*states.Plan, error) {
 	p := &states.Plan{Fine: "Group not present", Would: fmt.Sprintf("Group %s is set for removal", a.Name), Did: fmt.Sprintf("Removed group %s", a.Name)}
 	group, err := mapOf(ctx, c, "group.info", a.Name)
-	if err != nil || group.Len() == 0 {
+	if err != nil || group.Len() == 0 && !promisedGroup(c, a.Name) {
 		return p, err
 	}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {

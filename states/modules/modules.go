@@ -44,6 +44,7 @@ func New() *states.Registry {
 	r := states.NewRegistry()
 	r.Sources("github.com/gosalt/gosalt/states/modules", sources)
 	r.Grow(len(all))
+	r.Drafts(drafts)
 	for _, add := range all {
 		add(r)
 	}

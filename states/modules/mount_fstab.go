@@ -257,7 +257,7 @@ func mountFstabPresent(ctx context.Context, c *states.Call, a mountFstabPresentA
 		if word == "present" { // Salt's result is None here, too
 			return states.Decided(true, nil, text), nil
 		}
-		return states.Decided(nil, nil, text), nil
+		p = states.Decided(nil, nil, text)
 	}
 	p.Fine = fmt.Sprintf("%s entry was already in %s.", at, a.Config)
 	if word == "present" {

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 )
@@ -13,15 +15,16 @@ import (
 // Under test=True nothing has been made of what earlier states of the run will make. A
 // state that misses it does not fail for that, as Salt's does: a real run would not.
 
-// earlier calls is with the parts of the tag of each earlier state that is to change
-// something, until that returns true, and returns that state's id.
-func earlier(c *states.Call, is func(state, fun, name string) bool) (id string, ok bool) {
+// earlier calls is with the parts of the tag (state, id, name, function) and the result of
+// each earlier state that is to change something, until that returns true, and returns that
+// state's id.
+func earlier(c *states.Call, is func(tag []string, res *wire.Map) bool) (id string, ok bool) {
 	if !c.Test {
 		return "", false
 	}
 	for tag, v := range c.Running.Strings() {
 		parts := strings.Split(tag, "_|-")
-		if res, isMap := v.(*wire.Map); isMap && len(parts) == 4 && undecided(res) && is(parts[0], parts[3], parts[2]) {
+		if res, isMap := v.(*wire.Map); isMap && len(parts) == 4 && undecided(res) && is(parts, res) {
 			return parts[1], true
 		}
 	}
@@ -36,10 +39,35 @@ func undecided(res *wire.Map) bool {
 
 // promisedGroup tells whether an earlier state of the run is to make a group.
 func promisedGroup(c *states.Call, group string) bool {
-	_, ok := earlier(c, func(state, fun, name string) bool {
-		return name == group && (state == "group" || state == "user") && fun == "present" // a user's own group has its name
+	_, ok := earlier(c, func(tag []string, _ *wire.Map) bool {
+		return tag[2] == group && (tag[0] == "group" || tag[0] == "user") && tag[3] == "present" // a user's own group has its name
 	})
 	return ok
+}
+
+// promisedUser tells whether an earlier state of the run is to make a user, and none after
+// it to remove it.
+func promisedUser(c *states.Call, user string) (id string, ok bool) {
+	earlier(c, func(tag []string, _ *wire.Map) bool {
+		if tag[0] == "user" && tag[2] == user {
+			id, ok = tag[1], tag[3] == "present"
+		}
+		return false
+	})
+	return id, ok
+}
+
+// userToCome tells whether there is no such user yet, and an earlier state is to make it.
+func userToCome(c *states.Call, user any) bool {
+	if !module.Truth(user) {
+		return false
+	}
+	_, coming := promisedUser(c, pytext.Str(user))
+	if !coming {
+		return false
+	}
+	_, err := c.Host.User(pytext.Str(user))
+	return err != nil
 }
 
 // makers are the state modules whose states make files that they do not name.
@@ -52,20 +80,23 @@ var (
 	noMakers   = []string{"absent", "exists", "missing", "not_cached", "pruned", "tidied"}
 )
 
+// makes tells whether a state makes the file of a path.
+func makes(state, fun, name, path string) bool {
+	if !filepath.IsAbs(name) {
+		return false
+	}
+	name = filepath.Clean(name)
+	if strings.HasPrefix(path, name+"/") {
+		return slices.Contains(treeMakers, state+"."+fun)
+	}
+	return name == path && state == "file" && !slices.Contains(noMakers, fun)
+}
+
 // promisedFile tells whether an earlier state of the run is to make a file, or may: one
 // of makers that is required.
 func promisedFile(c *states.Call, path string) (id string, ok bool) {
 	path = filepath.Clean(path)
-	if id, ok = earlier(c, func(state, fun, name string) bool {
-		if !filepath.IsAbs(name) {
-			return false
-		}
-		name = filepath.Clean(name)
-		if strings.HasPrefix(path, name+"/") {
-			return slices.Contains(treeMakers, state+"."+fun)
-		}
-		return name == path && state == "file" && !slices.Contains(noMakers, fun)
-	}); ok || !c.Test {
+	if id, ok = earlier(c, func(tag []string, _ *wire.Map) bool { return makes(tag[0], tag[3], tag[2], path) }); ok || !c.Test {
 		return id, ok
 	}
 	for _, kind := range []string{"require", "watch", "onchanges", "require_any", "watch_any", "onchanges_any"} {
@@ -81,6 +112,27 @@ func promisedFile(c *states.Call, path string) (id string, ok bool) {
 func isPromised(c *states.Call, path string) bool {
 	_, ok := promisedFile(c, path)
 	return ok
+}
+
+// promisedGone tells whether an earlier state of the run is to remove a file, by itself or
+// with a directory above it, and none after it is to make it again.
+func promisedGone(c *states.Call, path string) (gone bool) {
+	if !c.Test || c.Host.Drafted(path) {
+		return false
+	}
+	path = filepath.Clean(path)
+	earlier(c, func(tag []string, res *wire.Map) bool {
+		if makes(tag[0], tag[3], tag[2], path) {
+			gone = false
+		}
+		for _, v := range listOf(get(res.Map("changes"), "removed")) {
+			if s, ok := v.(string); ok && (s == path || strings.HasPrefix(path, strings.TrimRight(s, "/")+"/")) {
+				gone = true
+			}
+		}
+		return false
+	})
+	return gone
 }
 
 // notYet is the outcome of a state whose file is to be made by an earlier one.

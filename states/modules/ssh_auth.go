@@ -119,38 +119,7 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 			return p, module.Failf("name holds no key")
 		}
 	}
-	if c.Test && a.Source != "" {
-		if there, err := a.fetched(ctx, c); err != nil || !there {
-			return p, module.Failf("Failed to add the ssh key. Source file %s is missing", a.Source)
-		}
-		keys, err := a.keyFile(ctx, c)
-		if err != nil {
-			return p, err
-		}
-		p.Fine = fmt.Sprintf("All host keys in file %s are already present", a.Source)
-		for k, v := range keys.Strings() {
-			if v != "exists" {
-				p.Would += fmt.Sprintf("Set to %s: %s\n", pytext.Str(v), k)
-			}
-		}
-		if p.Would != "" {
-			p.Do(nil, nil)
-		}
-		return p, nil
-	}
-	if c.Test {
-		word, err := a.check(ctx, c, key)
-		if err != nil {
-			return p, err
-		}
-		p.Fine = fmt.Sprintf("The authorized host key %s is already present for user %s", key, a.User)
-		if word != "exists" {
-			p.Would = fmt.Sprintf("Key %s for user %s is set to be %s", key, a.User, map[string]string{"add": "added", "update": "updated"}[word])
-			p.Do(nil, nil)
-		}
-		return p, nil
-	}
-	p.Do(nil, func(ctx context.Context, r *states.Result) error {
+	do := func(ctx context.Context, r *states.Result) error {
 		word, err := a.set(ctx, c, key)
 		if err != nil {
 			return err
@@ -176,7 +145,39 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 			return module.Failf("Invalid public ssh key, most likely has spaces or invalid syntax")
 		}
 		return nil
-	})
+	}
+	if c.Test && a.Source != "" {
+		if there, err := a.fetched(ctx, c); err != nil || !there {
+			return p, module.Failf("Failed to add the ssh key. Source file %s is missing", a.Source)
+		}
+		keys, err := a.keyFile(ctx, c)
+		if err != nil {
+			return p, err
+		}
+		p.Fine = fmt.Sprintf("All host keys in file %s are already present", a.Source)
+		for k, v := range keys.Strings() {
+			if v != "exists" {
+				p.Would += fmt.Sprintf("Set to %s: %s\n", pytext.Str(v), k)
+			}
+		}
+		if p.Would != "" {
+			p.Do(nil, do)
+		}
+		return p, nil
+	}
+	if c.Test {
+		word, err := a.check(ctx, c, key)
+		if err != nil {
+			return p, err
+		}
+		p.Fine = fmt.Sprintf("The authorized host key %s is already present for user %s", key, a.User)
+		if word != "exists" {
+			p.Would = fmt.Sprintf("Key %s for user %s is set to be %s", key, a.User, map[string]string{"add": "added", "update": "updated"}[word])
+			p.Do(nil, do)
+		}
+		return p, nil
+	}
+	p.Do(nil, do)
 	return p, nil
 }
 
@@ -212,35 +213,7 @@ func sshAuthAbsent(ctx context.Context, c *states.Call, a sshAuthArgs) (*states.
 	if a.Source == "" {
 		key = a.read(a.Name)
 	}
-	if c.Test && a.Source != "" {
-		keys, err := a.keyFile(ctx, c)
-		if err != nil {
-			return p, err
-		}
-		p.Fine = fmt.Sprintf("All host keys in file %s are already absent", a.Source)
-		for k, v := range keys.Strings() {
-			if v != "add" {
-				p.Would += fmt.Sprintf("Set to remove: %s\n", k)
-			}
-		}
-		if p.Would != "" {
-			p.Do(nil, nil)
-		}
-		return p, nil
-	}
-	if c.Test {
-		word, err := a.check(ctx, c, key)
-		if err != nil {
-			return p, err
-		}
-		p.Fine = "Key is already absent"
-		if word != "add" {
-			p.Would = fmt.Sprintf("Key %s for user %s is set for removal", key, a.User)
-			p.Do(nil, nil)
-		}
-		return p, nil
-	}
-	p.Do(nil, func(ctx context.Context, r *states.Result) error {
+	do := func(ctx context.Context, r *states.Result) error {
 		fun, what := "ssh.rm_auth_key", key
 		kwargs := wire.NewMap("config", a.Config, "fingerprint_hash_type", a.FingerprintHashType)
 		if a.Source != "" {
@@ -259,7 +232,36 @@ func sshAuthAbsent(ctx context.Context, c *states.Call, a sshAuthArgs) (*states.
 			r.Change(key, "Removed")
 		}
 		return nil
-	})
+	}
+	if c.Test && a.Source != "" {
+		keys, err := a.keyFile(ctx, c)
+		if err != nil {
+			return p, err
+		}
+		p.Fine = fmt.Sprintf("All host keys in file %s are already absent", a.Source)
+		for k, v := range keys.Strings() {
+			if v != "add" {
+				p.Would += fmt.Sprintf("Set to remove: %s\n", k)
+			}
+		}
+		if p.Would != "" {
+			p.Do(nil, do)
+		}
+		return p, nil
+	}
+	if c.Test {
+		word, err := a.check(ctx, c, key)
+		if err != nil {
+			return p, err
+		}
+		p.Fine = "Key is already absent"
+		if word != "add" {
+			p.Would = fmt.Sprintf("Key %s for user %s is set for removal", key, a.User)
+			p.Do(nil, do)
+		}
+		return p, nil
+	}
+	p.Do(nil, do)
 	return p, nil
 }
 
@@ -334,7 +336,9 @@ func sshAuthManage(ctx context.Context, c *states.Call, a sshAuthManageArgs) (*s
 		if err := work(ctx, r); err != nil {
 			return nil, err
 		}
-		return states.Decided(r.Result, r.Changes, r.Comment).Set("name", ""), nil
+		p := states.Decided(r.Result, r.Changes, r.Comment).Set("name", "")
+		p.Do(nil, work)
+		return p, nil
 	}
 	p := &states.Plan{}
 	p.Do(nil, work)

@@ -108,6 +108,11 @@ func (a *sshKnownHostsPresentArgs) set(ctx context.Context, c *states.Call, file
 // test asks the host for its keys, too, as the run does: what Salt looks at under
 // test=True is only what is known already.
 func (a *sshKnownHostsPresentArgs) test(ctx context.Context, c *states.Call, p *states.Plan, file string) error {
+	if userToCome(c, a.User) {
+		p.Would = fmt.Sprintf("Key for %s is set to be added to %s", a.Name, file)
+		p.Do(nil, nil)
+		return nil
+	}
 	v, err := c.Call.Call(ctx, "ssh.check_known_host", args(a.User, a.Name), wire.NewMap("key", a.Key, "fingerprint", a.Fingerprint, "config", file, "port", a.Port,
 		"fingerprint_hash_type", a.FingerprintHashType))
 	if err != nil {
@@ -148,6 +153,9 @@ func sshKnownHostsAbsent(ctx context.Context, c *states.Call, a sshKnownHostsAbs
 	p := &states.Plan{Fine: "Host is already absent", Would: fmt.Sprintf("Key for %s is set to be removed from %s", a.Name, file)}
 	if err != nil {
 		return p, err
+	}
+	if userToCome(c, a.User) {
+		return p, nil
 	}
 	known, err := c.Call.Call(ctx, "ssh.get_known_host_entries", args(a.User, a.Name), wire.NewMap("config", file))
 	if err != nil || !module.Truth(known) {

@@ -126,7 +126,7 @@ func (u *account) readGroups(ctx context.Context) error {
 		return module.Failf("The following group(s) are not present: %s", strings.Join(missing, ","))
 	}
 	for _, g := range listOf(u.a.OptionalGroups) {
-		if _, err := u.c.Host.Group(pytext.Str(g)); err != nil {
+		if _, err := u.c.Host.Group(pytext.Str(g)); err != nil && !promisedGroup(u.c, pytext.Str(g)) {
 			u.c.Log.Debug("optional group is not there", "group", pytext.Str(g), "user", u.a.Name)
 			continue
 		}
@@ -547,7 +547,7 @@ type userAbsentArgs struct {
 func userAbsent(ctx context.Context, c *states.Call, a userAbsentArgs) (*states.Plan, error) {
 	p := &states.Plan{Fine: fmt.Sprintf("User %s is not present", a.Name)}
 	user, err := mapOf(ctx, c, "user.info", a.Name)
-	if err != nil || user.Len() == 0 {
+	if _, coming := promisedUser(c, a.Name); err != nil || user.Len() == 0 && !coming {
 		return p, err
 	}
 	p.Would, p.Did = fmt.Sprintf("User %s set for removal", a.Name), fmt.Sprintf("Removed user %s", a.Name)

@@ -93,6 +93,9 @@ func virtualenvManaged(ctx context.Context, c *states.Call, a virtualenvManagedA
 	case a.Clear:
 		p.Would = fmt.Sprintf("Virtualenv %s is set to be cleared", a.Name)
 	case c.Test || c.Foreseen != nil: // a run has pip look, whose answer is known here
+		if err := a.check(ctx, c); err != nil {
+			return p, err
+		}
 		if pip && !a.satisfied(ctx, c) {
 			p.Would = fmt.Sprintf("Virtualenv %s is already created, packages are set to be installed in it", a.Name)
 			break

@@ -35,6 +35,12 @@ func (r *Runner) stateCall(low, running *wire.Map, chunks []*wire.Map, found req
 	c := &states.Call{Call: &call, Low: low, SLS: low.Text("__sls__"), ID: low.Text("__id__"), Env: "base",
 		Running: running, Chunks: chunks, Required: found, Shared: &r.shared, Umask: -1}
 	c.Test = r.opt.Test || truth(low, "__prereq__")
+	if r.opt.Test {
+		call.Host = call.Host.Drafting(&r.drafts.Files)
+		if !truth(low, "__prereq__") {
+			c.Drafts = &r.drafts
+		}
+	}
 	if r.foreseen != nil {
 		c.Foreseen = r.foreseen(r.tag(low))
 	}

@@ -53,6 +53,7 @@ type Runner struct {
 	log  *slog.Logger
 
 	shared  states.Shared
+	drafts  states.Drafts   // of a run under test=True
 	started map[string]bool // modules whose Init has succeeded
 	active  map[string]bool // tags whose requisites are being looked at
 	pre     *wire.Map       // results of chunks that were run for prereq
@@ -98,6 +99,7 @@ func New(reg *states.Registry, call *module.Call, opt Options) *Runner {
 // Run carries out chunks, those of listen at the end, and returns the results by tag.
 // Chunks are changed as they are run. It ends early with ctx, with the results so far.
 func (r *Runner) Run(ctx context.Context, chunks []*wire.Map) *wire.Map {
+	defer r.drafts.Files.Close()
 	running := r.chunks(ctx, chunks)
 	r.listen(ctx, chunks, running)
 	return running
@@ -105,6 +107,7 @@ func (r *Runner) Run(ctx context.Context, chunks []*wire.Map) *wire.Map {
 
 // Only carries out the chunks that are wanted, and before each what it requires.
 func (r *Runner) Only(ctx context.Context, chunks []*wire.Map, wanted func(*wire.Map) bool) *wire.Map {
+	defer r.drafts.Files.Close()
 	r.index = newIndex(chunks)
 	results := wire.NewMap()
 	for _, low := range chunks {
