@@ -201,6 +201,12 @@ func (run *compilation) mergeTops(order []string, tops map[string][]*wire.Map) (
 				for tk, list := range targets.All() {
 					match := pytext.Str(tk)
 					items, ok := list.([]any)
+					if m, isMap := list.(*wire.Map); isMap { // Salt takes its keys: 'web*': {} gives nothing
+						ok = true
+						for sls := range m.All() {
+							items = append(items, sls)
+						}
+					}
 					if !ok {
 						return &topData{}, run.badTop("top file of "+from, fmt.Sprintf("'%s', '%s'", env, match), list, "a list of SLS names")
 					}
