@@ -173,17 +173,34 @@ func (p *Plan) Nest(key string, q *Plan) {
 		changes.Set(key, c)
 	}
 	p.Do(changes, func(ctx context.Context, r *Result) error {
-		r.own = true
-		res := q.settle(ctx, false)
-		if res.Changes.Len() > 0 {
-			r.Changes.Set(key, res.Changes)
-		}
-		if res.Result == false {
-			r.Result = false
-			r.failed = append(r.failed, key, res.Comment)
-		}
+		r.nest(key, q.settle(ctx, false))
 		return nil
 	})
+}
+
+// NestLater is Nest for what can be planned only when the steps before are done; changes
+// are what is foreseen of it.
+func (p *Plan) NestLater(key string, changes *wire.Map, plan func(context.Context) (*Plan, error)) {
+	p.Do(wire.NewMap(key, changes), func(ctx context.Context, r *Result) error {
+		q, err := plan(ctx)
+		if err != nil {
+			q = Decided(false, nil, failure(err))
+		}
+		r.nest(key, q.settle(ctx, false))
+		return nil
+	})
+}
+
+// nest adds the result of a nested plan.
+func (r *Result) nest(key string, res *Result) {
+	r.own = true
+	if res.Changes.Len() > 0 {
+		r.Changes.Set(key, res.Changes)
+	}
+	if res.Result == false {
+		r.Result = false
+		r.failed = append(r.failed, key, res.Comment)
+	}
 }
 
 // Failures are the keys and comments of the nested plans that failed, one after the other.

@@ -32,6 +32,17 @@ const drainTime = 500 * time.Millisecond
 // an uninterruptible sleep, on a dead network file system say, does not end.
 const endTime = 5 * time.Second
 
+// NoUmask is the mask 0 in a Command, where 0 says nothing.
+const NoUmask = 0o1000
+
+// UmaskText writes the mask of a state as commands that it runs are told of it.
+func UmaskText(mask int) string {
+	if mask == 0 {
+		mask = NoUmask
+	}
+	return fmt.Sprintf("%03o", mask)
+}
+
 // Command is a program to run on the host.
 type Command struct {
 	Args  []string // the program, searched in PATH of Env, and its arguments; at least one
@@ -41,7 +52,7 @@ type Command struct {
 	Merge bool     // standard error goes where standard output goes, in the order written
 
 	User  *User // run as this user, its group and groups; nil is who runs us
-	Umask int   // file creation mask; 0 leaves ours
+	Umask int   // file creation mask; 0 leaves ours, NoUmask is the one that takes nothing away
 
 	Timeout   time.Duration // 0 is none
 	MaxOutput int64         // bytes of output that are kept; 0 is DefaultMaxOutput

@@ -80,7 +80,7 @@ func runAs(cmd *exec.Cmd, u *User) error {
 // withUmask runs a program through a shell that sets the mask and becomes it: the
 // mask of this process belongs to all its goroutines, and must not change.
 func withUmask(mask int, file string, args []string) (string, []string) {
-	set := fmt.Sprintf(`umask %04o && exec "$@"`, mask)
+	set := fmt.Sprintf(`umask %04o && exec "$@"`, mask&0o777)
 	return "/bin/sh", append([]string{"/bin/sh", "-c", set, args[0], file}, args[1:]...)
 }
 

@@ -39,6 +39,7 @@ func TestRun(t *testing.T) {
 		{"killed by a signal", nil, "kill -9 $$", "", "", -9},
 		{"directory", func(c *Command) { c.Dir = "/tmp" }, "pwd", "/tmp\n", "", 0},
 		{"umask", func(c *Command) { c.Umask = 0o027 }, "umask", "0027\n", "", 0},
+		{"no umask", func(c *Command) { c.Umask = NoUmask }, "umask", "0000\n", "", 0},
 		{"nothing inherited", nil, "echo $HOME", "\n", "", 0},
 		{"waits for what holds the output", nil, "(sleep 0.1; echo late) & echo first", "first\nlate\n", "", 0},
 	}

@@ -382,7 +382,7 @@ func cmdUmask(v any) (int, error) {
 	if text == "" {
 		return 0, module.Failf("Zero umask is not allowed.")
 	}
-	n, err := strconv.ParseUint(text, 8, 9)
+	n, err := strconv.ParseUint(text, 8, 10) // host.NoUmask is the largest that means something
 	if err != nil {
 		return 0, module.Failf("Invalid umask: '%s'", pytext.Str(v))
 	}

@@ -111,9 +111,9 @@ func newStateRun(ctx context.Context, c *module.Call, o *stateOptions) (*stateRu
 	}
 	if env := o.Saltenv; module.Truth(env) {
 		r.opts.Set("saltenv", pytext.Str(env))
-		if r.opts.Bool("pillarenv_from_saltenv") {
-			r.opts.Set("pillarenv", pytext.Str(env))
-		}
+	}
+	if env := r.opts.Text("saltenv"); env != "" && r.opts.Bool("pillarenv_from_saltenv") {
+		r.opts.Set("pillarenv", env)
 	}
 	if r.opts.Bool("lock_saltenv") && module.Truth(o.Saltenv) && pytext.Str(o.Saltenv) != c.Opts.Text("saltenv") {
 		return nil, nil, module.Failf("lock_saltenv is enabled, saltenv cannot be changed")

@@ -2,10 +2,12 @@ package modules
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/render/value"
 	"github.com/gosalt/gosalt/jinja/py"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -243,11 +245,12 @@ func stateSLSID(ctx context.Context, c *module.Call, a stateSLSIDArgs) (any, err
 
 type stateSingleArgs struct {
 	Fun  string // The state function: pkg.installed.
-	Name string // The state's name.
+	Name any    // The state's name.
 	stateOptions
 }
 
-// stateSingle runs one state function; further keywords are its arguments.
+// stateSingle runs one state function; further keywords are its arguments. Requisites
+// among them are not looked at: there is no other state.
 //
 // CLI Example:
 //
@@ -262,16 +265,47 @@ func stateSingle(ctx context.Context, c *module.Call, a stateSingleArgs) (any, e
 		c.SetRetcode(exitCompile)
 		return "Invalid function passed", nil
 	}
+	fun, _, _ = strings.Cut(fun, ".")
+	name, isText := a.Name.(string)
+	if !isText {
+		c.SetRetcode(exitCompile)
+		return []any{fmt.Sprintf("ID '%s' is not formed as a string, but is a %s", pytext.Str(a.Name), pytext.TypeName(a.Name))}, nil
+	}
 	low := wire.NewMap()
 	for k, v := range a.Kwargs.Strings() {
 		if !strings.HasPrefix(k, "__pub_") {
 			low.Set(k, v)
 		}
 	}
-	for _, kv := range [][2]string{{"state", mod}, {"fun", fun}, {"__id__", a.Name}, {"name", a.Name}} {
+	a.alsoArguments(low)
+	for _, kv := range [][2]string{{"state", mod}, {"fun", fun}, {"__id__", name}, {"name", name}} {
 		low.Set(kv[0], kv[1])
 	}
 	return r.one(ctx, low)
+}
+
+// alsoArguments adds the options that were given under names which state functions may
+// have arguments of: the force of file.copy is one of the state as well as of the run.
+func (o *stateOptions) alsoArguments(low *wire.Map) {
+	for _, kv := range []struct {
+		name  string
+		value any
+	}{
+		{"pillar", o.Pillar}, {"pillar_enc", o.PillarEnc}, {"saltenv", o.Saltenv}, {"pillarenv", o.Pillarenv},
+		{"state_events", o.StateEvents}, {"report", o.Report},
+	} {
+		if kv.value != nil {
+			low.Set(kv.name, kv.value)
+		}
+	}
+	if o.Localconfig != "" {
+		low.Set("localconfig", o.Localconfig)
+	}
+	for name, set := range map[string]bool{"concurrent": o.Concurrent, "force": o.Force, "mock": o.Mock, "terse": o.Terse} {
+		if set {
+			low.Set(name, true)
+		}
+	}
 }
 
 // one runs a single chunk.
@@ -283,6 +317,12 @@ func (r *stateRun) one(ctx context.Context, low *wire.Map) (any, error) {
 			out[i] = w
 		}
 		return out, nil
+	}
+	for _, k := range compile.Requisites() {
+		if low.Has(k) {
+			r.c.Log.Warn("a state that runs alone has no requisites, this one is not looked at", "requisite", k, "id", low.Text("__id__"))
+			low.Delete(k)
+		}
 	}
 	return r.carryOut(ctx, r.opts, []*wire.Map{low}, nil)
 }

@@ -146,7 +146,7 @@ func (c *Compiler) renderFile(ctx context.Context, f *file, sls, env string, mod
 	if !ok {
 		return newDict(), Errors{
 			{Msg: fmt.Sprintf("SLS %s does not render to a dictionary", sls), At: at},
-			{Msg: "Error when rendering state with contents: " + str(v)},
+			{Msg: contentsError + str(v)},
 		}, nil
 	}
 	c.note(out.Doc, at)
@@ -174,6 +174,9 @@ func (c *Compiler) renderFile(ctx context.Context, f *file, sls, env string, mod
 	c.order(state)
 	return state, errs, nil
 }
+
+// contentsError begins the error that shows what there is in place of a map.
+const contentsError = "Error when rendering state with contents: "
 
 // include renders what one entry of an include statement names, and merges it.
 func (c *Compiler) include(ctx context.Context, state *py.Dict, f *file, at Place, inc py.Value, sls, env string, mods map[string]bool, matches *Matches, errs *Errors) error {

@@ -189,7 +189,7 @@ func (a *cmdCommon) kwargs(c *states.Call) *wire.Map {
 		}
 	}
 	if c.Umask >= 0 && !m.Has("umask") {
-		m.Set("umask", fmt.Sprintf("%03o", c.Umask))
+		m.Set("umask", host.UmaskText(c.Umask))
 	}
 	m.Set("python_shell", true)
 	return m

@@ -239,19 +239,33 @@ func (r *recursion) plan(ctx context.Context, p *states.Plan) (*states.Plan, err
 		if dir == strings.TrimRight(r.name, "/") && !c.Test && !c.Host.IsDir(dir) {
 			continue // it is made above, and Salt does not tell
 		}
-		if c.Host.Exists(dir) && !c.Host.IsDir(dir) && a.Clean {
-			r.clearWay(p, dir, "Replaced file with a directory")
+		plan := func(ctx context.Context) (*states.Plan, error) {
+			return fileDirectory(ctx, c, fileDirectoryArgs{Name: dir, User: a.User, Group: a.Group, DirMode: a.DirMode, Makedirs: true, AllowSymlink: true})
 		}
-		q, err := fileDirectory(ctx, c, fileDirectoryArgs{Name: dir, User: a.User, Group: a.Group, DirMode: a.DirMode, Makedirs: true, AllowSymlink: true})
+		if c.Host.Exists(dir) && !c.Host.IsDir(dir) && a.Clean {
+			r.clearWay(p, dir, "Replaced file with a directory", plan)
+			if c.Test {
+				notes = append(notes, dir, "Replacing "+dir+" with a directory")
+			}
+			continue
+		}
+		q, err := plan(ctx)
 		add(dir, q, err)
 	}
 	for _, file := range r.files {
-		if c.Host.IsDir(file) && a.Clean && a.Replace {
-			r.clearWay(p, file, "Replaced directory with a new file")
+		plan := func(ctx context.Context) (*states.Plan, error) {
+			return fileManaged(ctx, c, fileManagedArgs{Name: file, Source: r.from[file], KeepSource: a.KeepSource, User: a.User, Group: a.Group, Mode: a.FileMode,
+				Template: a.Template, Makedirs: true, Replace: a.Replace, Context: a.Context, Defaults: a.Defaults, Backup: a.Backup, ShowChanges: true, Create: true,
+				Newline: true, Delimiter: ":", AllowEmpty: true, FollowSymlinks: true, VerifySsl: true, SourceHash: "", Kwargs: r.kwargs()})
 		}
-		q, err := fileManaged(ctx, c, fileManagedArgs{Name: file, Source: r.from[file], KeepSource: a.KeepSource, User: a.User, Group: a.Group, Mode: a.FileMode,
-			Template: a.Template, Makedirs: true, Replace: a.Replace, Context: a.Context, Defaults: a.Defaults, Backup: a.Backup, ShowChanges: true, Create: true,
-			Newline: true, Delimiter: ":", AllowEmpty: true, FollowSymlinks: true, VerifySsl: true, SourceHash: "", Kwargs: r.kwargs()})
+		if c.Host.IsDir(file) && a.Clean && a.Replace {
+			r.clearWay(p, file, "Replaced directory with a new file", plan)
+			if c.Test {
+				notes = append(notes, file, "Replacing directory "+file+" with a file")
+			}
+			continue
+		}
+		q, err := plan(ctx)
 		add(file, q, err)
 	}
 	if a.Clean {
@@ -300,8 +314,11 @@ func told(pairs []string) string {
 	return strings.TrimSpace(b.String())
 }
 
-func (r *recursion) clearWay(p *states.Plan, path, what string) {
-	p.Do(wire.NewMap(path, wire.NewMap("diff", what)), func(context.Context, *states.Result) error { return r.c.Host.Remove(path) })
+// clearWay plans that what is in the way goes, and then what is to be there.
+func (r *recursion) clearWay(p *states.Plan, path, what string, plan func(context.Context) (*states.Plan, error)) {
+	gone := wire.NewMap("diff", what)
+	p.Do(wire.NewMap(path, gone), func(context.Context, *states.Result) error { return r.c.Host.Remove(path) })
+	p.NestLater(path, gone, plan)
 }
 
 // clean plans the removal of what the source does not have.

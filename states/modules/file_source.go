@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -152,7 +153,7 @@ func (m *managed) fetch(ctx context.Context) (*sourceFile, error) {
 	if sourceHash != "" && !a.SkipVerify {
 		want, kind, err := m.sourceSum(ctx, source, sourceHash)
 		switch {
-		case err != nil && strings.HasPrefix(message(err), "Error: "): // of the web server
+		case err != nil && noAnswer(message(err)):
 			return nil, err
 		case err != nil:
 			return nil, &unmanaged{err}
@@ -170,7 +171,16 @@ func (m *managed) fetch(ctx context.Context) (*sourceFile, error) {
 		}
 		return s, nil
 	}
+	if isLocal && s.path == c.Host.Path(a.Name) {
+		return nil, module.Failf("Source file cannot be the same as destination")
+	}
 	return m.render(ctx, s)
+}
+
+// noAnswer tells whether an error is of a server or of the file system, rather than of
+// what a file of hashes says.
+func noAnswer(text string) bool {
+	return slices.ContainsFunc([]string{"Error: ", "fetch ", "[Errno "}, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
 }
 
 // sourceSum is the hash that source_hash says.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/target"
@@ -123,7 +124,7 @@ func commandOptions(c *states.Call) *wire.Map {
 		}
 	}
 	if c.Umask >= 0 && !excluded("umask") {
-		opts.Set("umask", fmt.Sprintf("%03o", c.Umask))
+		opts.Set("umask", host.UmaskText(c.Umask))
 	}
 	if !opts.Has("shell") {
 		if shell := c.Grains().Text("shell"); shell != "" {
