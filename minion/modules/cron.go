@@ -644,6 +644,12 @@ func cronRmEnv(ctx context.Context, c *module.Call, a cronRmEnvArgs) (any, error
 		}
 	}
 	if i < 0 {
+		if userID(c, a.User) == nil { // crontab says it of who is not there
+			v, err := crontab(ctx, c, "cmd.run_stderr", a.User, wire.NewMap("ignore_retcode", true), "-l")
+			if err != nil || pytext.Str(v) != "" {
+				return v, err
+			}
+		}
 		return "absent", nil
 	}
 	t.envs = slices.Delete(t.envs, i, i+1)

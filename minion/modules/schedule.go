@@ -304,6 +304,11 @@ func changeOffline(c *module.Call, change func(jobs *wire.Map) bool) error {
 	if !change(jobs) {
 		return errNoJob
 	}
+	for name, v := range jobs.Strings() { // what Salt writes, too
+		if job, ok := v.(*wire.Map); ok && !schedule.IsGlobal(name) && !job.Has("enabled") {
+			job.Set("enabled", true)
+		}
+	}
 	if err := schedule.WriteFile(file, jobs); err != nil {
 		return module.Failf("%w", err)
 	}

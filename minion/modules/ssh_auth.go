@@ -371,7 +371,7 @@ func addKey(c *module.Call, file string, user *host.User, line string) error {
 		return c.Host.Chmod(path, mode)
 	}
 	if dir := filepath.Dir(file); !c.Host.IsDir(dir) {
-		if err := c.Host.MakeDirs(dir, host.Keep, 0o77); err != nil {
+		if err := c.Host.MakeDirs(dir, host.Keep, 0o22); err != nil {
 			return err
 		}
 		if err := private(dir, 0o700); err != nil {

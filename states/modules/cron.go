@@ -375,6 +375,14 @@ func cronEnvAbsent(ctx context.Context, c *states.Call, a cronEnvAbsentArgs) (*s
 	name := strings.TrimSpace(a.Name)
 	p := &states.Plan{Name: name, Fine: fmt.Sprintf("Cron env %s already absent", name), Would: fmt.Sprintf("Cron env %s is set to be removed", name)}
 	_, there, err := cronEnv(ctx, c, a.User, name)
+	remove := func(ctx context.Context) (any, error) { return c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil) }
+	const failed = "Cron env %s for user %s failed to commit with error %s"
+	if err == nil && !there {
+		var v any
+		if v, err = remove(ctx); err == nil && v != "absent" { // nothing to remove, but no such user
+			err = module.Failf(failed, name, a.User, pytext.Str(v))
+		}
+	}
 	if err != nil || !there {
 		if c.Test {
 			p.Fine = fmt.Sprintf("Cron env %s is absent", name)
@@ -382,11 +390,11 @@ func cronEnvAbsent(ctx context.Context, c *states.Call, a cronEnvAbsentArgs) (*s
 		return p, err
 	}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
-		v, err := c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil)
+		v, err := remove(ctx)
 		if err != nil {
 			return err
 		}
-		return cronTold(r, v, a.User, name, "Cron env "+name, p.Fine, "Cron env %s for user %s failed to commit with error %s")
+		return cronTold(r, v, a.User, name, "Cron env "+name, p.Fine, failed)
 	})
 	return p, nil
 }

@@ -109,7 +109,7 @@ func dictArg(v any) (*wire.Map, error) {
 
 // debconfMissing is what the states say where debconf-get-selections is not installed.
 func debconfMissing(c *states.Call) error {
-	return notFound(c, "'debconf."+c.Low.Text("fun")+"' is not available.\n")
+	return notFound(c, "'debconf."+c.Low.Text("fun")+"' is not available.")
 }
 
 type debconfFileArgs struct {

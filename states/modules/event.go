@@ -49,10 +49,9 @@ func eventSend(ctx context.Context, c *states.Call, a eventSendArgs) (*states.Pl
 }
 
 type eventWaitArgs struct {
-	Name   string    // Tag of the event.
-	Sfun   any       `default:"None"` // Not looked at.
-	Data   any       `default:"None"` // Its data: a map.
-	Kwargs *wire.Map `arg:"**"`       // Arguments of event.send.
+	Name string // Tag of the event.
+	Sfun any    `default:"None"` // Not looked at.
+	Data any    `default:"None"` // Its data: a map.
 }
 
 // eventWait fires an event when something that it watches has changed, and only then.

@@ -90,7 +90,7 @@ func (g *gitRepo) there(ctx context.Context) error {
 
 // notFound is what a state says that needs a program of the system which is not there.
 func notFound(c *states.Call, why string) error {
-	return module.Failf("State '%s.%s' was not found in SLS '%s'\nReason: %s", c.Low.Text("state"), c.Low.Text("fun"), c.SLS, why)
+	return module.Failf("State '%s.%s' was not found in SLS '%s'\nReason: %s\n", c.Low.Text("state"), c.Low.Text("fun"), c.SLS, why)
 }
 
 var gitFailed = lazyre.New(`^Command ['"].+['"] failed: `)

@@ -66,6 +66,9 @@ func moduleSeveral(ctx context.Context, c *states.Call, kwargs *wire.Map) (*stat
 	if keys == nil {
 		keys = []any{}
 	}
+	if kwargs.Has("sfun") && !kwargs.Has("__reqs__") {
+		keys = append(keys, "__reqs__") // what Salt gives a function that watches
+	}
 	if len(funs) == 0 {
 		return states.Decided(false, nil, "No function provided.").Set("name", keys), nil
 	}

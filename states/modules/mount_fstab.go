@@ -232,6 +232,9 @@ func mountFstabPresent(ctx context.Context, c *states.Call, a mountFstabPresentA
 	if at != "/" {
 		at = strings.TrimRight(at, "/")
 	}
+	if m, ok := a.FsMntops.(*wire.Map); ok {
+		return p, module.Invalidf("fs_mntops: options are a text with commas or a list, not %s", pytext.Repr(m))
+	}
 	device, err := deviceBy(ctx, c, a.Name, a.MountBy)
 	if err != nil {
 		return p, err

@@ -250,6 +250,7 @@ func sshAuthAbsent(ctx context.Context, c *states.Call, a sshAuthArgs) (*states.
 		return p, nil
 	}
 	if c.Test {
+		a.Enc = "ssh-rsa" // the run goes by the key alone
 		word, err := a.check(ctx, c, key)
 		if err != nil {
 			return p, err

@@ -36,7 +36,20 @@ func (a testArgs) comment(other string) string {
 	if a.Comment == nil {
 		return other
 	}
-	return pytext.Str(a.Comment)
+	return linesText(a.Comment)
+}
+
+// linesText is a comment as text: of a list each element is a line.
+func linesText(v any) string {
+	list, ok := v.([]any)
+	if !ok {
+		return pytext.Str(v)
+	}
+	lines := make([]string, len(list))
+	for i, e := range list {
+		lines[i] = pytext.Str(e)
+	}
+	return strings.Join(lines, "\n")
 }
 
 // pretended is the change that the states of this module report.
@@ -82,7 +95,7 @@ type testConfigurableArgs struct {
 	Name     string // Anything.
 	Changes  any    `default:"True"` // Whether changes are reported: True, False or Random.
 	Result   any    `default:"True"` // The result: True, False or Random.
-	Comment  string `default:""`     // Comment of the result.
+	Comment  any    `default:""`     // Comment of the result: a text, or a list of lines.
 	Warnings any    `default:"None"` // A warning, or a list of them.
 }
 
@@ -107,9 +120,10 @@ func testConfigurable(_ context.Context, c *states.Call, a testConfigurableArgs)
 	if err != nil {
 		return nil, err
 	}
-	p := states.Decided(result, nil, a.Comment)
+	comment := linesText(a.Comment)
+	p := states.Decided(result, nil, comment)
 	if changes {
-		p = states.Decided(result, pretended(), a.Comment)
+		p = states.Decided(result, pretended(), comment)
 	}
 	switch w := a.Warnings.(type) {
 	case nil:
@@ -123,7 +137,6 @@ func testConfigurable(_ context.Context, c *states.Call, a testConfigurableArgs)
 		return nil, module.Invalidf("You have specified the state option 'warnings' with invalid arguments. It must be a string or a list of strings")
 	}
 	if c.Test {
-		comment := a.Comment
 		if comment == "" {
 			comment = "This is a test"
 		}
@@ -149,7 +162,7 @@ func testShowNotification(_ context.Context, _ *states.Call, a testNotificationA
 	if !module.Truth(a.Text) {
 		return nil, module.Invalidf("Missing required argument text.")
 	}
-	return &states.Plan{Fine: pytext.Str(a.Text)}, nil
+	return &states.Plan{Fine: linesText(a.Text)}, nil
 }
 
 type testPillarArgs struct {
@@ -166,8 +179,7 @@ type testPillarArgs struct {
 // testCheckPillar fails where keys of the pillar are missing, or are of another type.
 func testCheckPillar(ctx context.Context, c *states.Call, a testPillarArgs) (*states.Plan, error) {
 	asked := false
-	ok := true
-	var bad, good strings.Builder
+	bad, good := wire.NewMap(), wire.NewMap() // by key: one that is asked for twice is told of once, as what it was last
 	for _, check := range []struct {
 		keys any
 		typ  string
@@ -191,28 +203,32 @@ func testCheckPillar(ctx context.Context, c *states.Call, a testPillarArgs) (*st
 			case err != nil:
 				return nil, err
 			case v == nil:
-				ok = false
-				fmt.Fprintf(&bad, "Pillar key \"%s\" is missing.\n", key)
+				bad.Set(key, "missing")
 			case !check.fits(v):
-				ok = false
-				fmt.Fprintf(&bad, "Pillar key \"%s\" is not %s.\n", key, check.typ)
+				bad.Set(key, "not "+check.typ)
 			case a.Verbose:
 				typ := check.typ
 				if typ == "" {
 					typ = "None"
 				}
-				fmt.Fprintf(&good, "- %s (%s)\n", key, typ)
+				good.Set(key, typ)
 			}
 		}
 	}
 	if !asked {
 		return nil, module.Invalidf("Missing required argument text.")
 	}
-	comment := bad.String()
-	if good.Len() > 0 {
-		comment += "Those keys passed the check:\n" + good.String()
+	comment := ""
+	for key, wrong := range bad.Strings() {
+		comment += fmt.Sprintf("Pillar key \"%s\" is %s.\n", key, wrong)
 	}
-	return states.Decided(ok, nil, comment), nil
+	if good.Len() > 0 {
+		comment += "Those keys passed the check:\n"
+	}
+	for key, typ := range good.Strings() {
+		comment += fmt.Sprintf("- %s (%s)\n", key, typ)
+	}
+	return states.Decided(bad.Len() == 0, nil, comment), nil
 }
 
 type testWatchArgs struct {
@@ -242,7 +258,7 @@ func testModWatch(_ context.Context, c *states.Call, a testWatchArgs) (*states.P
 	}
 	comment := "Watch statement fired."
 	if a.Comment != nil {
-		comment = pytext.Str(a.Comment)
+		comment = linesText(a.Comment)
 	}
 	return states.Decided(a.Result, changes, comment), nil
 }
