@@ -375,7 +375,9 @@ func cronEnvAbsent(ctx context.Context, c *states.Call, a cronEnvAbsentArgs) (*s
 	name := strings.TrimSpace(a.Name)
 	p := &states.Plan{Name: name, Fine: fmt.Sprintf("Cron env %s already absent", name), Would: fmt.Sprintf("Cron env %s is set to be removed", name)}
 	_, there, err := cronEnv(ctx, c, a.User, name)
-	remove := func(ctx context.Context) (any, error) { return c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil) }
+	remove := func(ctx context.Context) (any, error) {
+		return c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil)
+	}
 	const failed = "Cron env %s for user %s failed to commit with error %s"
 	if err == nil && !there {
 		var v any
