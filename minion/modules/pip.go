@@ -232,7 +232,8 @@ func (p *pipArgs) requirements(ctx context.Context, c *module.Call, e *pipEnv, v
 	done = func() {}
 	dir := ""
 	for _, req := range pipWords(v) {
-		if strings.HasPrefix(req, "salt://") {
+		fetched := strings.HasPrefix(req, "salt://")
+		if fetched {
 			got, err := c.Call(ctx, "cp.cache_file", []any{req, saltenv}, nil)
 			if err != nil {
 				return "", done, err
@@ -255,8 +256,10 @@ func (p *pipArgs) requirements(ctx context.Context, c *module.Call, e *pipEnv, v
 				if err != nil {
 					return "", done, module.Failf("find %s: %w", req, err)
 				}
-				e.Cwd = filepath.Dir(abs)
-				req = filepath.Base(req)
+				e.Cwd, req = filepath.Dir(abs), abs
+				if fetched { // the minion's cache is not that user's to enter
+					e.Cwd = dir
+				}
 			}
 			if !filepath.IsAbs(req) {
 				req = filepath.Join(e.Cwd, req)
