@@ -432,6 +432,7 @@ func (x *extracting) needed(before string) (bool, *states.Plan, error) {
 		for _, p := range x.paths(kind) {
 			st, err := c.Host.Lstat(strings.TrimRight(x.name+p, "/"))
 			switch {
+			case errors.Is(err, fs.ErrNotExist) && x.promised(kind, p):
 			case errors.Is(err, fs.ErrNotExist):
 				needed, x.missing = true, true
 			case err != nil:
@@ -473,6 +474,31 @@ func (x *extracting) needed(before string) (bool, *states.Plan, error) {
 	return needed, nil, nil
 }
 
+// promised tells whether an earlier state of the run is to extract a path of that kind there.
+func (x *extracting) promised(kind, path string) bool {
+	path = strings.TrimRight(path, "/")
+	for p := range promised(x.c, "archive") {
+		if paths := p.value.(map[string]string); p.what == x.name && paths[path] == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// promise notes what is to be extracted.
+func (x *extracting) promise() {
+	if !x.c.Test || module.Truth(x.a.Options) { // those may leave out some
+		return
+	}
+	paths := map[string]string{}
+	for _, kind := range []string{"dirs", "files", "links"} {
+		for _, p := range x.paths(kind) {
+			paths[strings.TrimRight(p, "/")] = kind
+		}
+	}
+	promiseOf(x.c, "archive", x.name, paths)
+}
+
 // why is added to comments.
 func (x *extracting) why() string {
 	switch {
@@ -501,6 +527,7 @@ func (x *extracting) extraction(ctx context.Context) (*states.Plan, error) {
 		p.Would += ", after cleaning destination path(s)"
 	}
 	p.Would += x.why()
+	x.promise()
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		r.SetChanges(nil)
 		if err := x.clear(r); err != nil {

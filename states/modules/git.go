@@ -236,6 +236,7 @@ func gitPresent(ctx context.Context, c *states.Call, a gitPresentArgs) (*states.
 		done = append(done, "Gitdir set to "+a.SeparateGitDir)
 	}
 	p.Did = gitDone(done)
+	g.promise("")
 	p.Do(changes, func(ctx context.Context, r *states.Result) error {
 		if clear {
 			if err := c.Host.Remove(a.Name); err != nil {
@@ -292,6 +293,14 @@ func gitCloned(ctx context.Context, c *states.Call, a gitClonedArgs) (*states.Pl
 	case hasBranch && branch == "":
 		return nil, module.Failf("Invalid 'branch' argument")
 	}
+	id, _ := gitPromised(c, a.Target)
+	g.promise("")
+	if !c.Host.Exists(a.Target) && id != "" {
+		if !hasBranch {
+			return &states.Plan{Fine: "Repository already exists at " + a.Target}, nil
+		}
+		return nil, g.known(id)
+	}
 	if !c.Host.Exists(a.Target) {
 		with := ""
 		if hasBranch {
@@ -320,6 +329,9 @@ func gitCloned(ctx context.Context, c *states.Call, a gitClonedArgs) (*states.Pl
 	v, err := g.call(ctx, "current_branch")
 	if err != nil {
 		return nil, err
+	}
+	if id != "" && v == branch {
+		return nil, g.known(id)
 	}
 	if v == branch {
 		return &states.Plan{Fine: fine + " and is checked out to branch '" + branch + "'"}, nil

@@ -210,7 +210,12 @@ func gitDetached(ctx context.Context, c *states.Call, a gitDetachedArgs) (*state
 		}
 	}
 	d.fetch = !known && a.FetchRemote
-	return d.plan(ctx)
+	if id, _ := gitPromised(c, a.Target); id != "" && !d.here {
+		return nil, d.known(id)
+	}
+	p, err := d.settled(d.plan(ctx))
+	d.promise("")
+	return p, err
 }
 
 // look looks at a clone; known is whether it has the commit.

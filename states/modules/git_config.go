@@ -3,6 +3,8 @@ package modules
 import (
 	"context"
 	"fmt"
+	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -45,6 +47,60 @@ func (a *gitConfigCommon) kw(g *gitRepo, kv ...any) *wire.Map {
 	return kw
 }
 
+// notYet is the outcome where the repository is to be made by an earlier state of the run.
+func (a *gitConfigCommon) notYet(c *states.Call) error {
+	repo, ok := a.Repo.(string)
+	if a.Global || !ok || c.Host.IsDir(repo) {
+		return nil
+	}
+	if id, _ := gitPromised(c, repo); id != "" {
+		return notYet(repo, id)
+	}
+	return nil
+}
+
+// promises is the kind of those for this configuration.
+func (a *gitConfigCommon) promises() string {
+	if a.Global {
+		return "git.config of " + a.User
+	}
+	return "git.config in " + filepath.Clean(pytext.Str(a.Repo))
+}
+
+// gitKey is the name of a setting as git lists it: what is before the first point and after
+// the last is in small letters.
+func gitKey(name string) string {
+	first, last := strings.IndexByte(name, '.'), strings.LastIndexByte(name, '.')
+	if first < 0 {
+		return strings.ToLower(name)
+	}
+	return strings.ToLower(name[:first]) + name[first:last] + strings.ToLower(name[last:])
+}
+
+// foresee lays over settings what earlier states of the run are to make of those that fit
+// an expression.
+func (a *gitConfigUnsetArgs) foresee(c *states.Call, matches *wire.Map, key string, values any) *wire.Map {
+	re, err := regexp.Compile(key)
+	if err != nil {
+		return matches // git has its own expressions
+	}
+	now := matches.Clone()
+	if now == nil {
+		now = wire.NewMap()
+	}
+	for p := range promised(c, a.promises()) {
+		l, _ := p.value.([]any)
+		switch {
+		case !re.MatchString(p.what):
+		case l == nil:
+			now.Delete(p.what)
+		case values == nil:
+			now.Set(p.what, l)
+		}
+	}
+	return now
+}
+
 type gitConfigSetArgs struct {
 	Name     string // Name of the setting: user.name.
 	Value    any    `default:"None"` // Its value.
@@ -78,12 +134,21 @@ func gitConfigSet(ctx context.Context, c *states.Call, a gitConfigSetArgs) (*sta
 		}
 		shown, given = pytext.Repr(desired), args("multivar", desired)
 	}
+	if err := a.notYet(c); err != nil {
+		return nil, err
+	}
 	var pre any
 	if !userToCome(c, a.User) {
 		if pre, err = c.Call.Call(ctx, "git.config_get", nil, a.kw(g, "key", a.Name, "all", true, "ignore_retcode", true)); err != nil {
 			return nil, err
 		}
 	}
+	for p := range promised(c, a.promises()) {
+		if p.what == gitKey(a.Name) {
+			pre = p.value
+		}
+	}
+	promiseOf(c, a.promises(), gitKey(a.Name), any(desired))
 	key, lower := "'"+a.Name+"'", "'"+a.Name+"'"
 	if a.Global {
 		key, lower = "Global key "+key, "global key "+key
@@ -131,6 +196,9 @@ func gitConfigUnset(ctx context.Context, c *states.Call, a gitConfigUnsetArgs) (
 		values = pytext.Str(a.ValueRegex)
 	}
 	key := "^" + strings.TrimRight(strings.TrimLeft(a.Name, "^"), "$") + "$"
+	if err := a.notYet(c); err != nil {
+		return nil, err
+	}
 	have := func(ctx context.Context, values any) (*wire.Map, error) {
 		v, err := c.Call.Call(ctx, "git.config_get_regexp", nil, a.kw(g, "key", key, "value_regex", values, "ignore_retcode", true))
 		m, _ := v.(*wire.Map)
@@ -142,6 +210,7 @@ func gitConfigUnset(ctx context.Context, c *states.Call, a gitConfigUnsetArgs) (
 			return nil, err
 		}
 	}
+	matches = a.foresee(c, matches, key, values)
 	if matches.Len() == 0 {
 		return &states.Plan{Fine: "No matching keys are set"}, nil
 	}
@@ -159,6 +228,9 @@ func gitConfigUnset(ctx context.Context, c *states.Call, a gitConfigUnsetArgs) (
 			return nil, module.Failf("Multiple values are matched by value_regex for the following keys (set 'all' to True to force removal): %s", several)
 		}
 		return nil, module.Failf("Multivar(s) matched by the key expression (set 'all' to True to force removal): %s", several)
+	}
+	for k := range matches.Strings() {
+		promiseOf(c, a.promises(), gitKey(k), nil)
 	}
 	p := &states.Plan{Would: fmt.Sprintf("%d key(s) would have value(s) unset", matches.Len()), Did: "Value(s) successfully unset"}
 	p.Do(matches, func(ctx context.Context, r *states.Result) error {

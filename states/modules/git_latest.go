@@ -76,6 +76,7 @@ type latest struct {
 	hasRemote      bool
 	newTags, stale []string
 	comments       []string
+	sure           bool // an earlier state of the run is to bring the clone to the commit that is wanted
 }
 
 var hexDigits = lazyre.New(`^[0-9a-fA-F]{0,40}$`)
@@ -100,10 +101,21 @@ func gitLatest(ctx context.Context, c *states.Call, a gitLatestArgs) (*states.Pl
 	if err != nil {
 		return nil, err
 	}
-	if !is {
-		return l.clone(ctx)
+	if is {
+		p, err := l.update(ctx)
+		if l.sure {
+			return p, err
+		}
+		return l.settled(p, err)
 	}
-	return l.update(ctx)
+	if id, _ := gitPromised(c, l.target); id != "" {
+		if p := l.afterwards(); p != nil {
+			return p, nil
+		}
+		return nil, l.known(id)
+	}
+	l.promise(l.remoteRev)
+	return l.clone(ctx)
 }
 
 // check reads the arguments.
@@ -349,15 +361,13 @@ func (l *latest) notForward() error {
 // tagDifference finds the tags that one of the two repositories has alone.
 func (l *latest) tagDifference() {
 	there := map[string]bool{}
-	first, last, wild := strings.Cut(l.a.RefspecTag, "*")
 	for name := range l.refs.Strings() {
 		tag, ok := strings.CutPrefix(name, "refs/tags/")
 		if !ok || strings.Contains(tag, "^{}") {
 			continue
 		}
 		there[tag] = true
-		wanted := tag == l.a.RefspecTag || wild && len(tag) >= len(first)+len(last) && strings.HasPrefix(tag, first) && strings.HasSuffix(tag, last)
-		if l.a.FetchTags && wanted && !slices.Contains(l.tags, tag) {
+		if l.a.FetchTags && refPattern(l.a.RefspecTag, tag) && !slices.Contains(l.tags, tag) {
 			l.newTags = append(l.newTags, tag)
 		}
 	}

@@ -19,7 +19,7 @@ func (l *latest) update(ctx context.Context) (*states.Plan, error) {
 		return nil, err
 	}
 	if l.a.Bare {
-		return l.updateBare(), nil
+		return l.updateBare(ctx), nil
 	}
 	same := l.same(l.localRev)
 	if l.localChanges && same {
@@ -62,6 +62,15 @@ func (l *latest) update(ctx context.Context) (*states.Plan, error) {
 		return nil, err
 	}
 	if l.c.Test {
+		if p := l.afterwards(); p != nil && l.hasRemote && l.fetchURL == l.address {
+			l.sure = true
+			return p, nil
+		}
+		if l.a.UpdateHead && (l.forward() || l.a.ForceReset != false) {
+			l.promise(l.remoteRev)
+		} else {
+			l.promise("")
+		}
 		return l.wouldUpdate(same, pending), nil
 	}
 	_, opts, _ := l.tracking()
@@ -440,7 +449,10 @@ func (l *latest) updateSubmodules(ctx context.Context) error {
 }
 
 // updateBare fetches into a repository without a working copy.
-func (l *latest) updateBare() *states.Plan {
+func (l *latest) updateBare(ctx context.Context) *states.Plan {
+	if l.c.Test && l.fetchesNothing(ctx) {
+		return &states.Plan{Fine: l.fine(nil)}
+	}
 	if l.c.Test {
 		return states.Decided(nil, nil, l.fine([]string{"Bare repository at " + l.target + " would be fetched"}))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/lazyre"
@@ -63,6 +64,9 @@ func (in *installing) holdCall(ctx context.Context, kwargs *wire.Map) (h *heldPa
 	m, _ := v.(*wire.Map)
 	for _, r := range m.Strings() {
 		r, ok := r.(*wire.Map)
+		if ok {
+			in.foreseeHold(r)
+		}
 		switch {
 		case !ok:
 		case r.Map("changes").Len() > 0:
@@ -75,6 +79,21 @@ func (in *installing) holdCall(ctx context.Context, kwargs *wire.Map) (h *heldPa
 		}
 	}
 	return h, "", nil
+}
+
+// foreseeHold puts in the answer of a test what earlier states of the run are to make of a
+// package, and notes what this one is to make of it.
+func (in *installing) foreseeHold(r *wire.Map) {
+	name, want := r.Text("name"), module.Truth(in.hold)
+	if on, known := in.promisedHold(name); known && on == want && get(r, "result") == nil {
+		not := "not "
+		if on {
+			not = ""
+		}
+		r.Set("result", true)
+		r.Set("comment", "Package "+name+" is already set "+not+"to be held.")
+	}
+	promiseOf(in.c, "pkg.hold", name, want)
 }
 
 // holdDesired holds the packages after they were installed. early is set where that fails.
@@ -167,9 +186,23 @@ type lock struct {
 	other         bool // not of a package: a pattern
 }
 
-// locks are the packages that are held, as the package manager tells. versions tells
-// whether it holds versions.
+// locks are the packages that are held, and those that earlier states of the run are to
+// hold under test=True. versions tells whether the package manager holds versions.
 func (p *pkgCall) locks(ctx context.Context) (all []lock, versions bool, err error) {
+	if all, versions, err = p.locksNow(ctx); err != nil {
+		return nil, false, err
+	}
+	for pr := range promised(p.c, "pkg.hold") {
+		all = slices.DeleteFunc(all, func(l lock) bool { return l.name == pr.what })
+		if pr.value.(bool) {
+			all = append(all, lock{name: pr.what})
+		}
+	}
+	return all, versions, nil
+}
+
+// locksNow are the packages that are held, as the package manager tells.
+func (p *pkgCall) locksNow(ctx context.Context) (all []lock, versions bool, err error) {
 	switch {
 	case p.has("pkg.list_locks"):
 		v, err := p.call(ctx, "pkg.list_locks", nil)
@@ -278,7 +311,7 @@ func pkgHeld(ctx context.Context, c *states.Call, a pkgHeldArgs) (*states.Plan, 
 			}
 		}
 	}
-	return p.holdPlan(steps), nil
+	return p.holdPlan(ctx, steps), nil
 }
 
 func nameAndVersion(e any) (string, any) {
@@ -298,10 +331,15 @@ func sameVersion(l *lock, version any) bool {
 }
 
 // holdPlan carries out what is to be done with each package.
-func (p *pkgCall) holdPlan(steps []holdStep) *states.Plan {
+func (p *pkgCall) holdPlan(ctx context.Context, steps []holdStep) *states.Plan {
 	if len(steps) == 0 {
 		return decided(true, "No changes made")
 	}
+	names := make([]string, len(steps))
+	for i, s := range steps {
+		names[i] = s.name
+	}
+	holdable := p.holdable(ctx, names)
 	var would []string
 	changes := wire.NewMap()
 	for _, s := range steps {
@@ -314,6 +352,9 @@ func (p *pkgCall) holdPlan(steps []holdStep) *states.Plan {
 			change.Set("old", "hold")
 		}
 		changes.Set(s.name, change)
+		if s.unhold || holdable[s.name] {
+			promiseOf(p.c, "pkg.hold", s.name, !s.unhold)
+		}
 	}
 	plan := &states.Plan{Would: strings.Join(would, "\n")}
 	plan.Do(changes, func(ctx context.Context, r *states.Result) error {
@@ -416,5 +457,5 @@ func pkgUnheld(ctx context.Context, c *states.Call, a pkgUnheldArgs) (*states.Pl
 		}
 		steps = append(steps, holdStep{name: l.name, unhold: true, would: would})
 	}
-	return p.holdPlan(steps), nil
+	return p.holdPlan(ctx, steps), nil
 }

@@ -78,6 +78,7 @@ func pkgInstalled(ctx context.Context, c *states.Call, a pkgInstalledArgs) (*sta
 		return in.onlyHold(ctx, o)
 	}
 	if c.Test {
+		in.promise(ctx)
 		p := in.would()
 		p.Warnings = in.warnings
 		return p, nil
@@ -117,6 +118,7 @@ func (in *installing) find(ctx context.Context) (o *outcome, err error) {
 	if len(in.desired.names) == 0 {
 		return &outcome{result: false, comment: fmt.Sprintf("Invalidly formatted '%s' parameter. See minion log.", what)}, nil
 	}
+	in.foresee(ctx, have, in.desired.names)
 	if in.has("lowpkg.unpurge") {
 		doomed, err := in.pkgCall.installed(ctx, "purge_desired", true)
 		if err != nil {
@@ -222,6 +224,10 @@ func (in *installing) look(ctx context.Context, name string, have []string) (spe
 			return false, in.verify(ctx, name, version), nil
 		}
 		return false, "", nil
+	}
+	if have[0] == someVersion {
+		in.targets.set(name, version)
+		return true, "", nil
 	}
 	fits, err := in.fits(ctx, have, want, a.IgnoreEpoch, !in.fromSources && a.AllowUpdates)
 	if err != nil {

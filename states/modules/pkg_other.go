@@ -81,10 +81,13 @@ func pkgLatest(ctx context.Context, c *states.Call, a pkgLatestArgs) (*states.Pl
 	}
 	targets := &wanted{}
 	var problems []string
+	coming := p.coming(ctx, names)
 	for _, n := range names {
 		switch {
-		case of(newest, n) != "":
+		case of(newest, n) != "" && coming[n.(string)] != of(newest, n):
 			targets.set(n.(string), of(newest, n))
+			promiseOf(c, "pkg", n.(string), promisedPkg{version: of(newest, n)})
+		case of(newest, n) != "":
 		case of(current, n) == "":
 			problems = append(problems, fmt.Sprintf("No information found for '%s'.", n))
 		}
@@ -111,7 +114,11 @@ func pkgLatest(ctx context.Context, c *states.Call, a pkgLatestArgs) (*states.Pl
 	} else if len(uptodate) > 0 {
 		var list []string
 		for _, n := range uptodate {
-			list = append(list, fmt.Sprintf("%s (%s)", n, of(current, n)))
+			version := of(current, n)
+			if coming[n] != "" {
+				version = coming[n]
+			}
+			list = append(list, fmt.Sprintf("%s (%s)", n, version))
 		}
 		would += "\nThe following packages are already up-to-date: " + strings.Join(list, ", ")
 	}
@@ -124,6 +131,19 @@ func pkgLatest(ctx context.Context, c *states.Call, a pkgLatestArgs) (*states.Pl
 		return err
 	})
 	return plan, nil
+}
+
+// coming are the versions that earlier states of the run are to install.
+func (p *pkgCall) coming(ctx context.Context, names []any) map[string]string {
+	have := map[string][]string{}
+	for _, n := range names {
+		p.foresee(ctx, have, []string{n.(string)})
+	}
+	out := map[string]string{}
+	for n, l := range have {
+		out[n] = l[0]
+	}
+	return out
 }
 
 func allUptodate(names []any) string {
@@ -248,6 +268,13 @@ func (a *pkgRemovedArgs) uninstall(ctx context.Context, c *states.Call, action s
 		if err != nil {
 			return nil, err
 		}
+		for pr := range promised(c, "pkg") { // its configuration may be left
+			if then := pr.value.(promisedPkg); then.gone && !then.purged {
+				left[pr.what] = []string{someVersion}
+			} else {
+				delete(left, pr.what)
+			}
+		}
 		for _, n := range w.names {
 			if left[n] != nil {
 				targets = append(targets, n)
@@ -265,6 +292,7 @@ func (a *pkgRemovedArgs) uninstall(ctx context.Context, c *states.Call, action s
 	changes := wire.NewMap()
 	for _, n := range targets {
 		changes.Set(n, wire.NewMap("new", action+"d", "old", ""))
+		promiseOf(c, "pkg", n, promisedPkg{gone: true, purged: action == "purge"})
 	}
 	plan := &states.Plan{Would: fmt.Sprintf("The following packages will be %sd: %s.", action, strings.Join(targets, ", "))}
 	plan.Do(changes, func(ctx context.Context, r *states.Result) error {
@@ -299,6 +327,7 @@ func (a *pkgRemovedArgs) findInstalled(ctx context.Context, p *pkgCall, w *wante
 		check = &wanted{}
 		check.set(p.normalize(ctx, a.Name), a.Version)
 	}
+	p.foresee(ctx, have, check.names)
 	for _, n := range check.names {
 		version := check.version(n)
 		switch {
@@ -307,6 +336,10 @@ func (a *pkgRemovedArgs) findInstalled(ctx context.Context, p *pkgCall, w *wante
 			targets = append(targets, n)
 		default:
 			versioned = true
+			if have[n][0] == someVersion {
+				targets = append(targets, n)
+				continue
+			}
 			fits, err := p.fits(ctx, have[n], version, a.IgnoreEpoch, false)
 			var e *module.Error
 			if errors.As(err, &e) && e.Kind == module.Failed {

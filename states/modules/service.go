@@ -166,6 +166,9 @@ func (s *serviceState) startup(ctx context.Context, on bool, started any, result
 		kwargs = s.kwargs
 	}
 	before, err := s.call(ctx, check, kwargs)
+	if now := s.promised(ctx); err == nil && now.boot != nil {
+		before = *now.boot == on
+	}
 	switch {
 	case unavailable(err):
 		title := strings.ToUpper(verb[:1]) + verb[1:]
@@ -295,7 +298,7 @@ func (s *serviceState) found(ctx context.Context, verb string, absentIs any) (ru
 	}
 	if o != nil {
 		o.result = absentIs
-		if s.c.Test {
+		if s.c.Test && !nothingBefore(s.c) {
 			o.result = nil
 			o.comment = fmt.Sprintf("Service %s not present; if created in this state run, it would have been %s", s.name, verb)
 		}
@@ -305,6 +308,13 @@ func (s *serviceState) found(ctx context.Context, verb string, absentIs any) (ru
 		return nil, nil, nil, err
 	}
 	atBoot, _, err = s.isEnabled(ctx)
+	now := s.promised(ctx)
+	if now.running != nil {
+		running = *now.running
+	}
+	if now.boot != nil {
+		atBoot = *now.boot
+	}
 	return running, atBoot, nil, err
 }
 
@@ -331,6 +341,8 @@ func serviceRunning(ctx context.Context, c *states.Call, a serviceRunningArgs) (
 	if o != nil {
 		return o.plan(nil), nil
 	}
+	yes := true
+	s.promise(ctx, promisedService{running: &yes, boot: enable})
 	start := s.systemdOnly("no_block", "unmask", "unmask_runtime")
 	unmask := &maskState{s: s, runtime: module.Truth(get(a.Kwargs, "unmask_runtime")), to: false}
 	wanted := module.Truth(get(a.Kwargs, "unmask"))
@@ -444,6 +456,8 @@ func serviceDead(ctx context.Context, c *states.Call, a serviceRunningArgs) (*st
 	if o != nil {
 		return o.plan(nil), nil
 	}
+	no := false
+	s.promise(ctx, promisedService{running: &no, boot: enable})
 	if !module.Truth(before) {
 		o := &outcome{result: true, comment: fmt.Sprintf("The service %s is already dead", a.Name)}
 		if enable == nil || *enable == module.Truth(atBoot) {
@@ -524,11 +538,12 @@ func (a serviceBootArgs) boot(ctx context.Context, c *states.Call, on bool) (*st
 	if err != nil {
 		return nil, err
 	}
-	if c.Test && on && o.comment == fmt.Sprintf("The named service %s is not available", a.Name) {
+	if c.Test && on && o.comment == fmt.Sprintf("The named service %s is not available", a.Name) && !nothingBefore(c) {
 		o.result = nil
 		o.comment = fmt.Sprintf("Service %s not present; if created in this state run, it would have been enabled", a.Name)
 	}
 	if c.Test || o.result != nil {
+		s.promise(ctx, promisedService{boot: &on})
 		return o.plan(nil), nil
 	}
 	p := &states.Plan{}
@@ -584,6 +599,10 @@ func (m *maskState) changes() *wire.Map {
 func (m *maskState) look(ctx context.Context) (*outcome, error) {
 	_, action, _ := m.words()
 	is, err := m.s.call(ctx, "masked", nil, m.runtime)
+	now := m.s.promised(ctx).masked[m.runtime]
+	if now != nil && err == nil {
+		is = *now
+	}
 	switch {
 	case unavailable(err):
 		return &outcome{result: false, comment: "Service masking not available on this minion"}, nil
@@ -595,6 +614,7 @@ func (m *maskState) look(ctx context.Context) (*outcome, error) {
 		return &outcome{result: true, comment: fmt.Sprintf("Service %s was already %s", m.s.name, action)}, nil
 	}
 	m.needed = true
+	m.s.promise(ctx, promisedService{masked: map[bool]*bool{m.runtime: &m.to}})
 	return &outcome{changes: m.changes(), comment: fmt.Sprintf("Service %s would be %s", m.s.name, action)}, nil
 }
 
@@ -673,6 +693,9 @@ func serviceModWatch(ctx context.Context, c *states.Call, a serviceWatchArgs) (*
 	running, err := s.status(ctx, a.Sig)
 	if err != nil {
 		return nil, err
+	}
+	if now := s.promised(ctx); now.running != nil {
+		running = *now.running
 	}
 	fun, verb := "stop", "stop"
 	known := []string{"no_block"}

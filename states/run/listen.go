@@ -113,6 +113,7 @@ func (r *Runner) listen(ctx context.Context, chunks []*wire.Map, running *wire.M
 			}
 		}
 	}
+	r.shared.Set(states.ListenedTo, running)
 	for tag, res := range r.chunks(ctx, watchers).All() {
 		running.SetAny(tag, res)
 	}

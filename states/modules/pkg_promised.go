@@ -1,0 +1,132 @@
+package modules
+
+import (
+	"context"
+	"strings"
+
+	"github.com/gosalt/gosalt/internal/module"
+	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/target"
+	"github.com/gosalt/gosalt/protocol/wire"
+)
+
+// promisedPkg is what an earlier state of a run under test=True is to make of a package.
+type promisedPkg struct {
+	gone    bool
+	purged  bool   // with its configuration
+	version string // exact, or with comparisons; "" for the newest that the package manager takes
+	from    string // where from
+	file    string // the version of a package file
+}
+
+// someVersion stands for the version of a package that is to be installed, where it is not known.
+const someVersion = "\x00"
+
+// foresee lays over the packages that are installed what earlier states of the run are to
+// make of those in names.
+func (p *pkgCall) foresee(ctx context.Context, have map[string][]string, names []string) {
+	for pr := range promised(p.c, "pkg") {
+		then := pr.value.(promisedPkg)
+		for _, n := range names {
+			switch {
+			case pr.what != n && (!strings.ContainsAny(pr.what, "*?[") || !target.Fnmatch(pr.what, n)):
+			case then.gone:
+				delete(have, n)
+			case pr.what == n || len(have[n]) == 0: // a pattern leaves what is installed
+				if v := p.comesTo(ctx, n, then); v != "" {
+					have[n] = []string{v}
+				}
+			}
+		}
+	}
+}
+
+// comesTo is the version that a promised package comes to, "" where there is none: the run
+// fails then.
+func (p *pkgCall) comesTo(ctx context.Context, name string, then promisedPkg) string {
+	if then.file != "" {
+		return then.file
+	}
+	if then.from != "" || !p.has("pkg.list_repo_pkgs") {
+		return someVersion
+	}
+	if then.version == "" {
+		v, err := p.call(ctx, "pkg.latest_version", wire.NewMap("refresh", false), name)
+		if s, ok := v.(string); ok && err == nil {
+			return s
+		}
+		return someVersion
+	}
+	v, err := p.call(ctx, "pkg.list_repo_pkgs", nil, name)
+	m, ok := v.(*wire.Map)
+	if !ok || err != nil {
+		return someVersion
+	}
+	exact := p.family() == "Debian" && !strings.ContainsAny(then.version, "*?[<>=!")
+	for _, e := range m.List(name) { // the newest first
+		version := pytext.Str(e)
+		if exact && version != then.version {
+			continue
+		}
+		if fits, err := p.fits(ctx, []string{version}, then.version, nil, false); err == nil && fits {
+			return version
+		}
+	}
+	return ""
+}
+
+// promise notes which packages the state is to install.
+func (in *installing) promise(ctx context.Context) {
+	if !in.c.Test {
+		return
+	}
+	from := ""
+	if module.Truth(in.a.Fromrepo) {
+		from = pytext.Str(in.a.Fromrepo)
+	}
+	for _, n := range in.targets.names {
+		then := promisedPkg{version: in.targets.version(n), from: from}
+		if in.fromSources {
+			info, _ := in.sourceInfo(ctx, then.version)
+			then.file = info.Text("version")
+			then.version, then.from = "", "a file"
+			if name := info.Text("name"); name != "" {
+				n = name
+			}
+		}
+		promiseOf(in.c, "pkg", n, then)
+	}
+	if in.holding {
+		for _, n := range in.desired.names {
+			promiseOf(in.c, "pkg.hold", n, module.Truth(in.hold))
+		}
+	}
+}
+
+// holdable are those of the names that can be held, under test=True: packages that are
+// installed then.
+func (p *pkgCall) holdable(ctx context.Context, names []string) map[string]bool {
+	ok := map[string]bool{}
+	if !p.c.Test {
+		return ok
+	}
+	have, err := p.installed(ctx)
+	if err != nil {
+		return ok
+	}
+	p.foresee(ctx, have, names)
+	for _, n := range names {
+		ok[n] = len(have[n]) > 0
+	}
+	return ok
+}
+
+// promisedHold is whether earlier states are to hold a package, or to let it go.
+func (p *pkgCall) promisedHold(name string) (on, known bool) {
+	for pr := range promised(p.c, "pkg.hold") {
+		if pr.what == name {
+			on, known = pr.value.(bool), true
+		}
+	}
+	return on, known
+}
