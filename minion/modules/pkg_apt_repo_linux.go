@@ -180,7 +180,7 @@ type pkgModRepoArgs struct {
 	Keyserver     string    `default:"None"`  // Where to fetch it.
 	KeyUrl        string    `default:"None"`  // Address of a key: salt://, https://.
 	KeyText       string    `default:"None"`  // A key.
-	Consolidate   bool      `default:"False"` // Not done.
+	Consolidate   bool      `default:"False"` // Join all sources in sources.list, one line for each address, and remove the other files and what is no source.
 	PpaAuth       string    `default:"None"`  // User and password of a private PPA.
 	Kwargs        *wire.Map `arg:"**"`        // Not looked at.
 }
@@ -219,6 +219,10 @@ func pkgModRepo(ctx context.Context, c *module.Call, a pkgModRepoArgs) (*wire.Ma
 	all, err := m.sources()
 	if err != nil {
 		return nil, err
+	}
+	var emptied []string
+	if a.Consolidate {
+		all, emptied = consolidated(all)
 	}
 	want := debian.ParseSource(repo, "")
 	if want.Invalid {
@@ -275,6 +279,14 @@ func pkgModRepo(ctx context.Context, c *module.Call, a pkgModRepoArgs) (*wire.Ma
 	if err := m.save(all); err != nil {
 		return nil, err
 	}
+	for _, file := range emptied {
+		if file == mod.File {
+			continue
+		}
+		if err := c.Host.Remove(file); err != nil {
+			return nil, module.Failf("remove %s: %w", file, err)
+		}
+	}
 	if refresh {
 		if _, err := m.refresh(ctx, pkgRefreshOptions{}); err != nil {
 			return nil, err
@@ -283,6 +295,32 @@ func pkgModRepo(ctx context.Context, c *module.Call, a pkgModRepoArgs) (*wire.Ma
 	ret := sourceMap(mod)
 	ret.Set("line", strings.TrimRight(mod.Line, "\n")+"\n")
 	return wire.NewMap(a.Repo, ret), nil
+}
+
+// consolidated are sources as those of sources.list, one for each address and release, and
+// the files that nothing is left in.
+func consolidated(all []*debian.Source) (kept []*debian.Source, emptied []string) {
+	for _, s := range all {
+		if s.Invalid {
+			continue
+		}
+		if s.File != debian.SourcesFile && !slices.Contains(emptied, s.File) {
+			emptied = append(emptied, s.File)
+		}
+		i := slices.IndexFunc(kept, func(k *debian.Source) bool {
+			return k.Disabled == s.Disabled && k.Type == s.Type && k.URI == s.URI && k.Dist == s.Dist && slices.Equal(k.Architectures, s.Architectures)
+		})
+		if i < 0 {
+			kept = append(kept, debian.ParseSource(s.Line, ""))
+			continue
+		}
+		for _, comp := range s.Comps {
+			if !slices.Contains(kept[i].Comps, comp) {
+				kept[i].Comps = append(kept[i].Comps, comp)
+			}
+		}
+	}
+	return kept, emptied
 }
 
 func joinComments(v any) string {
@@ -566,6 +604,7 @@ func pkgExpandRepoDef(_ context.Context, c *module.Call, a pkgExpandArgs) (*wire
 		s.URI = a.Uri
 	}
 	if !s.Invalid {
+		s.Comment = "" // it does not count
 		s.Line = strings.TrimSpace(s.String())
 	}
 	return sourceMap(s), nil

@@ -63,6 +63,9 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 	} else if family == "Debian" && off {
 		warnings = append(warnings, "disabled and enabled have no effect on Debian, as with Salt: remove the source with pkgrepo.absent")
 	}
+	if family == "Debian" && kw.Has("signedby") {
+		warnings = append(warnings, "signedby has no effect, as with Salt: it belongs into the name, as [signed-by=/etc/apt/keyrings/NAME.gpg]")
+	}
 	kw.Set("name", a.Name)
 	if family == "RedHat" || family == "Suse" {
 		if a.Copr != nil && family == "RedHat" {
@@ -99,6 +102,26 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 			p.Warnings = warnings
 			return p, nil
 		}
+	}
+	if there && c.Test && family == "Debian" {
+		same, err := leavesRepo(ctx, c, repo, kw, pre)
+		if err != nil {
+			return nil, err
+		}
+		if same {
+			comment := "Package repo '%s' already configured"
+			if module.Truth(get(pre, "disabled")) {
+				comment = "Package repo '%s' is there as a comment and stays one: on Debian a run does not turn it on, as with Salt. Remove it with pkgrepo.absent first"
+			}
+			p := decided(true, comment, a.Name)
+			p.Warnings = warnings
+			return p, nil
+		}
+	}
+	if there && c.Test && family == "RedHat" && sameRepo(family, written(want, pre), pre, kw) {
+		p := decided(true, "Package repo '%s' already configured", a.Name)
+		p.Warnings = warnings
+		return p, nil
 	}
 	differs := func(now *wire.Map) *wire.Map {
 		changes := wire.NewMap()
@@ -146,6 +169,41 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 		return nil
 	})
 	return p, nil
+}
+
+// leavesRepo tells whether a run would leave a source of apt as it is, though it is not as
+// it is asked for: what pkg.mod_repo does not look at stays.
+func leavesRepo(ctx context.Context, c *states.Call, repo string, kw, pre *wire.Map) (bool, error) {
+	kw = kw.Clone()
+	kw.Delete("uri")
+	if !kw.Has("disabled") {
+		kw.Set("disabled", get(pre, "disabled"))
+	}
+	v, err := c.Call.Call(ctx, "pkg.expand_repo_def", []any{repo}, kw)
+	then, _ := v.(*wire.Map)
+	for _, key := range []string{"comps", "disabled", "dist", "type", "uri", "architectures", "signedby"} {
+		if err != nil || !pytext.Equal(get(then, key), get(pre, key)) {
+			return false, err
+		}
+	}
+	if comments := get(kw, "comments"); comments != nil {
+		_, have, _ := strings.Cut(strings.TrimPrefix(pre.Text("line"), "#"), "#")
+		return strings.TrimSpace(have) == commentWords(comments), nil
+	}
+	return true, nil
+}
+
+// written are the options of a source that dnf's file shows: those that are to be taken away
+// and are not there, and where the file is, show nowhere.
+func written(want, pre *wire.Map) *wire.Map {
+	left := want.Clone()
+	left.Delete("basedir")
+	for k, v := range want.Strings() {
+		if (v == nil || v == "") && !pre.Has(k) {
+			left.Delete(k)
+		}
+	}
+	return left
 }
 
 // sameRepo tells whether a source is as it should be.

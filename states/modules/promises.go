@@ -68,6 +68,6 @@ func promised(c *states.Call, kind string) iter.Seq[promise] {
 // nothingBefore tells whether no earlier state of the run is to change anything, so that a
 // run finds the machine as test=True does.
 func nothingBefore(c *states.Call) bool {
-	_, some := earlier(c, func(string, string, string) bool { return true })
+	_, some := earlier(c, func([]string, *wire.Map) bool { return true })
 	return !some
 }
