@@ -89,7 +89,7 @@ func (m *managed) forget(ctx context.Context) {
 		v, _ := m.c.Call.Call(ctx, "cp.is_cached", args(m.source, m.c.Env), nil)
 		m.cached, _ = v.(string)
 	}
-	if m.cached != "" {
+	if m.cached != "" && !m.c.Host.Rehearses() {
 		_ = os.Remove(m.cached) // it may be another state's that has removed it
 	}
 }
