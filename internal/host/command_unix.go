@@ -37,6 +37,13 @@ func start(cmd *exec.Cmd) error {
 			*cmd = try
 			return nil
 		}
+		if errors.Is(err, syscall.EACCES) && attr(cmd).Credential != nil && attr(cmd).Chroot == "" && cmd.Dir != "" {
+			if from, ferr := startFrom(cmd.Dir, cmd); ferr == nil {
+				*cmd = *from
+				return nil
+			}
+			return err
+		}
 		if !errors.Is(err, syscall.ETXTBSY) || wait > 200*time.Millisecond {
 			return err
 		}
