@@ -26,29 +26,29 @@ func init() { register("archive.extracted", archiveExtracted) }
 type archiveExtractedArgs struct {
 	Name                string    // Directory to extract to.
 	Source              any       // The archive: an address or a path; of a list the first that is there.
-	SourceHash          any       `default:"None"`              // Hash of the archive, or a file of hashes; needed for remote archives.
-	SourceHashName      string    `default:"None"`              // Name to look for in a file of hashes.
-	SourceHashUpdate    bool      `default:"False"`             // Extract it anew when the hash is another one than at the last time.
-	SkipFilesListVerify bool      `default:"False"`             // With source_hash: where the hash is that of the last time, do not look at the files.
-	SkipVerify          bool      `default:"False"`             // Take a remote archive without a hash.
-	Password            any       `default:"None"`              // Password of a zip file; those cannot be read.
-	Options             any       `default:"None"`              // Options for the programs tar and unzip, which are used then.
-	ListOptions         string    `default:"None"`              // Options of tar to list the archive, of a compression that only it knows.
-	Force               bool      `default:"False"`             // Remove what is in the way of a file, directory or link of the archive.
-	Overwrite           bool      `default:"False"`             // Extract it though all is there.
-	Clean               bool      `default:"False"`             // Remove the archive's paths at the top first.
-	CleanParent         bool      `default:"False"`             // Remove the directory first.
-	User                any       `default:"None"`              // Owner of what was extracted.
-	Group               any       `default:"None"`              // Its group.
-	IfMissing           any       `default:"None"`              // Do nothing where this path is there.
-	TrimOutput          any       `default:"False"`             // Report no more paths than this, 100 for True.
-	UseCmdUnzip         any       `default:"None"`              // Use the program unzip.
-	ExtractPerms        bool      `default:"True"`              // Give the files of a zip file their permissions.
-	EnforceToplevel     bool      `default:"True"`              // Refuse archives with more than one directory at the top.
-	EnforceOwnershipOn  any       `default:"None"`              // Set user and group on this path, rather than on all at the top.
-	ArchiveFormat       any       `default:"None"`              // tar or zip, where the name does not tell.
-	UseEtag             bool      `default:"False"`             // Ask http servers whether it has changed by its ETag.
-	Kwargs              *wire.Map `arg:"**" read:"keep_source"` // keep_source.
+	SourceHash          any       `default:"None"`                   // Hash of the archive, or a file of hashes; needed for remote archives.
+	SourceHashName      string    `default:"None"`                   // Name to look for in a file of hashes.
+	SourceHashUpdate    bool      `default:"False"`                  // Extract it anew when the hash is another one than at the last time.
+	SkipFilesListVerify bool      `default:"False"`                  // With source_hash: where the hash is that of the last time, do not look at the files.
+	SkipVerify          bool      `default:"False"`                  // Take a remote archive without a hash.
+	Password            any       `default:"None"`                   // Password of a zip file; those cannot be read.
+	Options             any       `default:"None"`                   // Options for the programs tar and unzip, which are used then.
+	ListOptions         string    `default:"None"`                   // Options of tar to list the archive, of a compression that only it knows.
+	Force               bool      `default:"False"`                  // Remove what is in the way of a file, directory or link of the archive.
+	Overwrite           bool      `default:"False"`                  // Extract it though all is there.
+	Clean               bool      `default:"False"`                  // Remove the archive's paths at the top first.
+	CleanParent         bool      `default:"False"`                  // Remove the directory first.
+	User                any       `default:"None"`                   // Owner of what was extracted.
+	Group               any       `default:"None"`                   // Its group.
+	IfMissing           any       `default:"None"`                   // Do nothing where this path is there.
+	TrimOutput          any       `default:"False"`                  // Report no more paths than this, 100 for True.
+	UseCmdUnzip         any       `default:"None"`                   // Use the program unzip.
+	ExtractPerms        bool      `default:"True"`                   // Give the files of a zip file their permissions.
+	EnforceToplevel     bool      `default:"True"`                   // Refuse archives with more than one directory at the top.
+	EnforceOwnershipOn  any       `default:"None"`                   // Set user and group on this path, rather than on all at the top.
+	ArchiveFormat       any       `default:"None"`                   // tar or zip, where the name does not tell.
+	UseEtag             bool      `default:"False"`                  // Ask http servers whether it has changed by its ETag.
+	Kwargs              *wire.Map `arg:"**" read:"keep_source keep"` // keep_source.
 }
 
 // extracting is one call of archive.extracted.

@@ -33,15 +33,15 @@ func lexists(c *states.Call, name string) bool {
 type fileCopyArgs struct {
 	Name     string    // Path of the copy.
 	Source   string    // Path of the file or directory of this machine that is copied.
-	Force    bool      `default:"False"`   // Replace what is there.
-	Makedirs bool      `default:"False"`   // Make the directories above that are missing.
-	Preserve bool      `default:"False"`   // Owner, group and permissions are left as the copying makes them.
-	User     any       `default:"None"`    // Owner, by name or number; the minion's user by default.
-	Group    any       `default:"None"`    // Group, by name or number; that of the user by default.
-	Mode     any       `default:"None"`    // Permissions in octal; those of the source by default.
-	DirMode  any       `default:"None"`    // Permissions of the directories that makedirs makes.
-	Subdir   bool      `default:"False"`   // Where name is a directory, copy into it.
-	Kwargs   *wire.Map `arg:"**" read:"-"` // Not looked at.
+	Force    bool      `default:"False"`       // Replace what is there.
+	Makedirs bool      `default:"False"`       // Make the directories above that are missing.
+	Preserve bool      `default:"False"`       // Owner, group and permissions are left as the copying makes them.
+	User     any       `default:"None"`        // Owner, by name or number; the minion's user by default.
+	Group    any       `default:"None"`        // Group, by name or number; that of the user by default.
+	Mode     any       `default:"None"`        // Permissions in octal; those of the source by default.
+	DirMode  any       `default:"None"`        // Permissions of the directories that makedirs makes.
+	Subdir   bool      `default:"False"`       // Where name is a directory, copy into it.
+	Kwargs   *wire.Map `arg:"**" read:"owner"` // owner is read.
 }
 
 // copying is one call of file.copy.
@@ -314,12 +314,12 @@ func fileRename(ctx context.Context, c *states.Call, a fileRenameArgs) (*states.
 type fileHardlinkArgs struct {
 	Name     string    // Path of the new name.
 	Target   string    // Path of the file that gets a further name.
-	Force    bool      `default:"False"`   // Replace a file that is there and is no hard link.
-	Makedirs bool      `default:"False"`   // Make the directories above that are missing.
-	User     any       `default:"None"`    // Owner of directories that are made.
-	Group    any       `default:"None"`    // Group of directories that are made.
-	DirMode  any       `default:"None"`    // Permissions of directories that are made.
-	Kwargs   *wire.Map `arg:"**" read:"-"` // Not looked at.
+	Force    bool      `default:"False"`       // Replace a file that is there and is no hard link.
+	Makedirs bool      `default:"False"`       // Make the directories above that are missing.
+	User     any       `default:"None"`        // Owner of directories that are made.
+	Group    any       `default:"None"`        // Group of directories that are made.
+	DirMode  any       `default:"None"`        // Permissions of directories that are made.
+	Kwargs   *wire.Map `arg:"**" read:"owner"` // owner is read.
 }
 
 // fileHardlink gives a file a further name.

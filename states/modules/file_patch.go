@@ -21,18 +21,18 @@ func init() { register("file.patch", filePatch) }
 
 type filePatchArgs struct {
 	Name           string    // The file to change, or the directory that names in the patch are below.
-	Source         any       `default:"None"`    // The patch: an address or a path, or a list of which the first is taken that is there.
-	SourceHash     any       `default:"None"`    // Hash of the patch, or a file of hashes.
-	SourceHashName string    `default:"None"`    // Name to look for in a file of hashes.
-	SkipVerify     bool      `default:"False"`   // Take remote sources without a hash.
-	Template       string    `default:"None"`    // Render the patch: jinja.
-	Context        any       `default:"None"`    // Values for the template, over the defaults.
-	Defaults       any       `default:"None"`    // Values for the template.
-	Options        any       `default:""`        // Options of the program patch.
-	RejectFile     *string   `default:"None"`    // Where hunks are written that do not fit.
-	Strip          any       `default:"None"`    // How many directories are taken off the names in the patch, for a directory.
-	Saltenv        string    `default:"None"`    // Environment of the patch.
-	Kwargs         *wire.Map `arg:"**" read:"-"` // Not looked at.
+	Source         any       `default:"None"`                     // The patch: an address or a path, or a list of which the first is taken that is there.
+	SourceHash     any       `default:"None"`                     // Hash of the patch, or a file of hashes.
+	SourceHashName string    `default:"None"`                     // Name to look for in a file of hashes.
+	SkipVerify     bool      `default:"False"`                    // Take remote sources without a hash.
+	Template       string    `default:"None"`                     // Render the patch: jinja.
+	Context        any       `default:"None"`                     // Values for the template, over the defaults.
+	Defaults       any       `default:"None"`                     // Values for the template.
+	Options        any       `default:""`                         // Options of the program patch.
+	RejectFile     *string   `default:"None"`                     // Where hunks are written that do not fit.
+	Strip          any       `default:"None"`                     // How many directories are taken off the names in the patch, for a directory.
+	Saltenv        string    `default:"None"`                     // Environment of the patch.
+	Kwargs         *wire.Map `arg:"**" read:"hash dry_run_first"` // Not looked at.
 }
 
 // patching is one call of file.patch.
