@@ -537,7 +537,7 @@ type mountWatchArgs struct {
 	Name   string    // Where it is mounted.
 	User   any       `default:"None"` // Who mounts it.
 	Sfun   string    `default:""`     // The function that watches.
-	Kwargs *wire.Map `arg:"**"`       // Its arguments.
+	Kwargs *wire.Map `arg:"**"`       // Its arguments: device and fstype are needed, opts is defaults.
 }
 
 // mountModWatch mounts anew what a state has mounted, when something that it watches has
@@ -545,6 +545,11 @@ type mountWatchArgs struct {
 func mountModWatch(_ context.Context, c *states.Call, a mountWatchArgs) (*states.Plan, error) {
 	if a.Sfun != "mounted" {
 		return &states.Plan{Fine: fmt.Sprintf("Watch not supported in %s at this time", a.Sfun)}, nil
+	}
+	for _, k := range []string{"device", "fstype"} {
+		if !a.Kwargs.Has(k) {
+			return nil, module.Failf("%s cannot be remounted: %s is missing, which mount.mounted has", a.Name, k)
+		}
 	}
 	p := &states.Plan{Would: fmt.Sprintf("%s would be remounted", a.Name), Did: fmt.Sprintf("%s remounted", a.Name)}
 	opts := get(a.Kwargs, "opts")

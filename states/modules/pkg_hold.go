@@ -246,7 +246,7 @@ var errNoLocks = module.Failf("No any function to get the list of held packages 
 type pkgHeldArgs struct {
 	Name    string    // Name of the package; without pkgs.
 	Version any       `default:"None"`    // Version to hold (zypper).
-	Pkgs    any       `default:"None"`    // Several packages.
+	Pkgs    any       `default:"None"`    // Several packages: a list of names, or of names and versions. Of a map the names count.
 	Replace bool      `default:"False"`   // Let all others go that are held.
 	Kwargs  *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
@@ -266,7 +266,10 @@ func pkgHeld(ctx context.Context, c *states.Call, a pkgHeldArgs) (*states.Plan, 
 		return decided(true, "No packages to be held provided"), nil
 	}
 	p := &pkgCall{c: c, name: a.Name, kwargs: a.Kwargs}
-	list, _ := listed(a.Pkgs)
+	list, err := holdList(a.Pkgs)
+	if err != nil {
+		return nil, err
+	}
 	if a.Pkgs == nil {
 		list = []any{a.Name}
 		if module.Truth(a.Version) {
@@ -312,6 +315,29 @@ func pkgHeld(ctx context.Context, c *states.Call, a pkgHeldArgs) (*states.Plan, 
 		}
 	}
 	return p.holdPlan(ctx, steps), nil
+}
+
+// holdList reads pkgs of pkg.held and pkg.unheld. Of a map the names count, as in Salt. A
+// text that is no list would be gone through letter by letter there: it is refused.
+func holdList(pkgs any) ([]any, error) {
+	switch v := pkgs.(type) {
+	case nil:
+		return nil, nil
+	case *wire.Map:
+		var names []any
+		for name := range v.All() {
+			names = append(names, pytext.Str(name))
+		}
+		return names, nil
+	case string:
+		if v == "" {
+			return nil, nil
+		}
+	}
+	if l, ok := listed(pkgs); ok {
+		return l, nil
+	}
+	return nil, module.Failf("pkgs is a list of packages (pkgs: [vim, bash]), not %s; for one package give its name as name, without pkgs", pytext.Repr(pkgs))
 }
 
 func nameAndVersion(e any) (string, any) {
@@ -413,7 +439,7 @@ func (p *pkgCall) holdPlan(ctx context.Context, steps []holdStep) *states.Plan {
 type pkgUnheldArgs struct {
 	Name    string    // Name of the package; without pkgs.
 	Version any       `default:"None"`    // Version whose hold is to be taken away (zypper).
-	Pkgs    any       `default:"None"`    // Several packages.
+	Pkgs    any       `default:"None"`    // Several packages: a list of names, or of names and versions. Of a map the names count.
 	All     bool      `default:"False"`   // Let all packages go.
 	Kwargs  *wire.Map `arg:"**" read:"-"` // Not looked at.
 }
@@ -424,7 +450,10 @@ func pkgUnheld(ctx context.Context, c *states.Call, a pkgUnheldArgs) (*states.Pl
 		return decided(true, "No packages to be unheld provided"), nil
 	}
 	p := &pkgCall{c: c, name: a.Name, kwargs: a.Kwargs}
-	list, _ := listed(a.Pkgs)
+	list, err := holdList(a.Pkgs)
+	if err != nil {
+		return nil, err
+	}
 	if a.Pkgs == nil {
 		list = []any{wire.NewMap(a.Name, a.Version)}
 	}
