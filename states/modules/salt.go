@@ -133,6 +133,13 @@ func saltState(ctx context.Context, c *states.Call, a saltStateArgs) (*states.Pl
 	kwarg.Set("queue", a.Queue)
 	kwarg.Set("concurrent", concurrent)
 	run := func(ctx context.Context) (*states.Plan, error) {
+		if c.Opts.Text("__role") == "minion" && c.Opts.Text("file_client") == "local" { // without a master it is this minion, whatever tgt says
+			ret, err := c.Call.Call(ctx, fun, arg, kwarg)
+			if err != nil {
+				return nil, err
+			}
+			return a.tell(wire.NewMap(c.Opts.Text("id"), wire.NewMap("ret", ret, "out", "highstate")), allow, module.Truth(test)), nil
+		}
 		v, err := c.Call.Call(ctx, "saltutil.cmd", args(a.Tgt, fun), a.kwargs(arg, kwarg, a.ExpectMinions))
 		if err != nil {
 			return nil, err
