@@ -79,6 +79,14 @@ func (r *Registry) rehearse(ctx context.Context, c *Call, p *Plan) {
 	})
 }
 
+// Prepare looks at all chunks of a run, while nobody changes them: before one is run beside
+// the others.
+func (r *Registry) Prepare(c *Call) {
+	if c.Drafts != nil && r.drafter != nil {
+		c.Drafts.count(r, c)
+	}
+}
+
 // count is how many chunks have to do with each file.
 func (d *Drafts) count(r *Registry, c *Call) map[string]int {
 	d.once.Do(func() {

@@ -1,13 +1,20 @@
 package host
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 )
+
+// maxDraft is how large a draft may be. What is larger is seldom text that several states
+// edit, and would fill the directory of temporary files.
+const maxDraft = 16 << 20
 
 // Drafts are files as they would be: where something is only planned, its steps are tried
 // on copies, so that what comes after them is planned of what they leave behind. The zero
@@ -68,26 +75,33 @@ func (h *Host) Rehearse(do func()) {
 }
 
 // Draft makes a draft of a file, or of what is no file and has a name of its own, with
-// contents of now. A symbolic link, a directory or a device has none.
+// contents of now. A symbolic link, a directory or a device has none, nor has a file of more
+// than 16 MB.
 func (h *Host) Draft(name string, now func() ([]byte, error)) error {
 	if h == nil || h.drafts == nil || h.Drafted(name) {
 		return nil
 	}
-	var content []byte
+	var content io.Reader // nil where there is no file
 	st, err := h.Lstat(name)
-	there := err == nil
 	switch {
 	case now != nil:
-		content, err = now()
-		there = true
-	case there && !st.Mode().IsRegular():
+		b, err := now()
+		if err != nil {
+			return err
+		}
+		content = bytes.NewReader(b)
+	case err == nil && !st.Mode().IsRegular():
 		return &os.PathError{Op: "draft", Path: name, Err: errors.New("not a regular file")}
-	case there:
-		content, err = os.ReadFile(h.Path(name))
-	case errors.Is(err, os.ErrNotExist):
-		err = nil
-	}
-	if err != nil {
+	case err == nil && st.Size() > maxDraft:
+		return &os.PathError{Op: "draft", Path: name, Err: errDraftSize}
+	case err == nil:
+		f, err := h.Open(name)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		content = f
+	case !errors.Is(err, os.ErrNotExist):
 		return err
 	}
 	d := h.drafts
@@ -98,9 +112,9 @@ func (h *Host) Draft(name string, now func() ([]byte, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	copied := filepath.Join(dir, strconv.Itoa(len(d.files)))
-	if there {
-		if err := os.WriteFile(copied, content, 0o600); err != nil {
-			return err
+	if content != nil {
+		if err := copyDraft(copied, content); err != nil {
+			return &os.PathError{Op: "draft", Path: name, Err: err}
 		}
 		if st != nil {
 			_ = os.Lchown(copied, st.UID, st.GID) // as an ordinary user it stays theirs
@@ -115,6 +129,37 @@ func (h *Host) Draft(name string, now func() ([]byte, error)) error {
 	d.files[draftKey(name)] = copied
 	return nil
 }
+
+// copyDraft writes what a draft holds at first.
+func copyDraft(path string, content io.Reader) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(&draftWriter{w: f}, content)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		_ = os.Remove(path) // its directory goes at the end in any case
+	}
+	return err
+}
+
+// draftWriter writes no more than a draft may hold.
+type draftWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (d *draftWriter) Write(b []byte) (int, error) {
+	if d.n += int64(len(b)); d.n > maxDraft {
+		return 0, errDraftSize
+	}
+	return d.w.Write(b)
+}
+
+var errDraftSize = fmt.Errorf("more than %d MB are not tried on a copy", maxDraft>>20)
 
 // home is the directory of the drafts.
 func (d *Drafts) home() (string, error) {

@@ -77,3 +77,53 @@ func TestRehearse(t *testing.T) {
 		t.Errorf("left behind %v, in the directory %v, the file is %q", left, there, b)
 	}
 }
+
+// TestDraftSize: what is too large for a draft is left as it is, and no copy of it is made.
+func TestDraftSize(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("TMPDIR", t.TempDir())
+	large, small, fresh := filepath.Join(dir, "large"), filepath.Join(dir, "small"), filepath.Join(dir, "fresh")
+	for f, size := range map[string]int64{large: 16<<20 + 1, small: 16 << 20} {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(f, size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var d host.Drafts
+	defer d.Close()
+	h := (&host.Host{}).Drafting(&d)
+	if err := h.Draft(large, nil); err == nil || h.Drafted(large) {
+		t.Errorf("a file of more than 16 MB has a draft, error %v", err)
+	}
+	for _, f := range []string{small, fresh} {
+		if err := h.Draft(f, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h.Rehearse(func() {
+		endless := func(w io.Writer) error {
+			for {
+				if _, err := w.Write(make([]byte, 1<<20)); err != nil {
+					return err
+				}
+			}
+		}
+		for _, f := range []string{small, fresh} {
+			if err := h.Replace(f, host.Keep, -1, endless); err == nil {
+				t.Errorf("the draft of %s takes whatever comes", f)
+			}
+		}
+		if f, err := h.OpenFile(filepath.Join(dir, "made"), os.O_RDONLY|os.O_CREATE, 0o600); err == nil {
+			f.Close()
+			t.Error("a file is made by opening it")
+		}
+	})
+	if st, err := h.Stat(small); err != nil || st.Size() != 16<<20 {
+		t.Errorf("the draft is not what it was: %v, %v", st, err)
+	}
+	if h.Exists(fresh) {
+		t.Error("half a file is left")
+	}
+}

@@ -209,7 +209,11 @@ func (h *Host) Replace(name string, o Owner, umask int, write func(io.Writer) er
 	if o.Mode != nil {
 		mode = *o.Mode
 	}
-	if err := write(tmp); err != nil {
+	into := io.Writer(tmp)
+	if h.Rehearses() {
+		into = &draftWriter{w: tmp}
+	}
+	if err := write(into); err != nil {
 		return err
 	}
 	if o.UID >= 0 || o.GID >= 0 {

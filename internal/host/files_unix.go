@@ -156,7 +156,7 @@ func (h *Host) SetTimes(name string, read, changed time.Time) error {
 // OpenFile opens a file to be written as it is, or to be made: os.OpenFile. A link at the end
 // is followed where that is safe.
 func (h *Host) OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error) {
-	if flag&(os.O_WRONLY|os.O_RDWR) != 0 && h.idle(name) {
+	if flag&(os.O_WRONLY|os.O_RDWR|os.O_CREATE|os.O_TRUNC) != 0 && h.idle(name) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errRehearsed}
 	}
 	path, done, err := h.pin(name, true)

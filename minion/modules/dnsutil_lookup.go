@@ -228,7 +228,7 @@ func (s *nameserver) spf(ctx context.Context, domain string, left *int) ([]any, 
 			if isAddress(value) {
 				out = append(out, value)
 			}
-		case "all":
+		case "all", "-all", "?all":
 			redirect = "-" // what follows all is not looked at
 		}
 	}

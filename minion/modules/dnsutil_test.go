@@ -46,6 +46,7 @@ func TestDnsutilLookup(t *testing.T) {
 		{"dnsutil.MX", list("example.test"), []any{"resolve", true}, list(list("10", "192.0.2.1"))},
 		{"dnsutil.SPF", list("example.test"), nil, list("192.0.2.0/24", "2001:db8::/32", "198.51.100.1")},
 		{"dnsutil.SPF", list("redirect.example.test", "TXT"), nil, list("198.51.100.1")},
+		{"dnsutil.SPF", list("closed.example.test"), nil, list()}, // what follows all is not looked at
 		{"dnsutil.SPF", list("nosuch.example.test"), nil, list()},
 	} {
 		if got := call(c.fun, c.args, c.kv...); !reflect.DeepEqual(got, c.want) {
@@ -81,6 +82,7 @@ func dnsServer(t *testing.T) string {
 			&dnsmessage.TXTResource{TXT: []string{"v=spf1 +ip4:192.0.2.0/24 ip6:2001:db8::/32 a mx ip4:nonsense include:", "other.example.test -all"}}},
 		"other.example.test. TXT":    {&dnsmessage.TXTResource{TXT: []string{"v=spf1 ip4:198.51.100.1 ~all"}}},
 		"redirect.example.test. TXT": {&dnsmessage.TXTResource{TXT: []string{"v=spf1 redirect=other.example.test"}}},
+		"closed.example.test. TXT":   {&dnsmessage.TXTResource{TXT: []string{"v=spf1 -all redirect=other.example.test"}}},
 		"loop.example.test. TXT":     {&dnsmessage.TXTResource{TXT: []string{"v=spf1 include:loop.example.test"}}},
 	}
 	go func() {

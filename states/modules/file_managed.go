@@ -561,7 +561,7 @@ func (m *managed) diff(ctx context.Context, real string, src *sourceFile) (strin
 
 // checkCmd lets check_cmd see the new contents.
 func (m *managed) checkCmd(ctx context.Context, r *states.Result, src *sourceFile) error {
-	if !module.Truth(m.a.CheckCmd) {
+	if !module.Truth(m.a.CheckCmd) || m.c.Host.Rehearses() { // its file would be in tmp_dir, which programs may watch
 		return nil
 	}
 	tmp, err := os.CreateTemp(m.a.TmpDir, "__salt.tmp.*"+m.a.TmpExt)

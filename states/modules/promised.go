@@ -22,13 +22,27 @@ func earlier(c *states.Call, is func(tag []string, res *wire.Map) bool) (id stri
 	if !c.Test {
 		return "", false
 	}
+	parts := make([]string, 4) // one for all: a long run has thousands of states, each of which may ask
 	for tag, v := range c.Running.Strings() {
-		parts := strings.Split(tag, "_|-")
-		if res, isMap := v.(*wire.Map); isMap && len(parts) == 4 && undecided(res) && is(parts, res) {
+		res, isMap := v.(*wire.Map)
+		if isMap && undecided(res) && splitTag(tag, parts) && is(parts, res) {
 			return parts[1], true
 		}
 	}
 	return "", false
+}
+
+// splitTag splits a tag into its four parts.
+func splitTag(tag string, parts []string) bool {
+	const sep = "_|-"
+	for i := range parts[:3] {
+		var ok bool
+		if parts[i], tag, ok = strings.Cut(tag, sep); !ok {
+			return false
+		}
+	}
+	parts[3] = tag
+	return !strings.Contains(tag, sep)
 }
 
 // undecided tells whether a result is that of a state which would change something.
@@ -62,12 +76,11 @@ func userToCome(c *states.Call, user any) bool {
 	if !module.Truth(user) {
 		return false
 	}
-	_, coming := promisedUser(c, pytext.Str(user))
-	if !coming {
+	if _, err := c.Host.User(pytext.Str(user)); err == nil {
 		return false
 	}
-	_, err := c.Host.User(pytext.Str(user))
-	return err != nil
+	_, coming := promisedUser(c, pytext.Str(user))
+	return coming
 }
 
 // makers are the state modules whose states make files that they do not name.
@@ -82,14 +95,20 @@ var (
 
 // makes tells whether a state makes the file of a path.
 func makes(state, fun, name, path string) bool {
-	if !filepath.IsAbs(name) {
+	if state != "file" && state != "archive" || state == "file" && slices.Contains(noMakers, fun) || !filepath.IsAbs(name) {
 		return false
 	}
 	name = filepath.Clean(name)
-	if strings.HasPrefix(path, name+"/") {
+	if below(path, name) {
 		return slices.Contains(treeMakers, state+"."+fun)
 	}
-	return name == path && state == "file" && !slices.Contains(noMakers, fun)
+	return name == path && state == "file"
+}
+
+// below tells whether a path is in a directory, or further down.
+func below(path, dir string) bool {
+	dir = strings.TrimRight(dir, "/")
+	return len(path) > len(dir) && path[len(dir)] == '/' && path[:len(dir)] == dir
 }
 
 // promisedFile tells whether an earlier state of the run is to make a file, or may: one
@@ -125,10 +144,14 @@ func promisedGone(c *states.Call, path string) (gone bool) {
 		if makes(tag[0], tag[3], tag[2], path) {
 			gone = false
 		}
-		for _, v := range listOf(get(res.Map("changes"), "removed")) {
-			if s, ok := v.(string); ok && (s == path || strings.HasPrefix(path, strings.TrimRight(s, "/")+"/")) {
-				gone = true
-			}
+		switch removed := get(res.Map("changes"), "removed").(type) {
+		case string:
+			gone = gone || removed == path || below(path, removed)
+		case []any:
+			gone = gone || slices.ContainsFunc(removed, func(v any) bool {
+				s, ok := v.(string)
+				return ok && (s == path || below(path, s))
+			})
 		}
 		return false
 	})

@@ -180,6 +180,7 @@ func (r *Runner) parallel(ctx context.Context, c *states.Call, running *wire.Map
 		}
 		own.Running.SetAny(k, v)
 	}
+	r.reg.Prepare(&own) // the run goes on to change the chunks
 	p := &proc{done: make(chan struct{})}
 	if sfun := c.Low.Text("sfun"); sfun != "" && c.Low.Text("fun") == "mod_watch" {
 		// The result goes by the chunk that watches. What a listener runs has a tag of its own.

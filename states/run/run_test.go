@@ -3,6 +3,8 @@ package run_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -104,6 +106,28 @@ func TestParallelRunsBesideAndIsAwaited(t *testing.T) {
 	}
 	if !slices.Equal(order, []string{"a", "b", "c", "d", "e"}) {
 		t.Errorf("told in the order %v", order)
+	}
+}
+
+// Under test=True a parallel state looks at no chunk while the run goes on to change others:
+// the race detector tells.
+func TestParallelDrafts(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	low := []*wire.Map{chunk("file.append", file, "text", "a", "parallel", true)}
+	for i := range 50 {
+		low = append(low, chunk("test.succeed_with_changes", fmt.Sprint("first", i), "prereq", refs("test", fmt.Sprint("then", i))),
+			chunk("test.succeed_with_changes", fmt.Sprint("then", i)))
+	}
+	low = append(low, chunk("file.append", "again", "name", file, "text", "a"))
+	if err := os.WriteFile(file, []byte("x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := runChunks(t, modules.New(), run.Options{Test: true}, low...)
+	if res := result(t, got, file); res.Text("comment") != "File "+file+" is set to be updated" {
+		t.Errorf("%s", pytext.Repr(res))
+	}
+	if b, err := os.ReadFile(file); err != nil || string(b) != "x\n" {
+		t.Errorf("the file is %q, %v", b, err)
 	}
 }
 
