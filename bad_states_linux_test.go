@@ -3,6 +3,7 @@ package gosalt_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"regexp"
@@ -24,11 +25,11 @@ type badMachine struct {
 const gosaltCall = "/opt/gosalt/gosalt-call"
 
 // apply runs an SLS. want are states that fail, by ID, with what their comment has to
-// match; the others have to succeed.
-func (b *badMachine) apply(sls string, want map[string]string) (stderr string) {
+// match; the others have to succeed. more are arguments.
+func (b *badMachine) apply(sls string, want map[string]string, more ...string) (stderr string) {
 	b.t.Helper()
 	b.m.Write("/srv/salt/bad.sls", sls)
-	r := b.m.Try("", gosaltCall, "--retcode-passthrough", "--out=json", "-l", "warning", "state.apply", "bad")
+	r := b.m.Try("", append([]string{gosaltCall, "--retcode-passthrough", "--out=json", "-l", "warning", "state.apply", "bad"}, more...)...)
 	var doc struct {
 		Local map[string]struct {
 			Result  any `json:"result"`
@@ -250,13 +251,16 @@ same: {file.managed: [name: /ro/f, contents: keep]}
 `, want)
 }
 
-// accounts that there are not.
+// accounts that there are not: a plan says so as the run does, unless something before it
+// may make them.
 func (b *badMachine) accounts() {
-	want := map[string]string{"/tmp/o2": "Group nosuch is not available", "new": "not present: nosuch", "cron": "user `nosuch' unknown", "key": "Failed to add the ssh key"}
-	for _, id := range []string{"/tmp/o1", "/tmp/o3", "/tmp/o4", "/tmp/o5", "/tmp/o6", "/tmp/o7", "cmd", "git"} {
+	want := map[string]string{"/tmp/o2": "Group nosuch is not available", "new": "not present: nosuch", "cron": "user `nosuch' unknown", "key": "Failed to add the ssh key",
+		"cron env": "user `nosuch' unknown", "cron no env": "user `nosuch' unknown", "cron file": "Could not identify group for user nosuch", "gid": "Failed to create new user newgid", "group": "Group 'nosuch' is not available"}
+	for _, id := range []string{"/tmp/o1", "/tmp/o3", "/tmp/o4", "/tmp/o5", "/tmp/o6", "/tmp/o7", "/tmp/o9", "cmd", "script", "git", "clone", "init", "config"} {
 		want[id] = `User '?nosuch'? (is not available|does not exist)`
 	}
-	b.apply(`
+	b.m.Write("/srv/salt/a.sh", "#!/bin/sh\n")
+	sls := `
 /tmp/o1: {file.managed: [contents: x, user: nosuch]}
 /tmp/o2: {file.managed: [contents: x, group: nosuch]}
 /tmp/o3: {file.directory: [user: nosuch]}
@@ -264,14 +268,36 @@ func (b *badMachine) accounts() {
 /tmp/o5: {file.symlink: [target: /x, user: nosuch]}
 /tmp/o6: {file.copy: [source: /etc/hostname, user: nosuch]}
 /tmp/o7: {archive.extracted: [source: 'salt://a.tar', user: nosuch]}
+/tmp/o9: {file.symlink: [target: /x, user: nosuch, makedirs: True]}
 cmd: {cmd.run: [name: id, runas: nosuch]}
+group: {cmd.run: [name: id, group: nosuch]}
+script: {cmd.script: [name: 'salt://a.sh', runas: nosuch]}
+cron env: {cron.env_present: [name: A, value: b, user: nosuch]}
+cron no env: {cron.env_absent: [name: A, user: nosuch]}
+cron file: {cron.file: [name: 'salt://a.tar', user: nosuch]}
+clone: {git.cloned: [name: /nosuch, target: /tmp/o8, user: nosuch]}
+init: {git.present: [name: /tmp/o8, user: nosuch]}
+config: {git.config_set: [name: a.b, value: c, global: True, user: nosuch]}
+gid: {user.present: [name: newgid, gid: nosuch]}
 cron: {cron.present: [name: id, user: nosuch]}
 git: {git.latest: [name: /nosuch, target: /tmp/o8, user: nosuch]}
 key: {ssh_auth.present: [user: nosuch, enc: ssh-ed25519, name: AAAAC3NzaC1lZDI1NTE5AAAAIEbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb]}
 new: {user.present: [name: newuser, groups: [nosuch]]}
-`, want)
-	if got := b.m.Run("sh", "-c", "ls -d /tmp/o* 2>/dev/null; grep newuser /etc/passwd; true"); got != "" {
+`
+	b.apply(sls, maps.Clone(want), "test=True")
+	b.apply(sls, want)
+	if got := b.m.Run("sh", "-c", "ls -d /tmp/o* 2>/dev/null; grep -e newuser -e newgid /etc/passwd; true"); got != "" {
 		b.t.Errorf("left behind: %s", got)
+	}
+	for before, coming := range map[string]bool{
+		"cmd.run: [name: useradd nosuch]": true, "user.present: [name: nosuch]": true, "file.managed: [name: /etc/passwd, contents: x]": true,
+		"user.present: [name: other]": false, "file.managed: [name: /tmp/o0, contents: x]": false, "test.nop: []": false,
+	} {
+		b.m.Write("/srv/salt/bad.sls", "before: {"+before+"}\n"+strings.Split(sls, "\n")[1])
+		r := b.m.Try("", gosaltCall, "--out=json", "state.apply", "bad", "test=True")
+		if told := !strings.Contains(r.Stdout, "User nosuch is not available"); told != coming {
+			b.t.Errorf("after %s the user is to come: %v, want %v: %s", before, told, coming, r.Stdout)
+		}
 	}
 }
 

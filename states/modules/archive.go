@@ -63,6 +63,7 @@ type extracting struct {
 	contents *wire.Map
 	sum      *wire.Map
 	uid, gid int
+	awaits   bool // an earlier state of the run is to make the user or group
 	missing  bool // files of the archive are
 	byHash   bool // its hash is another one
 	wrong    []string
@@ -193,7 +194,7 @@ func (x *extracting) arguments(ctx context.Context) (*states.Plan, error) {
 		v, err := c.Call.Call(ctx, "file.user_to_uid", []any{a.User}, nil)
 		if n, ok := v.(int64); ok && err == nil {
 			x.uid = int(n)
-		} else {
+		} else if x.awaits = userToCome(c, a.User); !x.awaits {
 			return decided(false, "User %s does not exist", pytext.Str(a.User)), err
 		}
 	}
@@ -201,6 +202,8 @@ func (x *extracting) arguments(ctx context.Context) (*states.Plan, error) {
 		v, err := c.Call.Call(ctx, "file.group_to_gid", []any{a.Group}, nil)
 		if n, ok := v.(int64); ok && err == nil {
 			x.gid = int(n)
+		} else if possibleGroup(c, pytext.Str(a.Group)) {
+			x.awaits = true
 		} else {
 			return decided(false, "Group %s does not exist", pytext.Str(a.Group)), err
 		}
@@ -774,6 +777,9 @@ func (x *extracting) unowned(r *states.Result, missing, failed []string) {
 // ownership plans for an archive that is extracted already.
 func (x *extracting) ownership(ctx context.Context) (*states.Plan, error) {
 	const fine = "All files in archive are already present"
+	if x.awaits {
+		return decided(nil, fine+". Ownership would be updated on one or more files/directories."), x.forget(ctx)
+	}
 	if x.uid < 0 && x.gid < 0 {
 		return decided(true, fine), x.forget(ctx)
 	}

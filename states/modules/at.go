@@ -72,7 +72,7 @@ func atPresent(ctx context.Context, c *states.Call, a atPresentArgs) (*states.Pl
 		if err != nil {
 			return nil, err
 		}
-		if !module.Truth(v) {
+		if !module.Truth(v) && !userToCome(c, user) {
 			return nil, module.Failf("user %s does not exists", user)
 		}
 		p.Did = fmt.Sprintf("job %s added and will run as %s on %s", job, user, when)

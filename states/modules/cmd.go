@@ -70,6 +70,11 @@ func cmdRun(ctx context.Context, c *states.Call, a cmdRunArgs) (*states.Plan, er
 		return states.Decided(false, nil, "Invalidly-formatted 'env' parameter. See documentation."), nil
 	}
 	if c.Test && cmd == "" {
+		if a.Root == "" { // one of another root is told when it runs
+			if err := a.runner(c); err != nil {
+				return nil, err
+			}
+		}
 		return a.would(a.Name, wire.NewMap("cmd", a.Name), fmt.Sprintf(`Command "%s" would have been executed`, a.Name)), nil
 	}
 	p := &states.Plan{Name: a.Name}
@@ -108,6 +113,9 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 		return nil, module.Failf("Invalidly-formatted 'context' parameter. Must be formed as a dict.")
 	}
 	if c.Test && cmd == "" {
+		if err := a.runner(c); err != nil {
+			return nil, err
+		}
 		return a.would(a.Name, nil, fmt.Sprintf(`Command '%s' would have been executed`, a.Name)), nil
 	}
 	if c.Test {
@@ -223,6 +231,17 @@ func known(c *states.Call, fun string, kwargs *wire.Map) (warnings []string) {
 		warnings = append(warnings, w)
 	}
 	return warnings
+}
+
+// runner fails under test=True for a user or group whose lack is to end the run.
+func (a *cmdCommon) runner(c *states.Call) error {
+	if lacksUser(c, a.Runas) {
+		return module.Failf("User '%s' is not available", a.Runas)
+	}
+	if group := get(a.Kwargs, "group"); lacksGroup(c, group) {
+		return module.Failf("Group '%s' is not available", pytext.Str(group))
+	}
+	return nil
 }
 
 // would is the plan of a command under test=True.

@@ -59,6 +59,8 @@ func cronPresent(ctx context.Context, c *states.Call, a cronPresentArgs) (*state
 		switch {
 		case err != nil:
 			return p, err
+		case lacksUser(c, a.User):
+			return p, module.Failf("Cron %s for user %s failed to commit with error \n%s", name, a.User, cronUnknown(a.User))
 		case job == nil:
 			p.Would = fmt.Sprintf("Cron %s is set to be added", name)
 		case !cronDiffers(job, want):
@@ -86,6 +88,9 @@ func cronPresent(ctx context.Context, c *states.Call, a cronPresentArgs) (*state
 	})
 	return p, nil
 }
+
+// cronUnknown is what crontab says of a user that is not there.
+func cronUnknown(user string) string { return fmt.Sprintf("crontab:  user `%s' unknown", user) }
 
 // cronTold words what an execution function has done with a crontab.
 func cronTold(r *states.Result, v any, user, name, what, fine, failed string) error {
@@ -207,7 +212,7 @@ func cronFile(ctx context.Context, c *states.Call, a cronFileArgs) (*states.Plan
 	p := &states.Plan{}
 	user, err := mapOf(ctx, c, "user.info", a.User)
 	if err != nil || len(user.List("groups")) == 0 {
-		if id, ok := promisedUser(c, a.User); ok && a.Replace {
+		if id, ok := possibleUser(c, a.User); ok && a.Replace {
 			return p, states.Unknown(fmt.Sprintf("The crontab of %s is set to be made: the state %s comes before and makes the user", a.User, id))
 		}
 		return p, module.Failf("Could not identify group for user %s", a.User)
@@ -351,6 +356,9 @@ func cronEnvPresent(ctx context.Context, c *states.Call, a cronEnvPresentArgs) (
 	if there && pytext.Equal(have, a.Value) {
 		return p, nil
 	}
+	if lacksUser(c, a.User) {
+		return p, module.Failf("Cron env %s for user %s failed to commit with error \n%s", a.Name, a.User, cronUnknown(a.User))
+	}
 	p.Would = fmt.Sprintf("Cron env %s is set to be added", a.Name)
 	if there {
 		p.Would = fmt.Sprintf("Cron env %s is set to be updated", a.Name)
@@ -379,7 +387,7 @@ func cronEnvAbsent(ctx context.Context, c *states.Call, a cronEnvAbsentArgs) (*s
 		return c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil)
 	}
 	const failed = "Cron env %s for user %s failed to commit with error %s"
-	if err == nil && !there {
+	if err == nil && !there && !userToCome(c, a.User) {
 		var v any
 		if v, err = remove(ctx); err == nil && v != "absent" { // nothing to remove, but no such user
 			err = module.Failf(failed, name, a.User, pytext.Str(v))

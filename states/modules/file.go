@@ -60,8 +60,8 @@ type perms struct {
 	selinux     *wire.Map
 }
 
-// readPerms reads the arguments. Under test=True a user or group that is not there yet
-// may be made by a state before, so it is no error.
+// readPerms reads the arguments. Under test=True a user or group that is not there yet is
+// no error where a state before may make it.
 func readPerms(c *states.Call, user, group, mode any, attrs string, selinux *wire.Map) (perms, error) {
 	p := perms{uid: -1, gid: -1, attrs: attrs, selinux: selinux}
 	var wrong []string
@@ -72,9 +72,10 @@ func readPerms(c *states.Call, user, group, mode any, attrs string, selinux *wir
 			p.uid = int(n)
 		default:
 			u, err := c.Host.User(p.user)
-			if err == nil {
+			switch {
+			case err == nil:
 				p.uid = u.UID
-			} else {
+			case !userToCome(c, p.user):
 				wrong = append(wrong, fmt.Sprintf("User %s is not available ", p.user))
 			}
 		}
@@ -88,16 +89,17 @@ func readPerms(c *states.Call, user, group, mode any, attrs string, selinux *wir
 			p.gid = int(n)
 		default:
 			g, err := c.Host.Group(p.group)
-			if err == nil {
+			switch {
+			case err == nil:
 				p.gid = g.GID
-			} else {
+			case !possibleGroup(c, p.group):
 				wrong = append(wrong, fmt.Sprintf("Group %s is not available", p.group))
 			}
 		}
 	} else if n, ok := group.(int64); ok && n == 0 {
 		p.group, p.gid = "0", 0
 	}
-	if len(wrong) > 0 && !c.Test {
+	if len(wrong) > 0 {
 		return p, errors.New(strings.Join(wrong, ""))
 	}
 	if mode != nil && pytext.Str(mode) != "" {

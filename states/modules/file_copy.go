@@ -435,7 +435,7 @@ func linkPreflight(c *states.Call, user, group any, name, target string) error {
 		}
 	}
 	if _, ok := group.(int64); !ok {
-		if _, err := c.Host.Group(pytext.Str(group)); err != nil && !promisedGroup(c, pytext.Str(group)) {
+		if _, err := c.Host.Group(pytext.Str(group)); err != nil && !possibleGroup(c, pytext.Str(group)) {
 			wrong = append(wrong, fmt.Sprintf("Group %s does not exist", pytext.Str(group)))
 		}
 	}

@@ -569,7 +569,7 @@ func (l *symlink) owner() error {
 		switch id, isID := a.Group.(int64); {
 		case isID:
 			l.gid = int(id)
-		case err != nil && promisedGroup(c, l.group):
+		case err != nil && possibleGroup(c, l.group):
 			l.gid = -1
 		case err != nil:
 			wrong = append(wrong, fmt.Sprintf("Group %s does not exist", l.group))

@@ -236,6 +236,9 @@ func gitPresent(ctx context.Context, c *states.Call, a gitPresentArgs) (*states.
 		done = append(done, "Gitdir set to "+a.SeparateGitDir)
 	}
 	p.Did = gitDone(done)
+	if lacksUser(c, a.User) {
+		return nil, module.Failf("User '%s' is not available", a.User)
+	}
 	g.promise("")
 	p.Do(changes, func(ctx context.Context, r *states.Result) error {
 		if clear {
@@ -302,6 +305,9 @@ func gitCloned(ctx context.Context, c *states.Call, a gitClonedArgs) (*states.Pl
 		return nil, g.known(id)
 	}
 	if !c.Host.Exists(a.Target) {
+		if lacksUser(c, a.User) {
+			return nil, module.Failf("Clone failed: User '%s' is not available", a.User)
+		}
 		with := ""
 		if hasBranch {
 			with = " with branch '" + branch + "'"

@@ -196,6 +196,9 @@ func gitDetached(ctx context.Context, c *states.Call, a gitDetachedArgs) (*state
 	if d.hash = hexDigits.MatchString(d.rev); d.hash {
 		d.rev = strings.ToLower(d.rev)
 	}
+	if err := waitsForUser(c, a.User); err != nil {
+		return nil, err
+	}
 	if d.here, err = d.is(ctx, ".git"); err != nil {
 		return nil, err
 	}

@@ -90,6 +90,9 @@ func gitLatest(ctx context.Context, c *states.Call, a gitLatestArgs) (*states.Pl
 	if err := l.check(ctx); err != nil {
 		return nil, err
 	}
+	if err := waitsForUser(c, a.User); err != nil {
+		return nil, err
+	}
 	if err := l.lookThere(ctx); err != nil {
 		return nil, err
 	}

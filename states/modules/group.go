@@ -40,6 +40,13 @@ func groupPresent(ctx context.Context, c *states.Call, a groupPresentArgs) (*sta
 		}
 	}
 	change, there, err := a.changes(ctx, c)
+	if err == nil && (!there || change.Len() > 0) {
+		for _, u := range slices.Concat(listOf(a.Members), listOf(a.Addusers)) {
+			if lacksUser(c, u) {
+				return p, module.Failf("User %s, who is to be a member of group %s, does not exist", pytext.Str(u), a.Name)
+			}
+		}
+	}
 	switch {
 	case err != nil:
 		return p, err

@@ -439,6 +439,9 @@ func (m *mounting) absent(ctx context.Context) (done bool, err error) {
 	if m.a.Mount {
 		if m.c.Test {
 			m.result = nil
+			if (there || m.a.Mkmnt) && lacksUser(m.c, m.a.User) {
+				return true, module.Failf("User '%s' is not available", pytext.Str(m.a.User))
+			}
 			switch {
 			case there:
 				m.comment = m.name + " would be mounted"

@@ -98,7 +98,7 @@ func pipInstalled(ctx context.Context, c *states.Call, a pipInstalledArgs) (*sta
 		}
 	}
 	if a.User != "" {
-		if v, err := c.Call.Call(ctx, "user.info", args(a.User), nil); err == nil && !module.Truth(v) {
+		if v, err := c.Call.Call(ctx, "user.info", args(a.User), nil); err == nil && !module.Truth(v) && !userToCome(c, a.User) {
 			return p, module.Failf("User %s does not exist", a.User)
 		}
 	}

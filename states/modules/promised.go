@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gosalt/gosalt/internal/module"
-	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 )
@@ -49,38 +47,6 @@ func splitTag(tag string, parts []string) bool {
 func undecided(res *wire.Map) bool {
 	v, there := res.Get("result")
 	return there && v == nil
-}
-
-// promisedGroup tells whether an earlier state of the run is to make a group.
-func promisedGroup(c *states.Call, group string) bool {
-	_, ok := earlier(c, func(tag []string, _ *wire.Map) bool {
-		return tag[2] == group && (tag[0] == "group" || tag[0] == "user") && tag[3] == "present" // a user's own group has its name
-	})
-	return ok
-}
-
-// promisedUser tells whether an earlier state of the run is to make a user, and none after
-// it to remove it.
-func promisedUser(c *states.Call, user string) (id string, ok bool) {
-	earlier(c, func(tag []string, _ *wire.Map) bool {
-		if tag[0] == "user" && tag[2] == user {
-			id, ok = tag[1], tag[3] == "present"
-		}
-		return false
-	})
-	return id, ok
-}
-
-// userToCome tells whether there is no such user yet, and an earlier state is to make it.
-func userToCome(c *states.Call, user any) bool {
-	if !module.Truth(user) {
-		return false
-	}
-	if _, err := c.Host.User(pytext.Str(user)); err == nil {
-		return false
-	}
-	_, coming := promisedUser(c, pytext.Str(user))
-	return coming
 }
 
 // makers are the state modules whose states make files that they do not name.

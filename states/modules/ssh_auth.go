@@ -111,6 +111,8 @@ func sshAuthPresent(ctx context.Context, c *states.Call, args sshAuthPresentArgs
 	return args.present(ctx, c)
 }
 
+const noKeyAdded = "Failed to add the ssh key. Is the home directory available, and/or does the key file exist?"
+
 func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan, error) {
 	p := &states.Plan{}
 	key := a.Name
@@ -140,7 +142,7 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 				c.SetContext("ssh_auth.error", nil)
 				return module.Failf("%s", why)
 			}
-			return module.Failf("Failed to add the ssh key. Is the home directory available, and/or does the key file exist?")
+			return module.Failf(noKeyAdded)
 		case "invalid", "Invalid public key":
 			return module.Failf("Invalid public ssh key, most likely has spaces or invalid syntax")
 		}
@@ -161,6 +163,9 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 			}
 		}
 		if p.Would != "" {
+			if lacksUser(c, a.User) {
+				return p, module.Failf(noKeyAdded)
+			}
 			p.Do(nil, do)
 		}
 		return p, nil
@@ -172,6 +177,9 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 		}
 		p.Fine = fmt.Sprintf("The authorized host key %s is already present for user %s", key, a.User)
 		if word != "exists" {
+			if lacksUser(c, a.User) {
+				return p, module.Failf(noKeyAdded)
+			}
 			p.Would = fmt.Sprintf("Key %s for user %s is set to be %s", key, a.User, map[string]string{"add": "added", "update": "updated"}[word])
 			p.Do(nil, do)
 		}

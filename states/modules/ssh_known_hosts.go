@@ -161,6 +161,9 @@ func sshKnownHostsAbsent(ctx context.Context, c *states.Call, a sshKnownHostsAbs
 	if err != nil || !module.Truth(known) {
 		return p, err
 	}
+	if lacksUser(c, a.User) {
+		return p, module.Failf("User %s does not exist", pytext.Str(a.User))
+	}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		v, err := c.Call.Call(ctx, "ssh.rm_known_host", nil, wire.NewMap("user", a.User, "hostname", a.Name, "config", file))
 		if err != nil {

@@ -94,6 +94,11 @@ func userPresent(ctx context.Context, c *states.Call, a userPresentArgs) (*state
 			u.gid = a.Name
 		}
 	}
+	if lacksGroup(c, u.gid) && strings.Trim(pytext.Str(u.gid), "0123456789") != "" {
+		if _, err := c.Host.User(a.Name); err != nil {
+			return p, module.Failf("Failed to create new user %s: group %s does not exist", a.Name, pytext.Str(u.gid))
+		}
+	}
 	changes, there, err := u.changes(ctx, u.gid, a.AllowUidChange, a.AllowGidChange)
 	switch {
 	case err != nil:
@@ -118,7 +123,7 @@ func userPresent(ctx context.Context, c *states.Call, a userPresentArgs) (*state
 func (u *account) readGroups(ctx context.Context) error {
 	var missing []string
 	for _, g := range listOf(u.a.Groups) {
-		if _, err := u.c.Host.Group(pytext.Str(g)); err != nil && !promisedGroup(u.c, pytext.Str(g)) {
+		if _, err := u.c.Host.Group(pytext.Str(g)); err != nil && !possibleGroup(u.c, pytext.Str(g)) {
 			missing = append(missing, pytext.Str(g))
 		}
 	}

@@ -104,6 +104,9 @@ func virtualenvManaged(ctx context.Context, c *states.Call, a virtualenvManagedA
 	case !pip && !a.UseWheel && !a.NoUseWheel && a.NoBinary == nil:
 		return &states.Plan{Fine: "virtualenv exists"}, nil
 	}
+	if (!there || a.Clear) && lacksUser(c, a.User) {
+		return p, module.Failf("Failed to create virtualenv: User '%s' is not available", a.User)
+	}
 	p.Do(changes, func(ctx context.Context, r *states.Result) error {
 		for k, v := range changes.Strings() {
 			r.Change(k, v)
