@@ -45,6 +45,7 @@ type YAMLOptions struct {
 	KeepOrder bool // maps are not sorted
 	Aliases   bool // a list or map that occurs again is an alias of the first
 	End       bool // a "..." follows a scalar that stands alone without quotes
+	Quotes    rune // ' or ": around all scalars; 0 where they need it
 }
 
 // Dump writes a value, ended by a line break. It does not return when a value holds
@@ -142,7 +143,7 @@ func (e *yamlEmitter) node(v any, at place) {
 	inline := e.Flow == FlowAll || e.depth > 0
 	switch x := v.(type) {
 	case []any:
-		if inline || len(x) == 0 || e.Flow == FlowLeaves && allScalars(x) {
+		if inline || len(x) == 0 || e.leaves(x) {
 			e.flowList(x)
 			return
 		}
@@ -158,7 +159,7 @@ func (e *yamlEmitter) node(v any, at place) {
 			e.indicator("!!set", true, false, false)
 		}
 		keys, vals := e.entries(v)
-		if inline || len(keys) == 0 || e.Flow == FlowLeaves && allScalars(keys) && allScalars(vals) {
+		if inline || len(keys) == 0 || e.leaves(keys) && e.leaves(vals) {
 			e.flowMap(keys, vals)
 			return
 		}
@@ -187,6 +188,11 @@ func (e *yamlEmitter) entries(v any) (keys, vals []any) {
 	}
 	keys, vals, _ = Sorted(m)
 	return keys, vals
+}
+
+// leaves tells whether values of a collection let it stand in one line.
+func (e *yamlEmitter) leaves(vals []any) bool {
+	return e.Flow == FlowLeaves && e.Quotes == 0 && allScalars(vals)
 }
 
 // allScalars tells whether the values stand in one line each.
@@ -345,6 +351,9 @@ func (e *yamlEmitter) scalar(s yamlScalar, at place) {
 	plainOK := YAMLTag(s.text) == s.tag
 	tagged := !plainOK && s.tag != "str"
 	style := '-'
+	if e.Quotes != 0 {
+		style = e.Quotes
+	}
 	if s.literal {
 		style = '|'
 	}

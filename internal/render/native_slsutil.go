@@ -271,19 +271,21 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 		}
 		return py.Truth(c.T, v)
 	}
-	number := func(name string, def int) int {
-		if v, ok := opts.GetStr(name); ok {
-			if n, ok := py.AsInt(v); ok {
-				return int(n)
-			}
-		}
-		return def
-	}
 	switch kind {
 	case "json":
+		if err := onlyOptions(opts, "JSONEncoder.__init__()", "skipkeys", "ensure_ascii", "check_circular", "allow_nan", "sort_keys", "indent", "separators", "default", "cls"); err != nil {
+			return nil, err
+		}
 		o := py.JSON{Raw: true}
 		if v, ok := opts.GetStr("indent"); ok {
 			o.Indent = v
+		}
+		if v, ok := opts.GetStr("separators"); ok && v != nil {
+			pair := separators(v)
+			if len(pair) != 2 {
+				return nil, py.Raise("SerializationError", "separators: a list of two texts is expected, such as [\",\", \": \"]")
+			}
+			o.ItemSep, o.KeySep = pair[0], pair[1]
 		}
 		var err error
 		if o.SortKeys, err = on("sort_keys", false); err != nil {
@@ -297,43 +299,11 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 		s, err := o.Dump(c.T, obj)
 		return s, serialError("SerializationError", err)
 	case "yaml", "yamlex":
-		v, err := value.ToText(obj)
-		if err != nil {
-			return nil, err
-		}
-		o := pytext.YAMLOptions{Aliases: true, Indent: number("indent", 0), Width: number("width", 0), ASCII: true}
-		if f, ok := opts.GetStr("default_flow_style"); ok && f != nil {
-			flow, err := py.Truth(c.T, f)
-			if err != nil {
-				return nil, err
-			}
-			o.Flow = pytext.FlowNone
-			if flow {
-				o.Flow = pytext.FlowAll
-			}
-		}
-		uni, err := on("allow_unicode", false)
-		if err != nil {
-			return nil, err
-		}
-		o.ASCII = !uni
-		sorted, err := on("sort_keys", true)
-		if err != nil {
-			return nil, err
-		}
-		o.KeepOrder = !sorted
-		s := o.Dump(v)
-		if t, ok := strings.CutSuffix(s, "\n...\n"); ok {
-			s = t
-		}
-		if s, err = marked(on, s, v); err != nil {
-			return nil, err
-		}
-		return strings.TrimSuffix(s, "\n"), c.T.Alloc(len(s))
+		return dumpYAML(c, obj, opts, on)
 	case "toml", "tomlmod":
 		return dumpTOML(c.T, obj)
 	case "python":
-		return py.Pformat(c.T, obj, number("width", 80))
+		return dumpPython(c, obj, opts, on)
 	}
 	if !serial.Writes(kind) {
 		return nil, py.Raise("CommandExecutionError", "Serializer '%s' not found.", kind)
@@ -352,34 +322,6 @@ func serialize(c *py.Call, kind string, obj py.Value, opts *py.Dict) (py.Value, 
 		return nil, &py.Error{Type: "SerializationError", Msg: err.Error(), Err: err}
 	}
 	return value.FromWire(out, false)
-}
-
-// marked puts the marks around a document of YAML that explicit_start and explicit_end ask for.
-func marked(on func(string, bool) (bool, error), s string, v any) (string, error) {
-	start, err := on("explicit_start", false)
-	if err != nil {
-		return "", err
-	}
-	end, err := on("explicit_end", false)
-	if err != nil {
-		return "", err
-	}
-	if start {
-		block := false
-		switch v.(type) {
-		case *wire.Map, []any:
-			block = s != "" && s[0] != '{' && s[0] != '['
-		}
-		if block {
-			s = "---\n" + s
-		} else {
-			s = "--- " + s
-		}
-	}
-	if end {
-		s = strings.TrimSuffix(s, "\n") + "\n...\n"
-	}
-	return s, nil
 }
 
 func serialError(class string, err error) error {

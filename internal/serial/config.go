@@ -3,7 +3,6 @@ package serial
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"unicode"
 
@@ -15,18 +14,19 @@ import (
 
 // configOptions are the options of Python's ConfigParser that matter here.
 type configOptions struct {
-	noValue    bool     // keys may stand without a value
-	delimiters []string // between key and value
-	comments   []string // beginnings of lines that are comments
-	inline     []string // what begins a comment within a line
-	defaults   string   // the section whose values all others have
-	strict     bool     // nothing may be there twice
-	emptyLines bool     // a value may hold empty lines
-	raw        bool     // % has no meaning
+	noValue    bool      // keys may stand without a value
+	delimiters []string  // between key and value
+	comments   []string  // beginnings of lines that are comments
+	inline     []string  // what begins a comment within a line
+	defaults   string    // the section whose values all others have
+	strict     bool      // nothing may be there twice
+	emptyLines bool      // a value may hold empty lines
+	raw        bool      // % has no meaning
+	given      *wire.Map // what all sections have from the start
 }
 
 func configOf(opts *wire.Map) (configOptions, error) {
-	o := configOptions{delimiters: []string{"=", ":"}, comments: []string{"#", ";"}, defaults: "DEFAULT", strict: true, emptyLines: true}
+	o := configOptions{delimiters: []string{"=", ":"}, comments: []string{"#", ";"}, defaults: "DEFAULT", strict: true, emptyLines: true, given: wire.NewMap()}
 	for k, v := range opts.Strings() {
 		switch k {
 		case "allow_no_value":
@@ -45,8 +45,33 @@ func configOf(opts *wire.Map) (configOptions, error) {
 			o.emptyLines = module.Truth(v)
 		case "interpolation":
 			o.raw = v == nil
+		case "defaults":
+			if !module.Truth(v) {
+				continue
+			}
+			m, ok := v.(*wire.Map)
+			if !ok {
+				return o, fmt.Errorf("'%s' object has no attribute 'items'", pytext.TypeName(v))
+			}
+			for k, x := range m.All() {
+				if x != nil {
+					x = pytext.Str(x)
+				}
+				o.given.Set(strings.ToLower(pytext.Str(k)), x)
+			}
+		case "dict_type":
+			return o, fmt.Errorf("'%s' object is not callable", pytext.TypeName(v))
+		case "converters":
+			if _, ok := v.(*wire.Map); !ok {
+				return o, fmt.Errorf("'%s' object has no attribute 'items'", pytext.TypeName(v))
+			}
 		default:
 			return o, fmt.Errorf("RawConfigParser.__init__() got an unexpected keyword argument '%s'", k)
+		}
+	}
+	for _, v := range o.given.Strings() {
+		if v == nil && !o.noValue {
+			return o, errors.New("option values must be strings")
 		}
 	}
 	if len(o.delimiters) == 0 {
@@ -72,7 +97,10 @@ func texts(v any) []string {
 }
 
 // reference is what may stand behind a % in a value.
-var reference = lazyre.New(`^%\(([^)]+)\)s`)
+var (
+	reference         = lazyre.New(`^%\(([^)]+)\)s`)
+	referenceAnywhere = lazyre.New(`%\([^)]+\)s`)
+)
 
 // dumpConfig writes sections as ConfigParser.write does: keys in lower case.
 func dumpConfig(v any, opts *wire.Map) (string, error) {
@@ -84,14 +112,18 @@ func dumpConfig(v any, opts *wire.Map) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	var defaults, out strings.Builder
+	var out strings.Builder
+	defaults := o.given
 	seen := map[string]bool{}
 	for name, keys := range m.All() {
 		section := pytext.Str(name)
-		to := &out
-		if section == o.defaults {
-			to = &defaults
-		} else if seen[section] {
+		switch {
+		case section == "DEFAULT" && o.defaults != section:
+			return "", fmt.Errorf("No section: '%s'", section) //lint:ignore ST1005 Python's words
+		case section == "DEFAULT":
+		case section == o.defaults:
+			return "", fmt.Errorf("Invalid section name: '%s'", section) //lint:ignore ST1005 Python's words
+		case seen[section]:
 			return "", fmt.Errorf("Section '%s' already exists", section) //lint:ignore ST1005 Python's words
 		}
 		seen[section] = true
@@ -100,41 +132,56 @@ func dumpConfig(v any, opts *wire.Map) (string, error) {
 			return "", fmt.Errorf("'%s' object has no attribute 'items'", pytext.TypeName(keys))
 		}
 		values := wire.NewMap()
+		if section == o.defaults {
+			values = defaults
+		}
 		for k, v := range km.All() {
-			values.Set(strings.ToLower(pytext.Str(k)), v)
-		}
-		if to == &defaults && values.Len() == 0 {
-			continue
-		}
-		fmt.Fprintf(to, "[%s]\n", section)
-		for k, v := range values.Strings() {
-			line, err := o.line(k, v)
-			if err != nil {
+			if err := o.valid(v); err != nil {
 				return "", err
 			}
-			to.WriteString(line)
+			values.Set(strings.ToLower(pytext.Str(k)), v)
+		}
+		if section != o.defaults {
+			o.section(&out, section, values)
+		}
+	}
+	var head strings.Builder
+	if defaults.Len() > 0 {
+		o.section(&head, o.defaults, defaults)
+	}
+	return head.String() + out.String(), nil
+}
+
+// section writes one, with its header.
+func (o *configOptions) section(to *strings.Builder, name string, values *wire.Map) {
+	fmt.Fprintf(to, "[%s]\n", name)
+	for k, v := range values.Strings() {
+		to.WriteString(k)
+		if v != nil {
+			to.WriteString(" " + o.delimiters[0] + " " + strings.ReplaceAll(pytext.Str(v), "\n", "\n\t"))
 		}
 		to.WriteString("\n")
 	}
-	return defaults.String() + out.String(), nil
+	to.WriteString("\n")
 }
 
-func (o *configOptions) line(k string, v any) (string, error) {
+// valid tells what ConfigParser has against a value.
+func (o *configOptions) valid(v any) error {
 	if v == nil {
 		if !o.noValue {
-			return "", fmt.Errorf("option values must be strings")
+			return errors.New("option values must be strings")
 		}
-		return k + "\n", nil
+		return nil
 	}
 	s := pytext.Str(v)
 	if !o.raw {
 		rest := strings.ReplaceAll(s, "%%", "")
-		rest = regexp.MustCompile(`%\([^)]+\)s`).ReplaceAllString(rest, "")
+		rest = referenceAnywhere.ReplaceAllString(rest, "")
 		if i := strings.IndexByte(rest, '%'); i >= 0 {
-			return "", fmt.Errorf("invalid interpolation syntax in %s at position %d", pytext.Repr(s), i)
+			return fmt.Errorf("invalid interpolation syntax in %s at position %d", pytext.Repr(s), i)
 		}
 	}
-	return k + " " + o.delimiters[0] + " " + strings.ReplaceAll(s, "\n", "\n\t") + "\n", nil
+	return nil
 }
 
 // loadConfig reads sections as ConfigParser does. In its errors the file is '<???>', as in
@@ -144,13 +191,16 @@ func loadConfig(text string, opts *wire.Map) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &configReader{configOptions: o, sections: wire.NewMap(), defaults: wire.NewMap()}
+	r := &configReader{configOptions: o, sections: wire.NewMap(), defaults: o.given, added: map[[2]string]bool{}}
 	for i, line := range strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n") {
 		if err := r.line(line, i+1); err != nil {
 			return nil, err
 		}
 	}
 	r.end()
+	if r.wrong.Len() > 0 {
+		return nil, errors.New("Source contains parsing errors: '<???>'" + r.wrong.String())
+	}
 	out := wire.NewMap()
 	for name := range r.sections.Strings() {
 		own := r.sections.Map(name)
@@ -159,10 +209,10 @@ func loadConfig(text string, opts *wire.Map) (any, error) {
 			all.Set(k, v)
 		}
 		for k, v := range all.Clone().Strings() {
-			s, ok := v.(string)
-			if !ok || o.raw {
+			if o.raw {
 				continue
 			}
+			s, _ := v.(string) // no value becomes an empty one
 			if s, err = interpolate(s, k, name, all, 1); err != nil {
 				return nil, err
 			}
@@ -176,9 +226,11 @@ func loadConfig(text string, opts *wire.Map) (any, error) {
 type configReader struct {
 	configOptions
 	sections, defaults, current *wire.Map
+	added                       map[[2]string]bool // sections and keys that were read
 	section, key                string
 	lines                       []string // of the value of key
 	indent                      int
+	wrong                       strings.Builder // lines that are nothing, told when all are read
 }
 
 // end takes the value that is complete.
@@ -224,9 +276,9 @@ func (r *configReader) line(line string, n int) error {
 		r.lines = append(r.lines, value)
 		return nil
 	}
-	r.end()
 	r.indent = indent
 	if strings.HasPrefix(value, "[") && strings.LastIndexByte(value, ']') > 1 {
+		r.end()
 		return r.header(value[1:strings.LastIndexByte(value, ']')], n)
 	}
 	if r.current == nil {
@@ -239,16 +291,19 @@ func (r *configReader) line(line string, n int) error {
 		}
 	}
 	if at <= 0 && !(at < 0 && r.noValue) {
-		return fmt.Errorf("Source contains parsing errors: '<???>'\n\t[line %2d]: %s", n, pytext.Repr(line+"\n")) //lint:ignore ST1005 Python's words
+		fmt.Fprintf(&r.wrong, "\n\t[line %2d]: %s", n, pytext.Repr(line+"\n"))
+		return nil
 	}
+	r.end()
 	key := value
 	if at > 0 {
 		key = value[:at]
 	}
 	key = strings.ToLower(strings.TrimRightFunc(key, unicode.IsSpace))
-	if r.strict && r.current.Has(key) {
+	if r.strict && r.added[[2]string{r.section, key}] {
 		return fmt.Errorf("While reading from '<???>' [line %2d]: option '%s' in section '%s' already exists", n, key, r.section) //lint:ignore ST1005 Python's words
 	}
+	r.added[[2]string{r.section, key}] = true
 	if at < 0 {
 		r.current.Set(key, nil)
 		return nil

@@ -5,6 +5,7 @@ package serial
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gosalt/gosalt/protocol/wire"
 )
@@ -17,6 +18,9 @@ func Writes(kind string) bool {
 // Reads tells it of reading.
 func Reads(kind string) bool { return Writes(kind) || kind == "toml" || kind == "tomlmod" }
 
+// packOptions are those of Python's msgpack. Values of files have one form: none changes it.
+var packOptions = []string{"default", "use_single_float", "autoreset", "use_bin_type", "strict_types", "datetime", "unicode_errors", "buf_size", "encoding"}
+
 // Dump writes a value: as a string, or as bytes where the format is one of bytes.
 func Dump(kind string, v any, opts *wire.Map) (any, error) {
 	switch kind {
@@ -27,6 +31,11 @@ func Dump(kind string, v any, opts *wire.Map) (any, error) {
 	case "keyvalue":
 		return dumpKeyValue(v, opts)
 	case "msgpack":
+		for k := range opts.Strings() {
+			if !slices.Contains(packOptions, k) {
+				return nil, fmt.Errorf("__init__() got an unexpected keyword argument '%s'", k)
+			}
+		}
 		return wire.Encode(v, wire.Local)
 	}
 	return nil, fmt.Errorf("serializer %q is not known", kind)

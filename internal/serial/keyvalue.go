@@ -15,9 +15,6 @@ import (
 // have them. Its options are separator, line_ending and quoting.
 func dumpKeyValue(v any, opts *wire.Map) (string, error) {
 	sep, end := option(opts, "separator", "="), option(opts, "line_ending", "\n")
-	if end == "" {
-		end = "\n"
-	}
 	quoting, _ := opts.Get("quoting")
 	var lines []string
 	add := func(k, v any) error {
@@ -41,9 +38,9 @@ func dumpKeyValue(v any, opts *wire.Map) (string, error) {
 		}
 	case []any:
 		for _, e := range v {
-			pair, ok := e.([]any)
-			if !ok || len(pair) != 2 {
-				return "", fmt.Errorf("pairs of a key and a value are expected, not %s", pytext.Repr(e))
+			pair, err := pairOf(e)
+			if err != nil {
+				return "", err
 			}
 			if err := add(pair[0], pair[1]); err != nil {
 				return "", err
@@ -54,6 +51,33 @@ func dumpKeyValue(v any, opts *wire.Map) (string, error) {
 		return "", errors.New("Input validation failed. Iterable required.")
 	}
 	return strings.Join(lines, end), nil
+}
+
+// pairOf takes a list, the characters of a text or the keys of a map for a key and a value,
+// as Python does.
+func pairOf(v any) ([]any, error) {
+	var pair []any
+	switch v := v.(type) {
+	case []any:
+		pair = v
+	case string:
+		for _, r := range v {
+			pair = append(pair, string(r))
+		}
+	case *wire.Map:
+		for k := range v.All() {
+			pair = append(pair, k)
+		}
+	default:
+		return nil, fmt.Errorf("cannot unpack non-iterable %s object", pytext.TypeName(v))
+	}
+	switch {
+	case len(pair) < 2:
+		return nil, fmt.Errorf("not enough values to unpack (expected 2, got %d)", len(pair))
+	case len(pair) > 2:
+		return nil, errors.New("too many values to unpack (expected 2)")
+	}
+	return pair, nil
 }
 
 // loadKeyValue reads such lines. With quoting: False quotes around values are taken off.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,10 @@ const plistHead = `<?xml version="1.0" encoding="UTF-8"?>
 // maxDepth bounds lists and maps inside one another.
 const maxDepth = 500
 
-// dumpPlist writes a property list as Python's plistlib does, in XML.
+// dumpPlist writes a property list as Python's plistlib does: in XML, or with
+// fmt: FMT_BINARY in the binary form.
 func dumpPlist(v any, opts *wire.Map) ([]byte, error) {
-	w := &plistWriter{sorted: true}
+	w, inBinary := &plistWriter{sorted: true}, false
 	for k, v := range opts.Strings() {
 		switch k {
 		case "sort_keys":
@@ -36,12 +38,13 @@ func dumpPlist(v any, opts *wire.Map) ([]byte, error) {
 		case "skipkeys":
 			w.skip = module.Truth(v)
 		case "fmt":
-			if f := pytext.Str(v); f == "FMT_BINARY" {
-				return nil, errors.New("binary property lists are not written by gosalt: leave fmt out for XML")
-			}
+			inBinary = v == "FMT_BINARY"
 		default:
-			return nil, fmt.Errorf("dump() got an unexpected keyword argument '%s'", k)
+			return nil, fmt.Errorf("dumps() got an unexpected keyword argument '%s'", k)
 		}
+	}
+	if inBinary {
+		return dumpBinaryPlist(v, w.sorted, w.skip)
 	}
 	w.b.WriteString(plistHead)
 	if err := w.value(v, 0); err != nil {
@@ -88,6 +91,8 @@ func (w *plistWriter) value(v any, level int) error {
 		w.line(level, "<integer>%d</integer>", v)
 	case int:
 		w.line(level, "<integer>%d</integer>", v)
+	case *big.Int: // what has more than 64 bits
+		return errors.New(v.String())
 	case float64:
 		w.line(level, "<real>%s</real>", pytext.Repr(v))
 	case time.Time:
@@ -127,26 +132,13 @@ func (w *plistWriter) dict(m *wire.Map, level int) error {
 		w.line(level, "<dict/>")
 		return nil
 	}
-	var keys, vals []any
-	for k, v := range m.All() {
-		keys, vals = append(keys, k), append(vals, v)
-	}
-	if w.sorted {
-		var ok bool
-		if keys, vals, ok = pytext.Sorted(m); !ok {
-			return errors.New("keys of different types cannot be sorted")
-		}
+	keys, vals, err := plistEntries(m, w.sorted, w.skip)
+	if err != nil {
+		return err
 	}
 	w.line(level, "<dict>")
 	for i, k := range keys {
-		s, ok := k.(string)
-		if !ok {
-			if w.skip {
-				continue
-			}
-			return errors.New("keys must be strings")
-		}
-		if err := w.text(level+1, "key", s); err != nil {
+		if err := w.text(level+1, "key", k.(string)); err != nil {
 			return err
 		}
 		if err := w.value(vals[i], level+1); err != nil {
@@ -157,10 +149,33 @@ func (w *plistWriter) dict(m *wire.Map, level int) error {
 	return nil
 }
 
-// loadPlist reads a property list of XML.
+// plistEntries are the entries of a dict in the order in which they are written, all with
+// keys that are strings.
+func plistEntries(m *wire.Map, sorted, skip bool) (keys, vals []any, err error) {
+	var ks, vs []any
+	for k, v := range m.All() {
+		ks, vs = append(ks, k), append(vs, v)
+	}
+	if sorted {
+		var ok bool
+		if ks, vs, ok = pytext.Sorted(m); !ok {
+			return nil, nil, errors.New("keys of different types cannot be sorted")
+		}
+	}
+	for i, k := range ks {
+		if _, ok := k.(string); ok {
+			keys, vals = append(keys, k), append(vals, vs[i])
+		} else if !skip {
+			return nil, nil, errors.New("keys must be strings")
+		}
+	}
+	return keys, vals, nil
+}
+
+// loadPlist reads a property list, of XML or binary.
 func loadPlist(b []byte) (any, error) {
-	if bytes.HasPrefix(b, []byte("bplist")) {
-		return nil, errors.New("binary property lists are not read by gosalt: only those of XML are")
+	if bytes.HasPrefix(b, []byte(bplistMagic)) {
+		return loadBinaryPlist(b)
 	}
 	d := xml.NewDecoder(bytes.NewReader(b))
 	d.Strict = true

@@ -65,7 +65,8 @@ func TestLoad(t *testing.T) {
 		{"keyvalue", "a=1\n# none\n", "", "not enough values to unpack (expected 2, got 1)"},
 		{"plist", "<plist><dict><key>a</key><date>2026-01-02T03:04:05Z</date><key>b</key><data>aGk=</data></dict></plist>", "", ""},
 		{"plist", "<plist><dict><string>a</string></dict></plist>", "", "unexpected element <string> in a dict"},
-		{"plist", "bplist00", "", "binary property lists are not read by gosalt: only those of XML are"},
+		{"plist", "bplist00", "", "Invalid file"},
+		{"configparser", "[a]\nx\n  y\nz = 1\n=\n", "", "Source contains parsing errors: '<???>'\n\t[line  2]: 'x\\n'\n\t[line  3]: '  y\\n'\n\t[line  5]: '=\\n'"},
 	} {
 		v, err := Load(tt.kind, []byte(tt.in), nil)
 		switch {

@@ -7,7 +7,22 @@ import (
 
 // Pformat is pprint.pformat(v, width=width).
 func Pformat(t *Thread, v Value, width int) (string, error) {
-	p := &pretty{t: t, width: width}
+	return Pretty{Width: width, Indent: 1}.Format(t, v)
+}
+
+// Pretty says how pprint writes.
+type Pretty struct {
+	Width       int  // columns
+	Indent      int  // spaces a level
+	Depth       int  // levels that are shown; 0 is all
+	Compact     bool // several items of a list on a line
+	KeepOrder   bool // dicts are not sorted
+	Underscores bool // between the thousands of numbers
+}
+
+// Format is pprint.pformat(v).
+func (o Pretty) Format(t *Thread, v Value) (string, error) {
+	p := &pretty{Pretty: o, t: t, width: o.Width}
 	if err := p.format(v, 0, 0); err != nil {
 		return "", err
 	}
@@ -15,6 +30,7 @@ func Pformat(t *Thread, v Value, width int) (string, error) {
 }
 
 type pretty struct {
+	Pretty
 	t     *Thread
 	b     strings.Builder
 	width int
@@ -23,11 +39,107 @@ type pretty struct {
 
 // flat is a value's repr with the keys of dicts in order.
 func (p *pretty) flat(v Value) (string, error) {
+	if p.Depth > 0 || p.Underscores || p.KeepOrder {
+		var b strings.Builder
+		err := p.inline(&b, v, p.depth-1)
+		return b.String(), err
+	}
 	s, err := sortedCopy(p.t, v, 0)
 	if err != nil {
 		return "", err
 	}
 	return Repr(p.t, s)
+}
+
+// inline writes a value on one line. It is at this level of the whole.
+func (p *pretty) inline(b *strings.Builder, v Value, level int) error {
+	if level > 100 {
+		return tooDeep("")
+	}
+	list := func(open, end string, items []Value) error {
+		if p.Depth > 0 && level >= p.Depth && len(items) > 0 {
+			b.WriteString(open + "..." + end)
+			return nil
+		}
+		b.WriteString(open)
+		for i, e := range items {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			if err := p.inline(b, e, level+1); err != nil {
+				return err
+			}
+		}
+		b.WriteString(end)
+		return nil
+	}
+	switch x := v.(type) {
+	case *List:
+		return list("[", "]", x.Items)
+	case Tuple:
+		if len(x) == 1 {
+			return list("(", ",)", x)
+		}
+		return list("(", ")", x)
+	case *Dict:
+		if x.Class != "" {
+			break
+		}
+		pairs, err := p.pairs(x)
+		if err != nil {
+			return err
+		}
+		if p.Depth > 0 && level >= p.Depth && len(pairs) > 0 {
+			b.WriteString("{...}")
+			return nil
+		}
+		b.WriteByte('{')
+		for i, q := range pairs {
+			if i > 0 {
+				b.WriteString(", ")
+			}
+			if err := p.inline(b, q.(Tuple)[0], level+1); err != nil {
+				return err
+			}
+			b.WriteString(": ")
+			if err := p.inline(b, q.(Tuple)[1], level+1); err != nil {
+				return err
+			}
+		}
+		b.WriteByte('}')
+		return nil
+	}
+	s, err := Repr(p.t, v)
+	if _, isInt := v.(int64); isInt && p.Underscores {
+		sign := ""
+		if s[0] == '-' {
+			sign, s = "-", s[1:]
+		}
+		for i := len(s) - 3; i > 0; i -= 3 {
+			s = s[:i] + "_" + s[i:]
+		}
+		s = sign + s
+	}
+	b.WriteString(s)
+	return err
+}
+
+// pairs are the entries of a dict in the order in which they are written.
+func (p *pretty) pairs(d *Dict) ([]Value, error) {
+	if !p.KeepOrder {
+		return sortedPairs(p.t, d)
+	}
+	pairs := make([]Value, 0, d.Len())
+	for k, v := range d.All() {
+		pairs = append(pairs, Tuple{k, v})
+	}
+	return pairs, nil
+}
+
+// begin writes what opens a collection, and returns the column of its items.
+func (p *pretty) begin(open string, indent int) int {
+	p.b.WriteString(open + strings.Repeat(" ", max(0, p.Indent-1)))
+	return indent + p.Indent
 }
 
 // sortedCopy is v with all dicts in it sorted.
@@ -115,11 +227,11 @@ func (p *pretty) format(v Value, indent, allowance int) error {
 		if x.Class != "" {
 			break
 		}
-		pairs, err := sortedPairs(p.t, x)
+		pairs, err := p.pairs(x)
 		if err != nil {
 			return err
 		}
-		p.b.WriteByte('{')
+		indent := p.begin("{", indent)
 		for i, q := range pairs {
 			k, err := Repr(p.t, q.(Tuple)[0])
 			if err != nil {
@@ -130,11 +242,11 @@ func (p *pretty) format(v Value, indent, allowance int) error {
 			if i == len(pairs)-1 {
 				room = allowance + 1
 			}
-			if err := p.format(q.(Tuple)[1], indent+runeLen(k)+3, room); err != nil {
+			if err := p.format(q.(Tuple)[1], indent+runeLen(k)+2, room); err != nil {
 				return err
 			}
 			if i < len(pairs)-1 {
-				p.b.WriteString(",\n" + strings.Repeat(" ", indent+1))
+				p.b.WriteString(",\n" + strings.Repeat(" ", indent))
 			}
 		}
 		p.b.WriteByte('}')
@@ -159,21 +271,47 @@ func (p *pretty) format(v Value, indent, allowance int) error {
 	return nil
 }
 
-func (p *pretty) items(open, close string, items []Value, indent, allowance int) error {
-	p.b.WriteString(open)
+func (p *pretty) items(open, end string, items []Value, indent, allowance int) error {
+	indent = p.begin(open, indent)
+	delim, newline := "", ",\n"+strings.Repeat(" ", indent)
+	most := p.width - indent + 1
+	room := most
 	for i, e := range items {
-		room := 1
-		if i == len(items)-1 {
-			room = allowance + len(close)
+		last := i == len(items)-1
+		after := 1
+		if last {
+			after = allowance + len(end)
+			most -= after
+			room -= after
 		}
-		if err := p.format(e, indent+1, room); err != nil {
+		if p.Compact {
+			p.depth++
+			s, err := p.flat(e)
+			p.depth--
+			if err != nil {
+				return err
+			}
+			n := runeLen(s) + 2
+			if room < n {
+				room = most
+				if delim != "" {
+					delim = newline
+				}
+			}
+			if room >= n {
+				room -= n
+				p.b.WriteString(delim + s)
+				delim = ", "
+				continue
+			}
+		}
+		p.b.WriteString(delim)
+		delim = newline
+		if err := p.format(e, indent, after); err != nil {
 			return err
 		}
-		if i < len(items)-1 {
-			p.b.WriteString(",\n" + strings.Repeat(" ", indent+1))
-		}
 	}
-	p.b.WriteString(close)
+	p.b.WriteString(end)
 	return nil
 }
 

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/dictmerge"
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/internal/render/saltyaml"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 )
@@ -132,21 +134,53 @@ func serializeData(ctx context.Context, c *states.Call, a *fileSerializeArgs) (a
 	return data, nil
 }
 
-// optionsOf reads options, which are a map or a list of maps.
+// optionsOf reads options, which are a map, a list of maps and names, or such a list as YAML.
 func optionsOf(v any) *wire.Map {
 	m := wire.NewMap()
+	if s, ok := v.(string); ok { // a list of maps as YAML
+		if v, _ = saltyaml.Load(s); v == s {
+			return m
+		}
+	}
 	for _, e := range listOf(v) {
-		if one, ok := e.(*wire.Map); ok {
+		switch one := e.(type) {
+		case *wire.Map:
 			for k, x := range one.All() {
 				m.SetAny(k, x)
 			}
+		case string: // a name alone has no value
+			m.Set(one, nil)
 		}
 	}
 	return m
 }
 
+// readOptions are the options of serializers for reading; those that Python code alone can
+// give count as known.
+var readOptions = map[string]struct {
+	what  string
+	known []string
+}{
+	"json":  {"JSONDecoder.__init__()", []string{"cls", "object_hook", "parse_float", "parse_int", "parse_constant", "strict", "object_pairs_hook"}},
+	"yaml":  {"load()", []string{"Loader"}},
+	"plist": {"load()", []string{"fmt", "dict_type"}},
+}
+
 // readData reads the data of a file; nil where it holds none.
 func readData(ctx context.Context, c *states.Call, name, kind string, opts *wire.Map) (any, error) {
+	if o, ok := readOptions[kind]; ok {
+		for k := range opts.Strings() {
+			if !slices.Contains(o.known, k) {
+				return nil, fmt.Errorf("%s got an unexpected keyword argument '%s'", o.what, k)
+			}
+		}
+	}
+	switch kind {
+	case "yamlex":
+		kind = "yaml"
+	case "json", "yaml", "plist":
+		opts = nil // none of theirs changes what is read
+	}
 	f, err := c.Host.Open(name)
 	if err != nil {
 		return nil, err
