@@ -119,12 +119,15 @@ func dumpConfig(v any, opts *wire.Map) (string, error) {
 		section := pytext.Str(name)
 		switch {
 		case section == "DEFAULT" && o.defaults != section:
-			return "", fmt.Errorf("No section: '%s'", section) //lint:ignore ST1005 Python's words
+			//lint:ignore ST1005 Python's words
+			return "", fmt.Errorf("No section: '%s'", section)
 		case section == "DEFAULT":
 		case section == o.defaults:
-			return "", fmt.Errorf("Invalid section name: '%s'", section) //lint:ignore ST1005 Python's words
+			//lint:ignore ST1005 Python's words
+			return "", fmt.Errorf("Invalid section name: '%s'", section)
 		case seen[section]:
-			return "", fmt.Errorf("Section '%s' already exists", section) //lint:ignore ST1005 Python's words
+			//lint:ignore ST1005 Python's words
+			return "", fmt.Errorf("Section '%s' already exists", section)
 		}
 		seen[section] = true
 		km, ok := keys.(*wire.Map)
@@ -332,7 +335,8 @@ func (r *configReader) header(name string, n int) error {
 // interpolate puts the values of other keys in the places of %(key)s.
 func interpolate(s, key, section string, values *wire.Map, depth int) (string, error) {
 	if depth > 10 {
-		return "", fmt.Errorf("Recursion limit exceeded in value substitution: option '%s' in section '%s'", key, section) //lint:ignore ST1005 Python's words
+		//lint:ignore ST1005 Python's words
+		return "", fmt.Errorf("Recursion limit exceeded in value substitution: option '%s' in section '%s'", key, section)
 	}
 	var out strings.Builder
 	for s != "" {
@@ -354,7 +358,8 @@ func interpolate(s, key, section string, values *wire.Map, depth int) (string, e
 		}
 		v, ok := values.Get(strings.ToLower(m[1]))
 		if !ok {
-			return "", fmt.Errorf("Bad value substitution: option '%s' in section '%s' contains an interpolation key '%s' which is not a valid option name", key, section, m[1]) //lint:ignore ST1005 Python's words
+			//lint:ignore ST1005 Python's words
+			return "", fmt.Errorf("Bad value substitution: option '%s' in section '%s' contains an interpolation key '%s' which is not a valid option name", key, section, m[1])
 		}
 		inner, err := interpolate(pytext.Str(v), key, section, values, depth+1)
 		if err != nil {
