@@ -213,7 +213,9 @@ func (s *nameserver) spf(ctx context.Context, domain string, left *int) ([]any, 
 	redirect := ""
 	for _, term := range strings.Fields(texts[i])[1:] {
 		if to, ok := strings.CutPrefix(term, "redirect="); ok {
-			redirect = to
+			if redirect == "" {
+				redirect = to
+			}
 			continue
 		}
 		mechanism, value, _ := strings.Cut(strings.TrimLeft(term, "+~"), ":")

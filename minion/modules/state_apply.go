@@ -278,6 +278,9 @@ func stateSingle(ctx context.Context, c *module.Call, a stateSingleArgs) (any, e
 		}
 	}
 	a.alsoArguments(low)
+	if r.opts.Text("__role") == "master" { // orchestrations run beside one another, without being asked
+		low.Delete("concurrent")
+	}
 	for _, kv := range [][2]string{{"state", mod}, {"fun", fun}, {"__id__", name}, {"name", name}} {
 		low.Set(kv[0], kv[1])
 	}

@@ -18,7 +18,7 @@ import (
 // TestFileSerialize holds serializers and their options beside what Salt 3006.18 wrote, or
 // said where it wrote nothing.
 func TestFileSerialize(t *testing.T) {
-	b, err := os.ReadFile("testdata/serialize.json")
+	b, err := os.ReadFile("testdata/serialize/salt.json")
 	if err != nil {
 		t.Fatal(err)
 	}
