@@ -48,7 +48,7 @@ type archiveExtractedArgs struct {
 	EnforceOwnershipOn  any       `default:"None"`                   // Set user and group on this path, rather than on all at the top.
 	ArchiveFormat       any       `default:"None"`                   // tar or zip, where the name does not tell.
 	UseEtag             bool      `default:"False"`                  // Ask http servers whether it has changed by its ETag.
-	Kwargs              *wire.Map `arg:"**" read:"keep_source keep"` // keep_source.
+	Kwargs              *wire.Map `arg:"**" read:"keep_source keep"` // keep_source, which was called keep.
 }
 
 // extracting is one call of archive.extracted.
