@@ -12,12 +12,15 @@ import (
 )
 
 // stateTree writes SLS files: five, 500 managed files of ten lines; big, 3,000 states of
-// which each requires the one before.
+// which each requires the one before; gone, 3,000 files that are to be removed.
 func stateTree(dir, out string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "f"), 0o700); err != nil {
 		return err
 	}
-	var five, big strings.Builder
+	if err := os.MkdirAll(filepath.Join(dir, "gone"), 0o700); err != nil {
+		return err
+	}
+	var five, big, gone strings.Builder
 	for i := range 500 {
 		fmt.Fprintf(&five, "%s/f%d:\n  file.managed:\n    - source: salt://f/%d\n    - makedirs: True\n    - mode: '0644'\n", out, i, i)
 		text := strings.Repeat(fmt.Sprintf("a line of the file number %d\n", i), 10)
@@ -30,8 +33,13 @@ func stateTree(dir, out string) error {
 		if i > 0 {
 			fmt.Fprintf(&big, "    - require: [{test: s%d}]\n", i-1)
 		}
+		there := filepath.Join(dir, "gone", fmt.Sprint(i))
+		if err := os.WriteFile(there, nil, 0o600); err != nil {
+			return err
+		}
+		fmt.Fprintf(&gone, "%s: {file.absent: []}\n", there)
 	}
-	for name, text := range map[string]string{"five.sls": five.String(), "big.sls": big.String()} {
+	for name, text := range map[string]string{"five.sls": five.String(), "big.sls": big.String(), "gone.sls": gone.String()} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return err
 		}
@@ -42,8 +50,9 @@ func stateTree(dir, out string) error {
 // states measures runs without a master: what is not changed, what is, what is large.
 func (b *bench) states() error {
 	type result struct{ seconds, own, mem float64 }
-	once := func(t tools, s *site, tree, sls string) (r result, err error) {
+	once := func(t tools, s *site, tree, sls string, more ...string) (r result, err error) {
 		cmd := t.command(b.ctx, "salt-call", "-c", s.minionDir(), "--local", "--file-root", tree, "--retcode-passthrough", "--out", "quiet", "state.apply", sls)
+		cmd.Args = append(cmd.Args, more...)
 		began := time.Now()
 		out, err := cmd.CombinedOutput()
 		r.seconds = time.Since(began).Seconds()
@@ -59,10 +68,12 @@ func (b *bench) states() error {
 		what, sls string
 		clean     bool // what is there is removed before each run
 		goal      float64
+		args      []string
 	}{
-		{"state.apply of 500 file.managed, nothing to change, median", "five", false, 100},
-		{"state.apply of 500 file.managed, all new, median", "five", true, 0},
-		{"state.apply of 3,000 states, each requires the one before, median", "big", false, 0},
+		{"state.apply of 500 file.managed, nothing to change, median", "five", false, 100, nil},
+		{"state.apply of 500 file.managed, all new, median", "five", true, 0, nil},
+		{"state.apply of 3,000 states, each requires the one before, median", "big", false, 0, nil},
+		{"state.apply test=True of 3,000 file.absent, median", "gone", false, 0, []string{"test=True"}},
 	}
 	measure := func(t tools, name string, tries int) ([]result, error) {
 		s, err := b.site("states-" + name)
@@ -75,7 +86,7 @@ func (b *bench) states() error {
 		}
 		var medians []result
 		for _, k := range kinds {
-			if _, err := once(t, s, tree, k.sls); err != nil { // the first one makes the files
+			if _, err := once(t, s, tree, k.sls, k.args...); err != nil { // the first one makes the files
 				return nil, err
 			}
 			var all []result
@@ -85,7 +96,7 @@ func (b *bench) states() error {
 						return nil, err
 					}
 				}
-				r, err := once(t, s, tree, k.sls)
+				r, err := once(t, s, tree, k.sls, k.args...)
 				if err != nil {
 					return nil, err
 				}

@@ -44,6 +44,9 @@ func (m *Map) Len() int {
 	return len(m.keys)
 }
 
+// At returns the nth entry; n is less than Len.
+func (m *Map) At(n int) (key, val any) { return m.keys[n], m.vals[n] }
+
 // Get returns the value of a text key.
 func (m *Map) Get(key string) (any, bool) { return m.GetAny(key) }
 

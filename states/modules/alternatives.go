@@ -134,9 +134,7 @@ func alternativesAuto(ctx context.Context, c *states.Call, a alternativesNameArg
 		return nil, err
 	}
 	first, _, _ := strings.Cut(display, "\n")
-	_, chosen := earlier(c, func(tag []string, _ *wire.Map) bool {
-		return tag[0] == "alternatives" && tag[3] == "set" && tag[2] == a.Name
-	})
+	_, chosen := firstEffect(c, effect{"alternatives", a.Name})
 	if strings.HasSuffix(first, " auto mode") && !chosen {
 		return decided(true, "%s already in auto mode", a.Name), nil
 	}

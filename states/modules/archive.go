@@ -784,7 +784,7 @@ func (x *extracting) ownership(ctx context.Context) (*states.Plan, error) {
 		return decided(true, fine), x.forget(ctx)
 	}
 	look := *x
-	look.c = testing(x.c)
+	look.c = rehearsing(x.c)
 	would := &states.Result{Changes: wire.NewMap()}
 	look.own(ctx, would)
 	p := &states.Plan{Fine: fine, Would: fine + ". Ownership would be updated on one or more files/directories."}

@@ -151,7 +151,7 @@ func (in *installing) onlyHold(ctx context.Context, o *outcome) (*states.Plan, e
 		return end, nil
 	}
 	look := *in
-	look.c = testing(in.c)
+	look.c = rehearsing(in.c)
 	would, err := finish(ctx, &look)
 	if err != nil {
 		return nil, err
@@ -170,8 +170,8 @@ func (in *installing) onlyHold(ctx context.Context, o *outcome) (*states.Plan, e
 	return p, nil
 }
 
-// testing is a call whose functions change nothing, those that heed the option test.
-func testing(c *states.Call) *states.Call {
+// rehearsing is a call whose functions change nothing, those that heed the option test.
+func rehearsing(c *states.Call) *states.Call {
 	next := *c
 	next.Call, next.Test = dry(c), true
 	return &next

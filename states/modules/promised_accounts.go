@@ -9,7 +9,6 @@ import (
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
-	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 )
 
@@ -18,47 +17,27 @@ import (
 
 // promisedGroup tells whether an earlier state of the run is to make a group.
 func promisedGroup(c *states.Call, group string) bool {
-	_, ok := earlier(c, func(tag []string, _ *wire.Map) bool { return namesGroup(tag, group) && tag[3] == "present" })
+	_, ok := firstEffect(c, effect{"group", group})
 	return ok
-}
-
-// namesGroup tells whether a state has to do with a group: a user's own group has its name.
-func namesGroup(tag []string, group string) bool {
-	return tag[2] == group && (tag[0] == "group" || tag[0] == "user")
 }
 
 // possibleGroup tells whether an earlier state of the run is to make a group, or may.
 func possibleGroup(c *states.Call, group string) bool {
-	_, ok := earlier(c, func(tag []string, _ *wire.Map) bool {
-		return namesGroup(tag, group) && tag[3] == "present" || mayMakeAccounts(tag)
-	})
+	_, ok := firstEffect(c, effect{"group", group}, effect{"accounts", ""})
 	return ok
 }
 
 // promisedUser tells whether an earlier state of the run is to make a user, and none after
 // it to remove it.
 func promisedUser(c *states.Call, user string) (id string, ok bool) {
-	earlier(c, func(tag []string, _ *wire.Map) bool {
-		if tag[0] == "user" && tag[2] == user {
-			id, ok = tag[1], tag[3] == "present"
-		}
-		return false
-	})
-	return id, ok
+	s, _ := lastEffect(c, effect{"user", user})
+	return s.id, s.fun == "present"
 }
 
 // possibleUser tells whether an earlier state of the run is to make a user, or may.
 func possibleUser(c *states.Call, user string) (id string, ok bool) {
-	earlier(c, func(tag []string, _ *wire.Map) bool {
-		switch {
-		case tag[0] == "user" && tag[2] == user:
-			id, ok = tag[1], tag[3] == "present"
-		case mayMakeAccounts(tag):
-			id, ok = tag[1], true
-		}
-		return false
-	})
-	return id, ok
+	s, ok := lastEffect(c, effect{"user", user}, effect{"accounts", ""})
+	return s.id, ok && (s.kind == "accounts" || s.fun == "present")
 }
 
 // userToCome tells whether there is no such user yet, and an earlier state is to make it,

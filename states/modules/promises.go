@@ -4,7 +4,6 @@ import (
 	"iter"
 	"sync"
 
-	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 )
 
@@ -49,16 +48,11 @@ func promised(c *states.Call, kind string) iter.Seq[promise] {
 		all.mu.Lock()
 		list := all.all[:len(all.all):len(all.all)]
 		all.mu.Unlock()
-		before, _ := c.Shared.Get(states.ListenedTo).(*wire.Map)
 		for _, p := range list {
 			if p.kind != kind {
 				continue
 			}
-			res, ok := get(c.Running, p.tag).(*wire.Map)
-			if !ok {
-				res = before.Map(p.tag)
-			}
-			if res != nil && undecided(res) && !yield(p) {
+			if undecided(resultOf(c, p.tag)) && !yield(p) {
 				return
 			}
 		}
@@ -68,6 +62,6 @@ func promised(c *states.Call, kind string) iter.Seq[promise] {
 // nothingBefore tells whether no earlier state of the run is to change anything, so that a
 // run finds the machine as test=True does.
 func nothingBefore(c *states.Call) bool {
-	_, some := earlier(c, func([]string, *wire.Map) bool { return true })
+	_, some := firstEffect(c, effect{"any", ""})
 	return !some
 }

@@ -277,6 +277,32 @@ func BenchmarkRequire(b *testing.B) {
 	r.Run(b.Context(), &module.Call{}, "t.t", nil, nil)
 }
 
+// BenchmarkForetell plans to remove 3,000 files, of which each could have been removed or
+// made by a state before.
+func BenchmarkForetell(b *testing.B) {
+	reg := modules.New()
+	r := commands()
+	dir := b.TempDir()
+	for i := range 3000 {
+		if err := os.WriteFile(filepath.Join(dir, fmt.Sprint(i)), nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+	}
+	module.Register(r, "t.t", func(ctx context.Context, c *module.Call, _ struct{}) (any, error) {
+		for b.Loop() {
+			low := make([]*wire.Map, 3000)
+			for i := range low {
+				low[i] = chunk("file.absent", filepath.Join(dir, fmt.Sprint(i)))
+			}
+			if got := run.New(reg, c, run.Options{Test: true}).Run(ctx, low); got.Len() != 3000 {
+				b.Fatal(got.Len())
+			}
+		}
+		return nil, nil
+	})
+	r.Run(b.Context(), &module.Call{}, "t.t", nil, nil)
+}
+
 // What a watch runs of a parallel state is awaited, too. The result is the state's own, as
 // with Salt.
 func TestParallelWatchIsAwaited(t *testing.T) {
@@ -327,6 +353,17 @@ func TestAggregatedRequisites(t *testing.T) {
 		if r := result(t, got, id); r.Text("comment") != "One or more requisite failed: s.bad" {
 			t.Errorf("%s: %s", id, pytext.Repr(r))
 		}
+	}
+}
+
+// What listens comes after all states, and may need what they are to make.
+func TestListenersAreForetoldOfAllStates(t *testing.T) {
+	got := runChunks(t, modules.New(), run.Options{Test: true},
+		chunk("cmd.run", "makes groups"),
+		chunk("test.succeed_with_changes", "changes"),
+		chunk("cmd.wait", "b", "group", "nosuchgroup", "listen", refs("test", "changes")))
+	if r := result(t, got, "listener_b"); r.Text("comment") != "Command \"b\" would have been executed" {
+		t.Errorf("%s", pytext.Repr(r))
 	}
 }
 
