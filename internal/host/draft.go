@@ -16,12 +16,16 @@ import (
 // edit, and would fill the directory of temporary files.
 const maxDraft = 16 << 20
 
+// draftPrefix is how names of directories of drafts begin.
+const draftPrefix = "gosalt-draft-"
+
 // Drafts are files as they would be: where something is only planned, its steps are tried
 // on copies, so that what comes after them is planned of what they leave behind. The zero
 // value has none; its methods may be called concurrently.
 type Drafts struct {
 	mu    sync.RWMutex
 	dir   string            // of the copies: it is the process's alone
+	held  *os.File          // dir, while this process uses it; nil where nobody else would look
 	files map[string]string // copies by the path that they stand for
 }
 
@@ -35,7 +39,12 @@ func (d *Drafts) Close() error {
 	}
 	dir := d.dir
 	d.dir = ""
-	return os.RemoveAll(dir)
+	err := os.RemoveAll(dir)
+	if d.held != nil {
+		_ = d.held.Close()
+		d.held = nil
+	}
+	return err
 }
 
 // of is the copy of a file, "" where there is none.
@@ -168,14 +177,14 @@ func (d *Drafts) home() (string, error) {
 	if d.dir != "" {
 		return d.dir, nil
 	}
-	dir, err := os.MkdirTemp("", "gosalt-draft-")
+	dir, held, err := newDraftDir()
 	if err != nil {
 		return "", err
 	}
 	if real, err := filepath.EvalSymlinks(dir); err == nil {
 		dir = real
 	}
-	d.dir = dir
+	d.dir, d.held = dir, held
 	return dir, nil
 }
 
