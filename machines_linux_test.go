@@ -104,7 +104,9 @@ type machineScenario struct {
 	Unheld string        `yaml:"unheld"`
 	Steps  []machineStep `yaml:"steps"`
 
-	tell func(machineStep, json.RawMessage) // is told of gosalt's answers; may be nil
+	tell     func(machineStep, json.RawMessage) // is told of gosalt's answers; may be nil
+	foretold bool                               // plans have to tell each failure
+	reload   bool                               // Salt finds modules whose programs a state has installed
 }
 
 func (s *machineStep) label() string {
@@ -172,7 +174,7 @@ func runScenario(t *testing.T, sc machineScenario, recording string) {
 	}
 	answered := 0
 	var answers []json.RawMessage
-	plans := foreteller{t: t, ours: ours, off: sc.Unheld != ""}
+	plans := foreteller{t: t, ours: ours, off: sc.Unheld != "", all: sc.foretold || *foretell}
 	defer plans.end()
 	for i, step := range cycled(sc.Steps) {
 		if step.Run != "" {
@@ -524,7 +526,8 @@ os.dup2(2, 1)
 import salt.config, salt.loader, salt.minion, salt.state, salt.template, salt.utils.json
 opts = salt.config.minion_config('/etc/salt/minion')
 opts['file_client'] = 'local'
-salt.state.State.module_refresh = lambda self: None  # modules are loaded anew after each package: minutes of it
+if not os.environ.get('RELOAD'):
+    salt.state.State.module_refresh = lambda self: None  # modules are loaded anew after each package: minutes of it
 m = salt.minion.SMinion(opts)
 list(m.functions)
 states = {}
@@ -597,6 +600,9 @@ func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide 
 	m.Write("/opt/driver.py", saltDriver)
 	cmd := m.Command("/usr/bin/python3", "-W", "ignore", "/opt/driver.py")
 	cmd.Env = append(cmd.Env, "PYTHONPATH=/opt/salt:/opt/shim", "PYTHONDONTWRITEBYTECODE=1")
+	if sc.reload {
+		cmd.Env = append(cmd.Env, "RELOAD=1")
+	}
 	var err error
 	if s.in, err = cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

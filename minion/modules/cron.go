@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/protocol/wire"
@@ -45,6 +46,9 @@ var cronFields = []string{"minute", "hour", "daymonth", "month", "dayweek"}
 
 // crontab runs the program crontab for a user: by the option -u as root, else as the user.
 func crontab(ctx context.Context, c *module.Call, fun, user string, kwargs *wire.Map, options ...any) (any, error) {
+	if _, err := host.LookPath("crontab", searchPath(), "/"); err != nil {
+		return nil, &module.Error{Kind: module.NotAvailable, Msg: "'" + c.Fun() + "' is not available: crontab is not installed."}
+	}
 	cmd := []any{"crontab"}
 	me := int64(os.Geteuid())
 	id := userID(c, user)

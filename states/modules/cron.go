@@ -82,11 +82,19 @@ func cronPresent(ctx context.Context, c *states.Call, a cronPresentArgs) (*state
 		}
 		v, err := c.Call.Call(ctx, fun, nil, kwargs)
 		if err != nil {
-			return err
+			return cronThere(c, err)
 		}
 		return cronTold(r, v, a.User, name, "Cron "+name, p.Fine, "Cron %s for user %s failed to commit with error \n%s")
 	})
 	return p, nil
+}
+
+// cronThere tells whether crontab is.
+func cronThere(c *states.Call, err error) error {
+	if unavailable(err) {
+		return notFound(c, "'cron' __virtual__ returned False: cron module could not be loaded")
+	}
+	return err
 }
 
 // cronUnknown is what crontab says of a user that is not there.
@@ -117,7 +125,7 @@ func cronTold(r *states.Result, v any, user, name, what, fine, failed string) er
 func cronJob(ctx context.Context, c *states.Call, user, cmd string, identifier any, special bool) (*wire.Map, error) {
 	tab, err := mapOf(ctx, c, "cron.list_tab", user)
 	if err != nil {
-		return nil, err
+		return nil, cronThere(c, err)
 	}
 	list := "crons"
 	if special {
@@ -187,7 +195,7 @@ func cronAbsent(ctx context.Context, c *states.Call, a cronAbsentArgs) (*states.
 		}
 		v, err := c.Call.Call(ctx, fun, args(a.User, name), kwargs)
 		if err != nil {
-			return err
+			return cronThere(c, err)
 		}
 		return cronTold(r, v, a.User, name, "Cron "+name, p.Fine, "Cron %s for user %s failed to commit with error %s")
 	})
@@ -220,7 +228,7 @@ func cronFile(ctx context.Context, c *states.Call, a cronFileArgs) (*states.Plan
 	group := user.List("groups")[0]
 	old, err := text(ctx, c, "cron.raw_cron", a.User)
 	if err != nil {
-		return p, err
+		return p, cronThere(c, err)
 	}
 	if !strings.HasSuffix(old, "\n") {
 		old += "\n"
@@ -336,7 +344,7 @@ type cronEnvPresentArgs struct {
 func cronEnv(ctx context.Context, c *states.Call, user, name string) (value any, there bool, err error) {
 	tab, err := mapOf(ctx, c, "cron.list_tab", user)
 	if err != nil {
-		return nil, false, err
+		return nil, false, cronThere(c, err)
 	}
 	for _, e := range tab.List("env") {
 		if m, ok := e.(*wire.Map); ok && get(m, "name") == name {
@@ -366,7 +374,7 @@ func cronEnvPresent(ctx context.Context, c *states.Call, a cronEnvPresentArgs) (
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		v, err := c.Call.Call(ctx, "cron.set_env", args(a.User, a.Name), wire.NewMap("value", a.Value))
 		if err != nil {
-			return err
+			return cronThere(c, err)
 		}
 		return cronTold(r, v, a.User, a.Name, "Cron env "+a.Name, p.Fine, "Cron env %s for user %s failed to commit with error \n%s")
 	})
@@ -384,7 +392,8 @@ func cronEnvAbsent(ctx context.Context, c *states.Call, a cronEnvAbsentArgs) (*s
 	p := &states.Plan{Name: name, Fine: fmt.Sprintf("Cron env %s already absent", name), Would: fmt.Sprintf("Cron env %s is set to be removed", name)}
 	_, there, err := cronEnv(ctx, c, a.User, name)
 	remove := func(ctx context.Context) (any, error) {
-		return c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil)
+		v, err := c.Call.Call(ctx, "cron.rm_env", args(a.User, name), nil)
+		return v, cronThere(c, err)
 	}
 	const failed = "Cron env %s for user %s failed to commit with error %s"
 	if err == nil && !there && !userToCome(c, a.User) {

@@ -59,6 +59,9 @@ func effectsOf(tag []string, add func(effect)) {
 	if mayMakeAccounts(tag) {
 		add(effect{"accounts", ""})
 	}
+	if slices.Contains(makers, state) {
+		add(effect{"programs", ""})
+	}
 }
 
 // removedBy are the files that a state is to remove, as its result says.

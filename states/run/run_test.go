@@ -377,3 +377,30 @@ func TestListenTakesTheLast(t *testing.T) {
 		t.Errorf("%s", pytext.Repr(r))
 	}
 }
+
+// What a state needs may be installed by one before it: a plan does not fail for that.
+func TestProgramsToCome(t *testing.T) {
+	for name, first := range map[string]*wire.Map{
+		"a command before": chunk("cmd.run", "install"),
+		"nothing before":   chunk("test.nop", "install"),
+	} {
+		low := []*wire.Map{
+			chunk("cron.present", "present"), chunk("cron.absent", "absent"), chunk("cron.env_present", "env", "value", "1"), chunk("cron.env_absent", "env gone"),
+			chunk("iptables.append", "rule", "chain", "INPUT", "jump", "DROP"), chunk("nftables.append", "rule 6", "chain", "input", "jump", "drop", "table", "filter"),
+			chunk("at.absent", "at"), chunk("debconf.set", "debconf", "data", wire.NewMap("a/b", wire.NewMap("type", "string", "value", "c"))),
+			chunk("kmod.present", "loop"), chunk("git.config_set", "user.name", "value", "me", "global", true),
+		}
+		all := append([]*wire.Map{first}, low...)
+		got := runChunks(t, modules.New(), run.Options{Test: true}, all...)
+		for _, l := range low {
+			res := result(t, got, l.Text("__id__"))
+			want, text := any(nil), "is not there yet: the state install comes before"
+			if first.Text("state") == "test" {
+				want, text = false, "was not found in SLS 's'\nReason: "
+			}
+			if v, _ := res.Get("result"); v != want || !strings.Contains(res.Text("comment"), text) {
+				t.Errorf("%s: %s: %s", name, l.Text("__id__"), pytext.Repr(res))
+			}
+		}
+	}
+}
