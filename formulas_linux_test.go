@@ -15,10 +15,12 @@ import (
 
 // TestFormulasApplied applies public formulas, each twice, to a machine with gosalt and to
 // an equal one with the real Salt 3006: the results, comments and changes are the same,
-// and in the end the machines. GOSALT_FORMULAS names a directory with the formulas,
-// NAME-formula each, and in debs/ the Debian packages that they install; SALT_TREES the
-// Salt. testdata/formulas.yaml says which formulas, with which pillar. What came of it is
-// in docs/formulas.md.
+// what test=True has told is what the runs do, and in the end the machines are the same.
+// GOSALT_FORMULAS names a directory with the formulas, NAME-formula each, and in debs/ the
+// Debian packages that they install, with all that those need and this system lacks
+// (apt-get install --download-only gets them), and their index Packages (dpkg-scanpackages
+// -m . >Packages); SALT_TREES the Salt. testdata/formulas.yaml says which formulas, with
+// which pillar. What came of it is in docs/formulas.md.
 func TestFormulasApplied(t *testing.T) {
 	dir := os.Getenv("GOSALT_FORMULAS")
 	if dir == "" || salt3006() == nil {
@@ -52,8 +54,8 @@ func TestFormulasApplied(t *testing.T) {
 	for name, group := range all.Groups {
 		t.Run(name, func(t *testing.T) {
 			tree := t.TempDir()
-			sc := machineScenario{foretold: true, reload: true, Systemd: true, Any: true, Tree: tree, Mask: all.Mask, Ignore: all.Ignore}
-			copyFiles(t, filepath.Join(dir, "debs"), filepath.Join(tree, "states", "debs"))
+			sc := machineScenario{foretold: true, reload: true, Systemd: true, Any: true, Tree: tree, Mask: all.Mask, Ignore: all.Ignore,
+				bind: map[string]string{filepath.Join(dir, "debs"): "/srv/repo"}}
 			sc.Steps = append(sc.Steps, machineStep{Run: all.Prepare})
 			top := "base: {'*': [empty"
 			formula := ""

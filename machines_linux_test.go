@@ -107,6 +107,7 @@ type machineScenario struct {
 	tell     func(machineStep, json.RawMessage) // is told of gosalt's answers; may be nil
 	foretold bool                               // plans have to tell each failure
 	reload   bool                               // Salt finds modules whose programs a state has installed
+	bind     map[string]string                  // directories, and where they are seen in the machines
 }
 
 func (s *machineStep) label() string {
@@ -160,7 +161,12 @@ func runScenario(t *testing.T, sc machineScenario, recording string) {
 	if salt == nil && recorded.System != system && !sc.Any {
 		t.Skipf("the recording is of %s, this is %s: programs word their messages otherwise", recorded.System, system)
 	}
-	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: map[string]string{bin: "/opt/gosalt"}})
+	bind := maps.Clone(sc.bind)
+	if bind == nil {
+		bind = map[string]string{}
+	}
+	bind[bin] = "/opt/gosalt"
+	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: bind})
 	ours := &machineSide{t: t, m: m}
 	for _, prog := range sc.Needs {
 		if m.Try("", "sh", "-c", "command -v "+prog).Code != 0 {
@@ -590,7 +596,11 @@ func salt3006() *testproc.Salt {
 }
 
 func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide {
-	bind := map[string]string{salt.Tree(): "/opt/salt"}
+	bind := maps.Clone(sc.bind)
+	if bind == nil {
+		bind = map[string]string{}
+	}
+	bind[salt.Tree()] = "/opt/salt"
 	if shim := os.Getenv("SALT_SHIM"); shim != "" {
 		bind[shim] = "/opt/shim"
 	}
