@@ -29,7 +29,11 @@ func pkgInit(_ context.Context, c *states.Call) bool {
 		return false
 	}
 	if c.CacheDir != "" {
-		f, err := os.OpenFile(refreshTag(c), os.O_CREATE|os.O_WRONLY, 0o644)
+		err := os.MkdirAll(c.CacheDir, 0o755) // a minion's first run has none yet
+		var f *os.File
+		if err == nil {
+			f, err = os.OpenFile(refreshTag(c), os.O_CREATE|os.O_WRONLY, 0o644)
+		}
 		if err != nil {
 			c.Log.Warn("the package lists may not be read anew in this run", "error", err)
 			return true
@@ -200,6 +204,15 @@ func (w *wanted) set(name string, version any) {
 func (w *wanted) has(name string) bool {
 	_, ok := w.versions[name]
 	return ok
+}
+
+// texts are the versions that are asked for, "" for any.
+func (w *wanted) texts() map[string]string {
+	m := map[string]string{}
+	for _, n := range w.names {
+		m[n] = w.version(n)
+	}
+	return m
 }
 
 // version is what is asked for, "" for any.

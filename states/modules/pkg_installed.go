@@ -78,6 +78,9 @@ func pkgInstalled(ctx context.Context, c *states.Call, a pkgInstalledArgs) (*sta
 		return in.onlyHold(ctx, o)
 	}
 	if c.Test {
+		if p := in.lacks(ctx); p != nil {
+			return p, nil
+		}
 		in.promise(ctx)
 		p := in.would()
 		p.Warnings = in.warnings

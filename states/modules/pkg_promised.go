@@ -2,12 +2,15 @@ package modules
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
 	"github.com/gosalt/gosalt/internal/target"
 	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/states"
 )
 
 // promisedPkg is what an earlier state of a run under test=True is to make of a package.
@@ -17,6 +20,66 @@ type promisedPkg struct {
 	version string // exact, or with comparisons; "" for the newest that the package manager takes
 	from    string // where from
 	file    string // the version of a package file
+	lot     *pkgLot
+}
+
+// A pkgLot are packages that one call of the package manager is to install: all of them, or
+// none where it does not know one.
+type pkgLot struct {
+	names    []string
+	versions map[string]string
+
+	once sync.Once
+	ok   bool
+}
+
+// works tells whether apt can install the lot. Other package managers are not asked.
+func (l *pkgLot) works(ctx context.Context, p *pkgCall) bool {
+	if l == nil || p.family() != "Debian" {
+		return true
+	}
+	l.once.Do(func() { l.ok = len(p.lacking(ctx, l.names, l.versions)) == 0 })
+	return l.ok
+}
+
+// lacking are the packages and versions of a list that apt does not know.
+func (p *pkgCall) lacking(ctx context.Context, names []string, versions map[string]string) (lacking []string) {
+	unknown := p.unknown(ctx, names)
+	for _, n := range names {
+		version := versions[n]
+		switch {
+		case slices.Contains(unknown, n):
+			lacking = append(lacking, n)
+		case version != "" && p.comesTo(ctx, n, promisedPkg{version: version}) == "":
+			lacking = append(lacking, n+" "+version)
+		}
+	}
+	return lacking
+}
+
+// unknown are those names that apt has never heard of. Of a virtual package it has, though
+// that has no version.
+func (p *pkgCall) unknown(ctx context.Context, names []string) (unknown []string) {
+	if len(names) == 0 || p.family() != "Debian" {
+		return nil
+	}
+	v, err := p.c.Call.Call(ctx, "cmd.run_all", args(append(args("apt-cache", "-q", "policy", "--"), anyList(names)...)), wire.NewMap("python_shell", false))
+	m, ok := v.(*wire.Map)
+	if err != nil || !ok || !pytext.Equal(get(m, "retcode"), 0) {
+		return nil
+	}
+	known := map[string]bool{}
+	for line := range strings.Lines(m.Text("stdout")) {
+		if n, ok := strings.CutSuffix(strings.TrimRight(line, "\n"), ":"); ok && !strings.HasPrefix(n, " ") {
+			known[n] = true
+		}
+	}
+	for _, n := range names {
+		if !known[n] && !known[p.normalize(ctx, n)] {
+			unknown = append(unknown, n)
+		}
+	}
+	return unknown
 }
 
 // someVersion stands for the version of a package that is to be installed, where it is not known.
@@ -46,6 +109,9 @@ func (p *pkgCall) foresee(ctx context.Context, have map[string][]string, names [
 func (p *pkgCall) comesTo(ctx context.Context, name string, then promisedPkg) string {
 	if then.file != "" {
 		return then.file
+	}
+	if !then.lot.works(ctx, p) {
+		return ""
 	}
 	if then.from != "" || !p.has("pkg.list_repo_pkgs") {
 		return someVersion
@@ -84,8 +150,12 @@ func (in *installing) promise(ctx context.Context) {
 	if module.Truth(in.a.Fromrepo) {
 		from = pytext.Str(in.a.Fromrepo)
 	}
+	var lot *pkgLot
+	if !in.fromSources && from == "" && len(in.targets.names) > 1 {
+		lot = &pkgLot{names: in.targets.names, versions: in.targets.texts()}
+	}
 	for _, n := range in.targets.names {
-		then := promisedPkg{version: in.targets.version(n), from: from}
+		then := promisedPkg{version: in.targets.version(n), from: from, lot: lot}
 		if in.fromSources {
 			info, _ := in.sourceInfo(ctx, then.version)
 			then.file = info.Text("version")
@@ -129,4 +199,30 @@ func (p *pkgCall) promisedHold(name string) (on, known bool) {
 		}
 	}
 	return on, known
+}
+
+// lacks looks under test=True for packages that apt does not know. p is set where a run is
+// sure to fail for them; where it reads the lists anew first, or an earlier state may bring
+// others, there is a warning.
+func (in *installing) lacks(ctx context.Context) (p *states.Plan) {
+	if in.fromSources || module.Truth(in.a.Fromrepo) {
+		return nil
+	}
+	lacking := in.lacking(ctx, in.targets.names, in.targets.texts())
+	if len(lacking) == 0 {
+		return nil
+	}
+	what := "apt knows no package " + strings.Join(lacking, ", ")
+	_, other := earlier(in.c, func(tag []string, _ *wire.Map) bool {
+		return !slices.Contains([]string{"user", "group", "service", "pkg"}, tag[0]) && (tag[0] != "file" || below(tag[2], "/etc/apt") || below("/etc/apt", tag[2]))
+	})
+	switch {
+	case in.refresh:
+		in.warnings = append(in.warnings, what+" as of its lists: they are read anew first, and nothing is installed where it is missing there, too")
+	case other:
+		in.warnings = append(in.warnings, what+" yet: nothing is installed unless a state before this one makes it known")
+	default:
+		return decided(false, "%s, and its lists are not read anew (refresh)", what)
+	}
+	return nil
 }

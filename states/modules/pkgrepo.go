@@ -123,6 +123,9 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 		p.Warnings = warnings
 		return p, nil
 	}
+	if why := refusedRepo(ctx, c, repo, kw, there, a.Aptkey); why != "" && c.Test {
+		return decided(false, "Failed to configure repo '%s': %s", a.Name, why), nil
+	}
 	differs := func(now *wire.Map) *wire.Map {
 		changes := wire.NewMap()
 		for k := range want.Strings() {
