@@ -62,6 +62,20 @@ func effectsOf(tag []string, add func(effect)) {
 	if slices.Contains(makers, state) {
 		add(effect{"programs", ""})
 	}
+	if mayMakeSources(tag) {
+		add(effect{"sources", ""})
+	}
+}
+
+// mayMakeSources tells whether a state may make packages known to apt that it has not.
+func mayMakeSources(tag []string) bool {
+	switch tag[0] {
+	case "user", "group", "service", "pkg", "test":
+		return false
+	case "file":
+		return below(tag[2], "/etc/apt") || below("/etc/apt", tag[2]) || tag[2] == "/etc/apt"
+	}
+	return true
 }
 
 // removedBy are the files that a state is to remove, as its result says.

@@ -213,9 +213,7 @@ func (in *installing) lacks(ctx context.Context) (p *states.Plan) {
 		return nil
 	}
 	what := "apt knows no package " + strings.Join(lacking, ", ")
-	_, other := earlier(in.c, func(tag []string, _ *wire.Map) bool {
-		return !slices.Contains([]string{"user", "group", "service", "pkg"}, tag[0]) && (tag[0] != "file" || below(tag[2], "/etc/apt") || below("/etc/apt", tag[2]))
-	})
+	_, other := firstEffect(in.c, effect{"sources", ""})
 	switch {
 	case in.refresh:
 		in.warnings = append(in.warnings, what+" as of its lists: they are read anew first, and nothing is installed where it is missing there, too")
