@@ -13,9 +13,10 @@ import (
 
 var foretell = flag.Bool("foretell", false, "TestMachines asks each single state for its plan, too, before it is carried out, and tells each failure that no plan has told")
 
-// ofAccount is what states say that fail for want of a user or group. Plans have to know
-// that; how a command ends they cannot know.
-var ofAccount = regexp.MustCompile(`(?i)\b(user|group)\b.*(is not available|does not exist|\bunknown\b|not present: )`)
+// knowable is what states say that fail for want of a user, a group or a directory. Plans
+// have to know that; how a command ends they cannot know.
+var knowable = regexp.MustCompile(`(?i)\b(user|group)\b.*(is not available|does not exist|\bunknown\b|not present: )` +
+	`|(parent|target) directory\b.*not present|directory not present|(symlink|hard link) is not present|no directory to create`)
 
 // A foreteller holds what the steps of a scenario tell with test=True to what they do.
 // Trees are asked for their plan before each run; single states where the scenario does
@@ -124,7 +125,7 @@ func (f *foreteller) after(i int, step machineStep) {
 			wrong = "was to have nothing to do"
 		case p.Result != nil && *p.Result && did.Result != nil && !*did.Result:
 			wrong = "was not to fail"
-		case p.Result == nil && did.Result != nil && !*did.Result && (f.all || ofAccount.MatchString(fmt.Sprint(did.Comment))):
+		case p.Result == nil && did.Result != nil && !*did.Result && (f.all || knowable.MatchString(fmt.Sprint(did.Comment))):
 			wrong = "was to change something, not to fail"
 		case p.would() && did.Result != nil && *did.Result && !changed:
 			wrong = "was to change something"

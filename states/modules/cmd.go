@@ -233,8 +233,12 @@ func known(c *states.Call, fun string, kwargs *wire.Map) (warnings []string) {
 	return warnings
 }
 
-// runner fails under test=True for a user or group whose lack is to end the run.
+// runner fails under test=True for a directory, a user or a group whose lack is to end the
+// run.
 func (a *cmdCommon) runner(c *states.Call) error {
+	if a.Cwd != "" && lacksDir(c, a.Cwd) {
+		return module.Failf(`Desired working directory "%s" is not available`, a.Cwd)
+	}
 	if lacksUser(c, a.Runas) {
 		return module.Failf("User '%s' is not available", a.Runas)
 	}

@@ -74,6 +74,9 @@ func fileCopy(ctx context.Context, c *states.Call, a fileCopyArgs) (*states.Plan
 			p.Fine = fmt.Sprintf(`The target file "%s" exists and will not be overwritten`, o.name)
 			return p, nil
 		}
+		if dir := filepath.Dir(o.name); !a.Makedirs && lacksDir(c, dir) {
+			return p, module.Failf("The target directory %s is not present", dir)
+		}
 		p.Would = fmt.Sprintf(`File "%s" is set to be copied to "%s"`, o.source, o.name)
 		p.Do(nil, o.do)
 		return p, nil
@@ -94,7 +97,7 @@ func fileCopy(ctx context.Context, c *states.Call, a fileCopyArgs) (*states.Plan
 			p.Did += " - files are identical but force flag is set"
 		}
 	}
-	if dir := filepath.Dir(o.name); !c.Test && !c.Host.IsDir(dir) && !a.Makedirs {
+	if dir := filepath.Dir(o.name); !a.Makedirs && lacksDir(c, dir) {
 		return p, module.Failf("The target directory %s is not present", dir)
 	}
 	p.Would = fmt.Sprintf(`File "%s" is set to be copied to "%s"`, o.source, o.name)
@@ -283,7 +286,7 @@ func fileRename(ctx context.Context, c *states.Call, a fileRenameArgs) (*states.
 		return p, nil
 	}
 	dir := filepath.Dir(name)
-	if !c.Test && !c.Host.IsDir(dir) && !a.Makedirs {
+	if !a.Makedirs && lacksDir(c, dir) {
 		return p, module.Failf("The target directory %s is not present", dir)
 	}
 	p.Would, p.Did = fmt.Sprintf(`File "%s" is set to be moved to "%s"`, source, name), fmt.Sprintf(`Moved "%s" to "%s"`, source, name)
@@ -340,7 +343,7 @@ func fileHardlink(ctx context.Context, c *states.Call, a fileHardlinkArgs) (*sta
 		return p, err
 	}
 	if c.Test {
-		return p, hardlinkTest(ctx, c, p, name, target, a.Force)
+		return p, hardlinkTest(ctx, c, p, name, target, a.Force, a.Makedirs)
 	}
 	for _, on := range []struct{ where, path string }{{"to", name}, {"from", target}} {
 		if c.Host.IsDir(on.path) {
@@ -395,7 +398,7 @@ func fileHardlink(ctx context.Context, c *states.Call, a fileHardlinkArgs) (*sta
 }
 
 // hardlinkTest is what Salt says under test=True, which differs in its words.
-func hardlinkTest(ctx context.Context, c *states.Call, p *states.Plan, name, target string, force bool) error {
+func hardlinkTest(ctx context.Context, c *states.Call, p *states.Plan, name, target string, force, makedirs bool) error {
 	would := func(text string, kv ...any) error {
 		p.Would = text
 		p.Do(wire.NewMap(kv...), nil)
@@ -408,6 +411,8 @@ func hardlinkTest(ctx context.Context, c *states.Call, p *states.Plan, name, tar
 		return module.Failf("Unable to hard link from directory %s", target)
 	case c.Host.IsDir(name):
 		return module.Failf("Unable to hard link to directory %s", name)
+	case !makedirs && lacksDir(c, filepath.Dir(name)):
+		return module.Failf("Directory %s for hard link is not present", filepath.Dir(name))
 	case !c.Host.Exists(name):
 		return would(fmt.Sprintf("Hard link %s to %s is set for creation", name, target), "new", name)
 	}
@@ -494,6 +499,9 @@ func fileTouch(ctx context.Context, c *states.Call, a fileTouchArgs) (*states.Pl
 	case !filepath.IsAbs(name):
 		return p, module.Failf("Specified file %s is not an absolute path", name)
 	}
+	if !a.Makedirs && lacksDir(c, filepath.Dir(name)) {
+		return p, module.Failf("Directory not present to touch file %s", name)
+	}
 	there := c.Host.Exists(name)
 	if c.Test {
 		if !there {
@@ -515,9 +523,6 @@ func fileTouch(ctx context.Context, c *states.Call, a fileTouchArgs) (*states.Pl
 		p = states.Decided(true, wire.NewMap("new", name), fmt.Sprintf("File %s exists and has the correct times", name))
 		p.Name = name
 		return p, nil
-	}
-	if !c.Test && !c.Host.IsDir(filepath.Dir(name)) && !a.Makedirs {
-		return p, module.Failf("Directory not present to touch file %s", name)
 	}
 	changes := wire.NewMap("touched", name)
 	switch {

@@ -115,7 +115,7 @@ func fileDirectory(_ context.Context, c *states.Call, a fileDirectoryArgs) (*sta
 		return p, err
 	}
 	if !p.Empty() || !c.Host.IsDir(name) {
-		if !c.Host.IsDir(filepath.Dir(name)) && !a.Makedirs && !c.Test {
+		if !a.Makedirs && lacksDir(c, filepath.Dir(name)) {
 			q := states.Decided(false, wire.NewMap(name, wire.NewMap("directory", "new")), fmt.Sprintf("No directory to create %s in", name))
 			q.Name = name
 			return q, nil
@@ -497,10 +497,10 @@ func fileSymlink(_ context.Context, c *states.Call, a fileSymlinkArgs) (*states.
 		switch {
 		case a.Makedirs:
 			more = fmt.Sprintf("\n%s will be created", up)
-		case c.Test:
-			more = fmt.Sprintf("\nDirectory %s for symlink is not present", up)
-		default:
+		case lacksDir(c, up):
 			return p, module.Failf("Directory %s for symlink is not present", up)
+		default:
+			more = fmt.Sprintf("\nDirectory %s for symlink is not present", up)
 		}
 	}
 	switch {

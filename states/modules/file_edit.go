@@ -313,7 +313,7 @@ func (e *addText) plan(ctx context.Context, texts []string, loose bool, join fun
 	p := &states.Plan{Name: e.name, Fine: fmt.Sprintf("File %s %s", e.name, fine), Would: fmt.Sprintf("File %s is set to be updated", e.name)}
 	dir := filepath.Dir(e.name)
 	if !c.Host.IsDir(dir) && !e.makedirs && !c.Host.Drafted(e.name) {
-		if c.Test { // an earlier state may be there to make the directory
+		if !lacksDir(c, dir) { // an earlier state may make the directory
 			p = states.Decided(nil, wire.NewMap("new", e.name), fmt.Sprintf("File %s is set to be created", e.name))
 			p.Name = e.name
 			return p, nil

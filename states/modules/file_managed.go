@@ -430,7 +430,7 @@ func (m *managed) existing(ctx context.Context, src *sourceFile) (*states.Plan, 
 func (m *managed) missing(ctx context.Context, src *sourceFile) (*states.Plan, error) {
 	a, c := m.a, m.c
 	dir := filepath.Dir(a.Name)
-	if !c.Host.IsDir(dir) && !a.Makedirs && !c.Test {
+	if !a.Makedirs && lacksDir(c, dir) {
 		return nil, module.Failf("Parent directory not present")
 	}
 	if !c.Test {

@@ -52,7 +52,7 @@ func groupPresent(ctx context.Context, c *states.Call, a groupPresentArgs) (*sta
 		return p, err
 	case !there:
 		p.Would, p.Did = fmt.Sprintf("Group %s set to be added", a.Name), fmt.Sprintf("New group %s created", a.Name)
-		if !c.Test {
+		if !c.Test || !accountsMove(c) {
 			if err := a.free(ctx, c); err != nil {
 				return p, err
 			}

@@ -442,6 +442,9 @@ func (m *mounting) absent(ctx context.Context) (done bool, err error) {
 			if (there || m.a.Mkmnt) && lacksUser(m.c, m.a.User) {
 				return true, module.Failf("User '%s' is not available", pytext.Str(m.a.User))
 			}
+			if !there && !m.a.Mkmnt && !mayBeMade(m.c, m.name) {
+				return true, module.Failf("Mount directory is not present")
+			}
 			switch {
 			case there:
 				m.comment = m.name + " would be mounted"

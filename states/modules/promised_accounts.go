@@ -9,6 +9,7 @@ import (
 	"github.com/gosalt/gosalt/internal/host"
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
+	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states"
 )
 
@@ -71,6 +72,15 @@ func lacksUser(c *states.Call, who any) bool {
 // change, unless they write the files of those.
 var accountless = []string{"alternatives", "archive", "at", "cron", "environ", "file", "git", "grains", "group", "host", "http", "ini", "iptables", "kmod", "locale",
 	"mount", "nftables", "pip", "pkgrepo", "schedule", "ssh_auth", "ssh_known_hosts", "sysctl", "test", "timezone", "user", "virtualenv"}
+
+// accountsMove tells under test=True whether an earlier state of the run may free a number
+// of a user or group.
+func accountsMove(c *states.Call) bool {
+	return comesFirst(c, func(low *wire.Map) bool {
+		state := low.Text("state")
+		return state == "user" || state == "group" || mayMakeAccounts([]string{state, low.Text("__id__"), low.Text("name"), low.Text("fun")})
+	})
+}
 
 // accountFiles are the files that users and groups are read from, or where that is said.
 var accountFiles = []string{"/etc/passwd", "/etc/group", "/etc/nsswitch.conf"}

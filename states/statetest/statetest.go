@@ -46,16 +46,17 @@ func Low(fun, name string, kv ...any) *wire.Map {
 	return m
 }
 
-// Apply runs one state and returns its result.
-func (m *Machine) Apply(t *testing.T, test bool, low *wire.Map) *wire.Map {
+// Apply runs states one after the other, and returns the result of the last.
+func (m *Machine) Apply(t *testing.T, test bool, lows ...*wire.Map) *wire.Map {
 	t.Helper()
 	var res *wire.Map
 	probe := module.NewRegistry()
 	module.Register(probe, "statetest.apply", func(ctx context.Context, c *module.Call, _ struct{}) (any, error) {
-		all := run.New(m.reg, c, run.Options{Test: test}).Run(ctx, []*wire.Map{low.Clone()})
-		for _, v := range all.Strings() {
-			res = v.(*wire.Map)
+		chunks := make([]*wire.Map, len(lows))
+		for i, low := range lows {
+			chunks[i] = low.Clone()
 		}
+		res = run.New(m.reg, c, run.Options{Test: test}).Run(ctx, chunks).Map(states.Tag(lows[len(lows)-1]))
 		return nil, nil
 	})
 	for _, name := range m.fun.Names() {

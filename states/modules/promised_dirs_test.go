@@ -1,0 +1,75 @@
+package modules_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	minion "github.com/gosalt/gosalt/minion/modules"
+	"github.com/gosalt/gosalt/protocol/wire"
+	"github.com/gosalt/gosalt/states/modules"
+	"github.com/gosalt/gosalt/states/statetest"
+)
+
+// TestNoDirectory: a plan fails for a directory that is missing as the run does, with the
+// same words.
+func TestNoDirectory(t *testing.T) {
+	low := statetest.Low
+	for _, s := range []*wire.Map{
+		low("file.managed", "/no/f", "contents", "x"), low("file.managed", "/no/f", "replace", false), low("file.directory", "/no/d"), low("file.symlink", "/no/l", "target", "/a"),
+		low("file.copy", "/no/f", "source", "/a", "user", int64(0), "group", int64(0)), low("file.rename", "/no/f", "source", "/a"), low("file.hardlink", "/no/f", "target", "/a", "user", int64(0), "group", int64(0)), low("file.touch", "/no/f"),
+		low("file.append", "/no/f", "text", "x"), low("file.prepend", "/no/f", "text", "x"), low("file.serialize", "/no/f", "dataset", wire.NewMap("a", "b"), "serializer", "json"),
+	} {
+		name := s.Text("state") + "." + s.Text("fun")
+		m := statetest.New(t, modules.New(), minion.New())
+		m.Write(t, "/a", "x")
+		plan, done := m.Apply(t, true, s), m.Apply(t, false, s)
+		if p, _ := plan.Get("result"); p != false || plan.Text("comment") != done.Text("comment") {
+			t.Errorf("%s: planned %v, %q; done %q", name, p, plan.Text("comment"), done.Text("comment"))
+		}
+		s.Set("makedirs", true)
+		if p, _ := m.Apply(t, true, s).Get("result"); p != nil {
+			t.Errorf("%s with makedirs: planned %v", name, p)
+		}
+	}
+}
+
+// TestDirectoryToCome: what states before it make, or may make, is there for a run.
+func TestDirectoryToCome(t *testing.T) {
+	low := statetest.Low
+	for _, row := range []struct {
+		name   string
+		comes  bool
+		before []*wire.Map
+	}{
+		{"the directory", true, []*wire.Map{low("file.directory", "/d/e", "makedirs", true)}},
+		{"the directory by another path", true, []*wire.Map{low("file.directory", "/link/e", "makedirs", true)}},
+		{"a file in it", true, []*wire.Map{low("file.managed", "/d/e/other", "contents", "x", "makedirs", true)}},
+		{"a link to one", true, []*wire.Map{low("file.symlink", "/d/e", "target", "/srv")}},
+		{"a link above it", true, []*wire.Map{low("file.rename", "/d", "source", "/was", "force", true)}},
+		{"a command", true, []*wire.Map{low("cmd.run", "true")}},
+		{"a module", true, []*wire.Map{low("module.run", "x", "test.ping", []any{})}},
+		{"a command that need not run", true, []*wire.Map{low("file.touch", "/flag"), low("cmd.run", "true", "creates", "/d")}},
+		{"nothing", false, nil},
+		{"a file beside it", false, []*wire.Map{low("file.managed", "/d/other", "contents", "x")}},
+		{"the directory above it", false, []*wire.Map{low("file.directory", "/d", "mode", "0700")}},
+		{"what is removed", false, []*wire.Map{low("file.absent", "/d/f")}},
+		{"a state that changes nothing", false, []*wire.Map{low("test.nop", "x")}},
+		{"a grain", false, []*wire.Map{low("test.configurable_test_state", "x", "changes", true, "result", true)}},
+		{"a command that would not run at all", false, []*wire.Map{low("cmd.run", "true", "creates", "/d")}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			m := statetest.New(t, modules.New(), minion.New())
+			m.Write(t, "/d/f", "x")
+			m.Write(t, "/was/e/x", "x")
+			if err := os.Symlink("d", filepath.Join(m.Host.Root, "link")); err != nil {
+				t.Fatal(err)
+			}
+			res := m.Apply(t, true, append(row.before, low("file.managed", "/d/e/f", "contents", "x", "order", int64(10001)))...)
+			if comes := !strings.Contains(res.Text("comment"), "Parent directory not present"); comes != row.comes {
+				t.Errorf("to come: %v, want %v: %s", comes, row.comes, res.Text("comment"))
+			}
+		})
+	}
+}
