@@ -53,6 +53,9 @@ func effectsOf(tag []string, add func(effect)) {
 	if (state == "user" || state == "group") && fun == "present" {
 		add(effect{"group", name}) // a user's own group has its name
 	}
+	if state == "group" && fun == "absent" {
+		add(effect{"no group", name})
+	}
 	if state == "alternatives" && fun == "set" {
 		add(effect{"alternatives", name})
 	}

@@ -169,3 +169,38 @@ func TestEffectsBeforeListeners(t *testing.T) {
 		t.Error("the user is there in spite of the last state")
 	}
 }
+
+// Who is in a group follows on what earlier states do to users and groups.
+func TestMemberships(t *testing.T) {
+	results, shared := wire.NewMap(), &states.Shared{}
+	state := func(mod, name, fun string, do func(c *states.Call)) {
+		c := foretells(results, shared)
+		c.Low = wire.NewMap("state", mod, "__id__", fmt.Sprint("s", results.Len()), "name", name, "fun", fun)
+		do(c)
+		results.Set(states.Tag(c.Low), open())
+	}
+	is := func(what string, members, groups []any) {
+		t.Helper()
+		c := foretells(results, shared)
+		if m, g := membersToBe(c, "g", []any{"a"}), groupsToBe(c, "u", []any{"own", "g", "h"}); !slices.Equal(m, members) || !slices.Equal(g, groups) {
+			t.Errorf("%s: members %v, groups %v; expected %v, %v", what, m, g, members, groups)
+		}
+	}
+	is("nothing before", []any{"a"}, []any{"own", "g", "h"})
+	state("group", "g", "present", func(c *states.Call) { promiseMember(c, "u", "g", true) })
+	is("added", []any{"a", "u"}, []any{"own", "g", "h"})
+	state("user", "u", "present", func(c *states.Call) { promiseMember(c, "u", "g", false) })
+	is("taken out", []any{"a"}, []any{"own", "h"})
+	state("group", "h", "absent", func(c *states.Call) { promiseMember(c, "", "h", false) })
+	is("a group goes", []any{"a"}, []any{"own"})
+	state("group", "g", "present", func(c *states.Call) {
+		promiseMember(c, "", "g", false)
+		promiseMember(c, "u", "g", true)
+		promiseMember(c, "v", "g", true)
+	})
+	is("others", []any{"u", "v"}, []any{"own", "g"})
+	results.Map(states.Tag(wire.NewMap("state", "group", "__id__", "s3", "name", "g", "fun", "present"))).Set("result", false)
+	is("a state that fails does nothing", []any{"a"}, []any{"own"})
+	state("user", "a", "absent", func(c *states.Call) { promiseMember(c, "a", "", false) })
+	is("a user goes", nil, []any{"own"})
+}

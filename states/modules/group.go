@@ -40,6 +40,9 @@ func groupPresent(ctx context.Context, c *states.Call, a groupPresentArgs) (*sta
 		}
 	}
 	change, there, err := a.changes(ctx, c)
+	if err == nil {
+		a.promise(c, change)
+	}
 	if err == nil && (!there || change.Len() > 0) {
 		for _, u := range slices.Concat(listOf(a.Members), listOf(a.Addusers)) {
 			if lacksUser(c, u) {
@@ -84,11 +87,11 @@ func (a *groupPresentArgs) shown(key string, v any) string {
 // changes are what is not as it should be; there is whether there is such a group.
 func (a *groupPresentArgs) changes(ctx context.Context, c *states.Call) (change *wire.Map, there bool, err error) {
 	group, err := mapOf(ctx, c, "group.info", a.Name)
-	if err != nil || group.Len() == 0 {
+	if err != nil || !a.foretold(c, group.Len() > 0) {
 		return nil, false, err
 	}
 	change = wire.NewMap()
-	have := group.List("members")
+	have := membersToBe(c, a.Name, group.List("members"))
 	if module.Truth(a.Gid) {
 		gid, err := strconv.ParseInt(strings.TrimSpace(pytext.Str(a.Gid)), 10, 64)
 		if err != nil { // Salt takes this result for a list of changes
@@ -128,6 +131,41 @@ func (a *groupPresentArgs) changes(ctx context.Context, c *states.Call) (change 
 		change.Set("delusers", del)
 	}
 	return change, true, nil
+}
+
+// foretold tells whether there will be such a group when the state's turn comes. One that
+// is to be made has a number that nobody knows yet.
+func (a *groupPresentArgs) foretold(c *states.Call, there bool) bool {
+	switch s, _ := lastEffect(c, effect{"group", a.Name}, effect{"no group", a.Name}); {
+	case s.kind == "no group":
+		return false
+	case s.kind == "group" && !there:
+		return strings.HasPrefix(s.tag, "group_|-") && !module.Truth(a.Gid)
+	}
+	return there
+}
+
+// promise notes who is to come into the group, and who to go, for the states that come later.
+func (a *groupPresentArgs) promise(c *states.Call, change *wire.Map) {
+	if change == nil { // a new group
+		members := listOf(a.Addusers)
+		if len(members) == 0 {
+			members = listOf(a.Members)
+		}
+		for _, u := range members {
+			promiseMember(c, pytext.Str(u), a.Name, true)
+		}
+		return
+	}
+	if change.Has("members") {
+		promiseMember(c, "", a.Name, false)
+	}
+	for _, u := range slices.Concat(listOf(get(change, "members")), listOf(get(change, "addusers"))) {
+		promiseMember(c, pytext.Str(u), a.Name, true)
+	}
+	for _, u := range listOf(get(change, "delusers")) {
+		promiseMember(c, pytext.Str(u), a.Name, false)
+	}
 }
 
 // free fails where another group has the number.
@@ -227,9 +265,11 @@ type groupAbsentArgs struct {
 func groupAbsent(ctx context.Context, c *states.Call, a groupAbsentArgs) (*states.Plan, error) {
 	p := &states.Plan{Fine: "Group not present", Would: fmt.Sprintf("Group %s is set for removal", a.Name), Did: fmt.Sprintf("Removed group %s", a.Name)}
 	group, err := mapOf(ctx, c, "group.info", a.Name)
-	if err != nil || group.Len() == 0 && !promisedGroup(c, a.Name) {
+	last, _ := lastEffect(c, effect{"group", a.Name}, effect{"no group", a.Name})
+	if err != nil || last.kind == "no group" || last.kind == "" && group.Len() == 0 {
 		return p, err
 	}
+	promiseMember(c, "", a.Name, false)
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		ok, err := truth(ctx, c, "group.delete", a.Name)
 		if err == nil && !ok {

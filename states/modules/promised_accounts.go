@@ -41,6 +41,50 @@ func possibleUser(c *states.Call, user string) (id string, ok bool) {
 	return s.id, ok && (s.kind == "accounts" || s.fun == "present")
 }
 
+// A membership is that a user is to come into a group, or to leave it. No user is all of
+// them, no group is all of them.
+type membership struct {
+	user, group string
+	in          bool
+}
+
+// promiseMember notes a membership, for the states that come later.
+func promiseMember(c *states.Call, user, group string, in bool) {
+	promiseOf(c, "membership", "", membership{user, group, in})
+}
+
+// membersToBe are the members of a group as the earlier states of the run will leave them.
+func membersToBe(c *states.Call, group string, members []any) []any {
+	for p := range promised(c, "membership") {
+		if m := p.value.(membership); m.group == group || m.group == "" {
+			members = withName(members, m.user, m.in)
+		}
+	}
+	return members
+}
+
+// groupsToBe are the groups of a user as the earlier states of the run will leave them.
+func groupsToBe(c *states.Call, user string, groups []any) []any {
+	for p := range promised(c, "membership") {
+		if m := p.value.(membership); m.user == user || m.user == "" {
+			groups = withName(groups, m.group, m.in)
+		}
+	}
+	return groups
+}
+
+// withName is a list with a name, or without it; without any for no name.
+func withName(list []any, name string, in bool) []any {
+	has := func(v any) bool { return name == "" || pytext.Str(v) == name }
+	switch {
+	case !in:
+		return slices.DeleteFunc(slices.Clone(list), has)
+	case slices.ContainsFunc(list, has):
+		return list
+	}
+	return append(slices.Clip(list), name)
+}
+
 // userToCome tells whether there is no such user yet, and an earlier state is to make it,
 // or may.
 func userToCome(c *states.Call, user any) bool {

@@ -104,6 +104,9 @@ func userPresent(ctx context.Context, c *states.Call, a userPresentArgs) (*state
 	case err != nil:
 		return p, err
 	case !there:
+		for _, g := range slices.Concat(listOf(a.Groups), u.optional) {
+			promiseMember(c, a.Name, pytext.Str(g), true)
+		}
 		p.Would, p.Did = fmt.Sprintf("User %s set to be added", a.Name), fmt.Sprintf("New user %s created", a.Name)
 		p.Do(nil, u.add)
 	case changes.Len() > 0:
@@ -253,7 +256,7 @@ func (u *account) groupName(group any) string {
 func (u *account) groupChanges(user *wire.Map, gid any, change *wire.Map) {
 	a := u.a
 	var have, wanted []string
-	for _, g := range user.List("groups") {
+	for _, g := range groupsToBe(u.c, a.Name, user.List("groups")) {
 		have = append(have, pytext.Str(g))
 	}
 	for _, g := range slices.Concat(listOf(a.Groups), u.optional) {
@@ -295,6 +298,14 @@ func (u *account) groupChanges(user *wire.Map, gid any, change *wire.Map) {
 			list = append(list, g)
 		}
 		change.Set("groups", list)
+		if a.RemoveGroups {
+			for _, g := range all {
+				promiseMember(u.c, a.Name, g, false)
+			}
+		}
+		for _, g := range wanted {
+			promiseMember(u.c, a.Name, g, true)
+		}
 	}
 }
 
@@ -552,9 +563,11 @@ type userAbsentArgs struct {
 func userAbsent(ctx context.Context, c *states.Call, a userAbsentArgs) (*states.Plan, error) {
 	p := &states.Plan{Fine: fmt.Sprintf("User %s is not present", a.Name)}
 	user, err := mapOf(ctx, c, "user.info", a.Name)
-	if _, coming := promisedUser(c, a.Name); err != nil || user.Len() == 0 && !coming {
+	last, changed := lastEffect(c, effect{"user", a.Name})
+	if err != nil || changed && last.fun == "absent" || user.Len() == 0 && (!changed || last.fun != "present") {
 		return p, err
 	}
+	promiseMember(c, a.Name, "", false)
 	p.Would, p.Did = fmt.Sprintf("User %s set for removal", a.Name), fmt.Sprintf("Removed user %s", a.Name)
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		ok, err := truth(ctx, c, "user.delete", a.Name, a.Purge, a.Force)
