@@ -13,10 +13,10 @@ import (
 
 var foretell = flag.Bool("foretell", false, "TestMachines asks each single state for its plan, too, before it is carried out, and tells each failure that no plan has told")
 
-// knowable is what states say that fail for want of a user, a group or a directory. Plans
-// have to know that; how a command ends they cannot know.
+// knowable is what states say that fail for want of a user, a group, a directory, a script,
+// or a key that is one. Plans have to know that; how a command ends they cannot know.
 var knowable = regexp.MustCompile(`(?i)\b(user|group)\b.*(is not available|does not exist|\bunknown\b|not present: )` +
-	`|(parent|target) directory\b.*not present|directory not present|(symlink|hard link) is not present|no directory to create`)
+	`|(parent|target) directory\b.*not present|directory not present|(symlink|hard link) is not present|no directory to create|invalid public ssh key|unable to cache script`)
 
 // A foreteller holds what the steps of a scenario tell with test=True to what they do.
 // Trees are asked for their plan before each run; single states where the scenario does

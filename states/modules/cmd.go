@@ -1,10 +1,12 @@
 package modules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"unicode/utf8"
 
@@ -116,6 +118,9 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 		if err := a.runner(c); err != nil {
 			return nil, err
 		}
+		if source := cmp.Or(a.Source, a.Name); lacksScript(ctx, c, source) {
+			return nil, module.Failf("Unable to cache script %s from saltenv '%s'", source, c.Env)
+		}
 		return a.would(a.Name, nil, fmt.Sprintf(`Command '%s' would have been executed`, a.Name)), nil
 	}
 	if c.Test {
@@ -154,6 +159,21 @@ func cmdScript(ctx context.Context, c *states.Call, a cmdScriptArgs) (*states.Pl
 		}
 		return m, err
 	})
+}
+
+// lacksScript tells under test=True whether there is no such script, where that can be known
+// without fetching it: on the file server, or here.
+func lacksScript(ctx context.Context, c *states.Call, source string) bool {
+	switch {
+	case strings.ContainsAny(source, " ?|"):
+		return false
+	case strings.HasPrefix(source, "salt://"):
+		v, err := c.Call.Call(ctx, "cp.hash_file", args(source, c.Env), nil)
+		return err == nil && !module.Truth(v)
+	case filepath.IsAbs(source):
+		return !c.Host.Exists(source) && !mayBeMade(c, source)
+	}
+	return false
 }
 
 // ready reads stateful and env. cmd is the command for test=True, where stateful names one.

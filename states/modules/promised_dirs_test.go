@@ -73,3 +73,30 @@ func TestDirectoryToCome(t *testing.T) {
 		})
 	}
 }
+
+// TestPlansThatFail: a plan fails as the run does for what it can know without running
+// anything.
+func TestPlansThatFail(t *testing.T) {
+	low := statetest.Low
+	for _, s := range []*wire.Map{
+		low("user.present", "new", "uid", int64(1000)),
+		low("group.present", "new", "gid", int64(1000)),
+		low("ssh_auth.present", "no+key", "user", "there"),
+		low("cmd.script", "/no/script"),
+		low("cmd.script", "x", "source", "/no/script"),
+		low("cmd.run", "true", "cwd", "/no"),
+	} {
+		name := s.Text("state") + "." + s.Text("fun")
+		m := statetest.New(t, modules.New(), minion.New())
+		m.Write(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\nthere:x:1000:1000::/home/there:/bin/sh\n")
+		m.Write(t, "/etc/group", "root:x:0:\nthere:x:1000:\n")
+		plan := m.Apply(t, true, s)
+		if p, _ := plan.Get("result"); p != false {
+			t.Errorf("%s: planned %v, %q", name, p, plan.Text("comment"))
+		}
+		later := m.Apply(t, true, low("cmd.run", "true"), s)
+		if p, _ := later.Get("result"); p != nil && s.Text("state") != "ssh_auth" {
+			t.Errorf("%s after a command: planned %v, %q", name, p, later.Text("comment"))
+		}
+	}
+}

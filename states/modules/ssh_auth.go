@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,7 +112,10 @@ func sshAuthPresent(ctx context.Context, c *states.Call, args sshAuthPresentArgs
 	return args.present(ctx, c)
 }
 
-const noKeyAdded = "Failed to add the ssh key. Is the home directory available, and/or does the key file exist?"
+const (
+	noKeyAdded = "Failed to add the ssh key. Is the home directory available, and/or does the key file exist?"
+	invalidKey = "Invalid public ssh key, most likely has spaces or invalid syntax"
+)
 
 func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan, error) {
 	p := &states.Plan{}
@@ -144,7 +148,7 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 			}
 			return module.Failf(noKeyAdded)
 		case "invalid", "Invalid public key":
-			return module.Failf("Invalid public ssh key, most likely has spaces or invalid syntax")
+			return module.Failf(invalidKey)
 		}
 		return nil
 	}
@@ -179,6 +183,9 @@ func (a sshAuthArgs) present(ctx context.Context, c *states.Call) (*states.Plan,
 		if word != "exists" {
 			if lacksUser(c, a.User) {
 				return p, module.Failf(noKeyAdded)
+			}
+			if _, err := base64.StdEncoding.DecodeString(key); err != nil || len(strings.Fields(key)) != 1 {
+				return p, module.Failf(invalidKey)
 			}
 			p.Would = fmt.Sprintf("Key %s for user %s is set to be %s", key, a.User, map[string]string{"add": "added", "update": "updated"}[word])
 			p.Do(nil, do)

@@ -104,6 +104,9 @@ func userPresent(ctx context.Context, c *states.Call, a userPresentArgs) (*state
 	case err != nil:
 		return p, err
 	case !there:
+		if u.uidTaken(ctx) {
+			return p, module.Failf("Failed to create new user %s", a.Name)
+		}
 		for _, g := range slices.Concat(listOf(a.Groups), u.optional) {
 			promiseMember(c, a.Name, pytext.Str(g), true)
 		}
@@ -490,6 +493,19 @@ func (u *account) report(ctx context.Context, r *states.Result, before, shadow *
 		return module.Failf("These values could not be changed: %s", pytext.Repr(left))
 	}
 	return nil
+}
+
+// uidTaken tells under test=True whether another user has the number, and keeps it.
+func (u *account) uidTaken(ctx context.Context) bool {
+	a := u.a
+	if !u.c.Test || a.Uid == nil || !a.Unique || accountsMove(u.c) {
+		return false
+	}
+	v, err := u.c.Call.Call(ctx, "user.getent", nil, nil)
+	return err == nil && slices.ContainsFunc(listOf(v), func(other any) bool {
+		m, ok := other.(*wire.Map)
+		return ok && m.Text("name") != a.Name && pytext.Str(get(m, "uid")) == pytext.Str(a.Uid)
+	})
 }
 
 // add makes a user.
