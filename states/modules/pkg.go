@@ -206,15 +206,6 @@ func (w *wanted) has(name string) bool {
 	return ok
 }
 
-// texts are the versions that are asked for, "" for any.
-func (w *wanted) texts() map[string]string {
-	m := map[string]string{}
-	for _, n := range w.names {
-		m[n] = w.version(n)
-	}
-	return m
-}
-
 // version is what is asked for, "" for any.
 func (w *wanted) version(name string) string {
 	if v := w.versions[name]; v != nil {

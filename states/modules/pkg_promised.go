@@ -2,7 +2,6 @@ package modules
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 
@@ -26,8 +25,7 @@ type promisedPkg struct {
 // A pkgLot are packages that one call of the package manager is to install: all of them, or
 // none where it does not know one.
 type pkgLot struct {
-	names    []string
-	versions map[string]string
+	names []string
 
 	once sync.Once
 	ok   bool
@@ -38,23 +36,8 @@ func (l *pkgLot) works(ctx context.Context, p *pkgCall) bool {
 	if l == nil || p.family() != "Debian" {
 		return true
 	}
-	l.once.Do(func() { l.ok = len(p.lacking(ctx, l.names, l.versions)) == 0 })
+	l.once.Do(func() { l.ok = len(p.unknown(ctx, l.names)) == 0 })
 	return l.ok
-}
-
-// lacking are the packages and versions of a list that apt does not know.
-func (p *pkgCall) lacking(ctx context.Context, names []string, versions map[string]string) (lacking []string) {
-	unknown := p.unknown(ctx, names)
-	for _, n := range names {
-		version := versions[n]
-		switch {
-		case slices.Contains(unknown, n):
-			lacking = append(lacking, n)
-		case version != "" && p.comesTo(ctx, n, promisedPkg{version: version}) == "":
-			lacking = append(lacking, n+" "+version)
-		}
-	}
-	return lacking
 }
 
 // unknown are those names that apt has never heard of. Of a virtual package it has, though
@@ -75,7 +58,7 @@ func (p *pkgCall) unknown(ctx context.Context, names []string) (unknown []string
 		}
 	}
 	for _, n := range names {
-		if !known[n] && !known[p.normalize(ctx, n)] {
+		if !known[n] && !strings.ContainsAny(n, "*?[") && !known[p.normalize(ctx, n)] {
 			unknown = append(unknown, n)
 		}
 	}
@@ -152,7 +135,7 @@ func (in *installing) promise(ctx context.Context) {
 	}
 	var lot *pkgLot
 	if !in.fromSources && from == "" && len(in.targets.names) > 1 {
-		lot = &pkgLot{names: in.targets.names, versions: in.targets.texts()}
+		lot = &pkgLot{names: in.targets.names}
 	}
 	for _, n := range in.targets.names {
 		then := promisedPkg{version: in.targets.version(n), from: from, lot: lot}
@@ -208,7 +191,7 @@ func (in *installing) lacks(ctx context.Context) (p *states.Plan) {
 	if in.fromSources || module.Truth(in.a.Fromrepo) {
 		return nil
 	}
-	lacking := in.lacking(ctx, in.targets.names, in.targets.texts())
+	lacking := in.unknown(ctx, in.targets.names)
 	if len(lacking) == 0 {
 		return nil
 	}
