@@ -161,11 +161,8 @@ func runScenario(t *testing.T, sc machineScenario, recording string) {
 	if salt == nil && recorded.System != system && !sc.Any {
 		t.Skipf("the recording is of %s, this is %s: programs word their messages otherwise", recorded.System, system)
 	}
-	bind := maps.Clone(sc.bind)
-	if bind == nil {
-		bind = map[string]string{}
-	}
-	bind[bin] = "/opt/gosalt"
+	bind := map[string]string{bin: "/opt/gosalt"}
+	maps.Copy(bind, sc.bind)
 	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: bind})
 	ours := &machineSide{t: t, m: m}
 	for _, prog := range sc.Needs {
@@ -596,11 +593,8 @@ func salt3006() *testproc.Salt {
 }
 
 func startSalt(t *testing.T, salt *testproc.Salt, sc machineScenario) *saltSide {
-	bind := maps.Clone(sc.bind)
-	if bind == nil {
-		bind = map[string]string{}
-	}
-	bind[salt.Tree()] = "/opt/salt"
+	bind := map[string]string{salt.Tree(): "/opt/salt"}
+	maps.Copy(bind, sc.bind)
 	if shim := os.Getenv("SALT_SHIM"); shim != "" {
 		bind[shim] = "/opt/shim"
 	}

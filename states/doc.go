@@ -21,8 +21,10 @@
 //
 // Under test=True a plan is of what the states before it would leave: the steps of files
 // that several states change are tried on copies (drafts.go, and Rehearse of internal/host),
-// and what is no file is known by the promised*.go of states/modules. So steps change
-// files through c.Host alone, which knows when only copies may be written.
+// and what is no file is known by the promised*.go of states/modules, with effects.go
+// (what earlier states do, as their tags and results say) and promises.go (what they note
+// themselves). So steps change files through c.Host alone, which knows when only copies
+// may be written.
 //
 // An error is a state that failed, its text the comment. The functions are in
 // states/modules; states/run carries out low chunks with all their requisites;

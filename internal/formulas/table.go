@@ -84,8 +84,8 @@ The two files of bind-formula that count as different have a serial number in th
 
 Formulas that were applied for real, each twice, to two equal Debian 12 machines with systemd, one with gosalt and one with Salt 3006.18
 (` + "`" + `TestFormulasApplied` + "`" + `; the pillars are in ` + "`" + `testdata/formulas.yaml` + "`" + `). Results, comments and changes of all states are equal in both
-runs, and so are the machines in the end; what was not compared is said below the table. What ` + "`" + `test=True` + "`" + ` told before each run is what the run then did; what a plan cannot know is in the file
-as ` + "`" + `unforeseen` + "`" + `, with reasons: a package makes a directory, or what an ` + "`" + `onlyif` + "`" + ` asks for.
+runs, and so are the machines in the end; what was not compared is said below the table. What ` + "`" + `test=True` + "`" + `
+told before each run is what the run then did; what a plan cannot know is in the file as ` + "`" + `unforeseen` + "`" + `, with reasons: a package makes a directory, or what an ` + "`" + `onlyif` + "`" + ` asks for.
 
 | formula | states | changed by the first run | by the second |
 |---|---|---|---|

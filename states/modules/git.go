@@ -88,15 +88,6 @@ func (g *gitRepo) there(ctx context.Context) error {
 	return err
 }
 
-// notFound is what a state says that needs a program of the system which is not there.
-// A plan does not fail for that where an earlier state may install it.
-func notFound(c *states.Call, why string) error {
-	if e, ok := firstEffect(c, effect{"programs", ""}); ok {
-		return states.Unknown(fmt.Sprintf("What %s.%s needs is not there yet: the state %s comes before, and what is to be changed is known when it has run", c.Low.Text("state"), c.Low.Text("fun"), e.id))
-	}
-	return module.Failf("State '%s.%s' was not found in SLS '%s'\nReason: %s\n", c.Low.Text("state"), c.Low.Text("fun"), c.SLS, why)
-}
-
 var gitFailed = lazyre.New(`^Command ['"].+['"] failed: `)
 
 // gitWhy is what git said itself.

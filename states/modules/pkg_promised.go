@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -22,10 +23,13 @@ type promisedPkg struct {
 	lot     *pkgLot
 }
 
+// comparing are the characters of versions that more than one can fit.
+const comparing = "*?[<>=!"
+
 // A pkgLot are packages that one call of the package manager is to install: all of them, or
 // none where it does not know one.
 type pkgLot struct {
-	names []string
+	*wanted
 
 	once sync.Once
 	ok   bool
@@ -36,7 +40,12 @@ func (l *pkgLot) works(ctx context.Context, p *pkgCall) bool {
 	if l == nil || p.family() != "Debian" {
 		return true
 	}
-	l.once.Do(func() { l.ok = len(p.unknown(ctx, l.names)) == 0 })
+	l.once.Do(func() {
+		l.ok = len(p.unknown(ctx, l.names)) == 0 && !slices.ContainsFunc(l.names, func(n string) bool {
+			version := l.version(n)
+			return version != "" && !strings.ContainsAny(version, comparing) && p.comesTo(ctx, n, promisedPkg{version: version}) == ""
+		})
+	})
 	return l.ok
 }
 
@@ -111,7 +120,7 @@ func (p *pkgCall) comesTo(ctx context.Context, name string, then promisedPkg) st
 	if !ok || err != nil {
 		return someVersion
 	}
-	exact := p.family() == "Debian" && !strings.ContainsAny(then.version, "*?[<>=!")
+	exact := p.family() == "Debian" && !strings.ContainsAny(then.version, comparing)
 	for _, e := range m.List(name) { // the newest first
 		version := pytext.Str(e)
 		if exact && version != then.version {
@@ -135,7 +144,7 @@ func (in *installing) promise(ctx context.Context) {
 	}
 	var lot *pkgLot
 	if !in.fromSources && from == "" && len(in.targets.names) > 1 {
-		lot = &pkgLot{names: in.targets.names}
+		lot = &pkgLot{wanted: in.targets}
 	}
 	for _, n := range in.targets.names {
 		then := promisedPkg{version: in.targets.version(n), from: from, lot: lot}

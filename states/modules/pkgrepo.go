@@ -123,8 +123,10 @@ func pkgrepoManaged(ctx context.Context, c *states.Call, a pkgrepoManagedArgs) (
 		p.Warnings = warnings
 		return p, nil
 	}
-	if why := refusedRepo(ctx, c, repo, kw, there, a.Aptkey); why != "" && c.Test {
-		return decided(false, "Failed to configure repo '%s': %s", a.Name, why), nil
+	if c.Test {
+		if why := refusedRepo(ctx, c, repo, kw, there, a.Aptkey); why != "" {
+			return decided(false, "Failed to configure repo '%s': %s", a.Name, why), nil
+		}
 	}
 	differs := func(now *wire.Map) *wire.Map {
 		changes := wire.NewMap()

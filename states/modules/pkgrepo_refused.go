@@ -13,7 +13,8 @@ import (
 )
 
 // refusedRepo is why pkg.mod_repo is to refuse a source, "" where nothing is known against
-// it: what a plan can tell before anything is written.
+// it: what a plan can tell before anything is written. The words are those of mod_repo
+// (pkg_apt_repo and pkg_yum_repo of minion/modules), to which a run leaves it.
 func refusedRepo(ctx context.Context, c *states.Call, repo string, kw *wire.Map, there, aptkey bool) string {
 	switch c.Grains().Text("os_family") {
 	case "Debian":
@@ -53,9 +54,10 @@ func refusedYum(repo string, kw *wire.Map, there bool) string {
 	switch {
 	case kw.Has("mirrorlist") && kw.Has("baseurl"):
 		return "Only one of 'mirrorlist' and 'baseurl' can be specified"
-	case there || strings.HasPrefix(repo, "copr:"):
 	case !given("name"):
 		return "The repo name cannot be deleted"
+	case there || strings.HasPrefix(repo, "copr:"):
+		return ""
 	case !given("baseurl") && !given("mirrorlist"):
 		return "The repo does not exist and needs to be created, but either a baseurl or a mirrorlist needs to be given"
 	}

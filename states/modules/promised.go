@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/states"
 )
 
@@ -77,7 +78,17 @@ func promisedGone(c *states.Call, path string) (gone bool) {
 	return last.kind == "removes"
 }
 
-// notYet is the outcome of a state whose file is to be made by an earlier one.
-func notYet(path, id string) error {
-	return states.Unknown(fmt.Sprintf("%s is not there yet: the state %s comes before, and what is to be changed is known when it has run", path, id))
+// notYet is the outcome of a state that needs what an earlier one is to make.
+func notYet(what, id string) error {
+	return states.Unknown(fmt.Sprintf("%s is not there yet: the state %s comes before, and what is to be changed is known when it has run", what, id))
+}
+
+// notFound is what a state says that needs a program of the system which is not there.
+// A plan does not fail for that where an earlier state may install it.
+func notFound(c *states.Call, why string) error {
+	state, fun := c.Low.Text("state"), c.Low.Text("fun")
+	if e, ok := firstEffect(c, effect{"programs", ""}); ok {
+		return notYet(fmt.Sprintf("What %s.%s needs", state, fun), e.id)
+	}
+	return module.Failf("State '%s.%s' was not found in SLS '%s'\nReason: %s\n", state, fun, c.SLS, why)
 }
