@@ -194,10 +194,13 @@ func (p *pkgCall) promisedHold(name string) (on, known bool) {
 }
 
 // lacks looks under test=True for packages that apt does not know. p is set where a run is
-// sure to fail for them; where it reads the lists anew first, or an earlier state may bring
-// others, there is a warning.
+// sure to fail for them; where it reads the lists anew first, there is a warning. A tree
+// that brings a source before is told nothing: it is as it should be.
 func (in *installing) lacks(ctx context.Context) (p *states.Plan) {
 	if in.fromSources || module.Truth(in.a.Fromrepo) {
+		return nil
+	}
+	if _, ok := firstEffect(in.c, effect{"sources", ""}); ok {
 		return nil
 	}
 	lacking := in.unknown(ctx, in.targets.names)
@@ -205,14 +208,9 @@ func (in *installing) lacks(ctx context.Context) (p *states.Plan) {
 		return nil
 	}
 	what := "apt knows no package " + strings.Join(lacking, ", ")
-	_, other := firstEffect(in.c, effect{"sources", ""})
-	switch {
-	case in.refresh:
-		in.warnings = append(in.warnings, what+" as of its lists: they are read anew first, and nothing is installed where it is missing there, too")
-	case other:
-		in.warnings = append(in.warnings, what+" yet: nothing is installed unless a state before this one makes it known")
-	default:
+	if !in.refresh {
 		return decided(false, "%s, and its lists are not read anew (refresh)", what)
 	}
+	in.warnings = append(in.warnings, what+" as of its lists: they are read anew first, and nothing is installed where it is missing there, too")
 	return nil
 }
