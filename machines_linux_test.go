@@ -62,8 +62,15 @@ func TestMachines(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}
+	// The longest begin first, so that none runs alone in the end.
+	longest := []string{"pip", "pkgargs", "serviceargs", "gitargs", "git", "pkg"}
+	name := func(file string) string { return strings.TrimSuffix(filepath.Base(file), ".yaml") }
+	slices.SortStableFunc(files, func(a, b string) int {
+		rank := func(file string) int { return slices.Index(append(slices.Clone(longest), name(file)), name(file)) }
+		return rank(a) - rank(b)
+	})
 	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".yaml"), func(t *testing.T) {
+		t.Run(name(file), func(t *testing.T) {
 			t.Parallel()
 			runMachine(t, file)
 		})
@@ -161,7 +168,7 @@ func runScenario(t *testing.T, sc machineScenario, recording string) {
 	if salt == nil && recorded.System != system && !sc.Any {
 		t.Skipf("the recording is of %s, this is %s: programs word their messages otherwise", recorded.System, system)
 	}
-	bind := map[string]string{bin: "/opt/gosalt"}
+	bind := map[string]string{plain(): "/opt/gosalt"}
 	maps.Copy(bind, sc.bind)
 	m := testmachine.New(t, testmachine.Options{Name: "machine", Systemd: sc.Systemd, Bind: bind})
 	ours := &machineSide{t: t, m: m}

@@ -184,7 +184,7 @@ func (l *saltLab) start(name string, lines ...string) {
 func (l *saltLab) await(args ...string) {
 	l.t.Helper()
 	if !testproc.Until(testproc.Patience, func() bool {
-		return exec.Command(filepath.Join(bin, args[0]), append(args[1:], "-c", filepath.Join(l.w.Dir, "master"))...).Run() == nil
+		return exec.Command(filepath.Join(plain(), args[0]), append(args[1:], "-c", filepath.Join(l.w.Dir, "master"))...).Run() == nil
 	}) {
 		l.t.Fatalf("%v did not succeed", args)
 	}
@@ -194,7 +194,7 @@ func (l *saltLab) await(args ...string) {
 func (l *saltLab) run(line string) exchange {
 	l.t.Helper()
 	words := wordsOf(line)
-	cmd := exec.Command(filepath.Join(bin, "go"+words[0]), words[1:]...)
+	cmd := exec.Command(filepath.Join(plain(), "go"+words[0]), words[1:]...)
 	cmd.Dir = l.w.Dir
 	cmd.Env = append(os.Environ(), "SALT_CONFIG_DIR="+filepath.Join(l.w.Dir, "master"), "HOME="+l.w.Dir, "COLUMNS=80", "GOSALT_STRICT=")
 	var stdout, stderr bytes.Buffer

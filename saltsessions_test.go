@@ -183,7 +183,7 @@ func (l *saltLab) session(line string) exchange {
 	}
 	program := words[0]
 	if strings.HasPrefix(program, "salt") {
-		program = filepath.Join(bin, "go"+program)
+		program = filepath.Join(plain(), "go"+program)
 	}
 	cmd := exec.Command(program, words[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stdin = filepath.Join(l.w.Dir, "w"), env, strings.NewReader(input)

@@ -81,12 +81,12 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer c.write()
-	if c.hold(form.Get("Action"), "before") {
-		c.wait(r)
+	if c.holds(form.Get("Action"), "before") {
+		c.hold(r)
 		return
 	}
-	if c.hold(form.Get("Action"), "after") {
-		defer c.wait(r)
+	if c.holds(form.Get("Action"), "after") {
+		defer c.hold(r)
 		w = httptest.NewRecorder()
 	}
 	switch action := form.Get("Action"); action {
@@ -166,11 +166,18 @@ func (c *fakeCloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// hold tells whether a call is to be kept here.
-func (c *fakeCloud) hold(action, when string) bool {
-	file := filepath.Join(filepath.Dir(c.file), "hold")
-	b, err := os.ReadFile(file)
-	return err == nil && strings.TrimSpace(string(b)) == action+" "+when && os.Rename(file, filepath.Join(filepath.Dir(c.file), "held")) == nil
+// holds tells whether a call is to be kept here.
+func (c *fakeCloud) holds(action, when string) bool {
+	b, err := os.ReadFile(filepath.Join(filepath.Dir(c.file), "hold"))
+	return err == nil && strings.TrimSpace(string(b)) == action+" "+when
+}
+
+// hold keeps a call, when all that it has done can be read. mu is held.
+func (c *fakeCloud) hold(r *http.Request) {
+	c.write()
+	dir := filepath.Dir(c.file)
+	os.Rename(filepath.Join(dir, "hold"), filepath.Join(dir, "held"))
+	c.wait(r)
 }
 
 // wait lets others be answered until the client has gone. mu is held.

@@ -53,7 +53,7 @@ func (s *sshSite) write(name, text string) {
 }
 
 func (s *sshSite) command(prog string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(bin, prog), append([]string{"-c", filepath.Join(s.dir, "etc")}, args...)...)
+	cmd := exec.Command(filepath.Join(mixed(), prog), append([]string{"-c", filepath.Join(s.dir, "etc")}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+s.home, "GOSALT_STRICT=", "SSH_AUTH_SOCK=", "COLUMNS=80")
 	return cmd
 }

@@ -34,8 +34,8 @@ func TestStatesKilled(t *testing.T) {
 	}
 	const files = 40
 	var sls strings.Builder
-	old := strings.Repeat("old line\n", 20000)
-	fresh := strings.Repeat("a new line\n", 20000)
+	old := strings.Repeat("old line\n", 4000)
+	fresh := strings.Repeat("a new line\n", 4000)
 	write(filepath.Join(tree, "big"), fresh)
 	for i := range 30 {
 		write(filepath.Join(tree, "tree", fmt.Sprint(i%5), fmt.Sprint(i)), fmt.Sprintf("file %d\n", i))
@@ -82,7 +82,7 @@ func TestStatesKilled(t *testing.T) {
 		write(filepath.Join(out, "tree/0/stray"), "x\n")
 	}
 	apply := func() *exec.Cmd {
-		cmd := exec.Command(filepath.Join(bin, "gosalt-call"), "-c", conf, "--retcode-passthrough", "--out", "json", "state.apply", "all")
+		cmd := exec.Command(filepath.Join(plain(), "gosalt-call"), "-c", conf, "--retcode-passthrough", "--out", "json", "state.apply", "all")
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		return cmd
 	}

@@ -304,6 +304,13 @@ func (f *Function) invoke(ctx context.Context, c *Call, args []any, kwargs *wire
 	return ToWire(v)
 }
 
+// Check tells what is wrong with the arguments of a call, without calling the function:
+// the error that the call would end with, nil where it takes them.
+func (f *Function) Check(args []any, kwargs *wire.Map) error {
+	_, err := f.signature().bind(args, kwargs)
+	return err
+}
+
 // pc is where the Go function begins.
 func (f *Function) pc() uintptr { return reflect.ValueOf(f.impl).Pointer() }
 

@@ -2,7 +2,10 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -44,6 +47,9 @@ func alternativesInstall(ctx context.Context, c *states.Call, a alternativesInst
 		return alternativesResult(decided(true, "Alternative %s for %s is already registered", a.Path, a.Name), more...), nil
 	}
 	if c.Test {
+		if why := a.refused(c); why != "" {
+			return alternativesResult(decided(false, "Alternative for %s not installed: %s", a.Name, why), more...), nil
+		}
 		return alternativesResult(decided(nil, "Alternative will be set for %s to %s with priority %s", a.Name, a.Path, pytext.Str(a.Priority)), more...), nil
 	}
 	p := &states.Plan{}
@@ -74,6 +80,34 @@ func alternativesInstall(ctx context.Context, c *states.Call, a alternativesInst
 		return nil
 	})
 	return p, nil
+}
+
+// refused is what update-alternatives of dpkg 1.22 will say where it will not take an
+// alternative; "" where it may.
+func (a *alternativesInstallArgs) refused(c *states.Call) string {
+	if c.Grains().Text("os_family") != "Debian" {
+		return ""
+	}
+	priority := pytext.Str(a.Priority)
+	_, err := strconv.ParseInt(priority, 10, 32)
+	const usage = "\n\nUse 'update-alternatives --help' for program usage information."
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return fmt.Sprintf("update-alternatives: priority '%s' is out of range", priority) + usage
+	case err != nil:
+		return fmt.Sprintf("update-alternatives: priority '%s' must be an integer", priority) + usage
+	case strings.ContainsAny(a.Name, "/ "):
+		return fmt.Sprintf("update-alternatives: error: alternative name (%s) must not contain '/' and spaces", a.Name)
+	case !filepath.IsAbs(a.Link):
+		return "update-alternatives: error: alternative link is not absolute as it should be: " + a.Link
+	case !filepath.IsAbs(a.Path):
+		return "update-alternatives: error: alternative path is not absolute as it should be: " + a.Path
+	case !c.Host.Exists(a.Path) && !mayBeMade(c, a.Path):
+		return fmt.Sprintf("update-alternatives: error: alternative path %s doesn't exist", a.Path)
+	case lacksDir(c, filepath.Dir(a.Link)):
+		return fmt.Sprintf("update-alternatives: error: error creating symbolic link '%s.dpkg-tmp': No such file or directory", a.Link)
+	}
+	return ""
 }
 
 type alternativesPathArgs struct {

@@ -72,10 +72,12 @@ func cmdRun(ctx context.Context, c *states.Call, a cmdRunArgs) (*states.Plan, er
 		return states.Decided(false, nil, "Invalidly-formatted 'env' parameter. See documentation."), nil
 	}
 	if c.Test && cmd == "" {
-		if a.Root == "" { // one of another root is told when it runs
-			if err := a.runner(c); err != nil {
-				return nil, err
+		if a.Root != "" { // its users are told when it runs
+			if !filepath.IsAbs(a.Root) || lacksDir(c, a.Root) {
+				return nil, module.Failf("root '%s' either not absolute or does not exist", a.Root)
 			}
+		} else if err := a.runner(c); err != nil {
+			return nil, err
 		}
 		return a.would(a.Name, wire.NewMap("cmd", a.Name), fmt.Sprintf(`Command "%s" would have been executed`, a.Name)), nil
 	}

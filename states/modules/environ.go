@@ -79,6 +79,11 @@ func environSetenv(ctx context.Context, c *states.Call, a environSetenvArgs) (*s
 	if changes.Len() == 0 {
 		return p, nil
 	}
+	for _, v := range want.Strings() {
+		if _, ok := v.(string); c.Test && !ok && v != false { // what environ.setenv refuses
+			return states.Decided(false, changes, "Failed to set environ variables"), nil
+		}
+	}
 	p.Do(changes, func(ctx context.Context, r *states.Result) error {
 		out, err := c.Call.Call(ctx, "environ.setenv", args(want, a.FalseUnsets, a.ClearAll, a.UpdateMinion, a.Permanent), nil)
 		if err != nil {

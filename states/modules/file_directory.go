@@ -120,6 +120,11 @@ func fileDirectory(_ context.Context, c *states.Call, a fileDirectoryArgs) (*sta
 			q.Name = name
 			return q, nil
 		}
+		if c.Test && p.Empty() {
+			if way := inTheWay(c, name); way != "" {
+				return p, module.Failf("Failed to create directory %s: mkdir %s: file exists", name, c.Host.Path(way))
+			}
+		}
 		d.create(p)
 		return p, nil
 	}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
 	"github.com/gosalt/gosalt/internal/pytext"
@@ -53,6 +56,14 @@ func fileMknod(ctx context.Context, c *states.Call, a fileMknodArgs) (*states.Pl
 		}
 	}
 	if !there {
+		if text := strings.TrimLeft(pytext.Str(a.Mode), "0Oo"); c.Test {
+			if _, err := strconv.ParseUint(text, 8, 32); err != nil {
+				return p, module.Failf("invalid literal for int() with base 8: '%s'", text)
+			}
+			if inTheWay(c, filepath.Dir(name)) != "" {
+				return p, module.Failf("[Errno 20] Not a directory")
+			}
+		}
 		p.Would = fmt.Sprintf("%s %s is set to be created", k.at, name)
 		p.Do(nil, func(ctx context.Context, r *states.Result) error {
 			ret, err := mapOf(ctx, c, "file.mknod", name, a.Ntype, a.Major, a.Minor, a.User, a.Group, a.Mode)

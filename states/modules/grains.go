@@ -74,6 +74,11 @@ func grainsPresent(ctx context.Context, c *states.Call, a grainsPresentArgs) (*s
 	if ok && pytext.Equal(old, a.Value) {
 		return p, nil
 	}
+	if c.Test && !a.Force {
+		if err := a.refused(ctx, c, name, old); err != nil {
+			return p, err
+		}
+	}
 	changes := wire.NewMap("new", name)
 	p.Would = fmt.Sprintf("Grain %s is set to be added", name)
 	if ok {
@@ -85,6 +90,38 @@ func grainsPresent(ctx context.Context, c *states.Call, a grainsPresentArgs) (*s
 		return setGrain(ctx, c, r, name, a.Value, false, a.Force)
 	})
 	return p, nil
+}
+
+// refused fails as grains.set will, which puts a value in the place of another kind of
+// value only with force, unless an earlier state of the run may change the grains.
+func (a *grainsPresentArgs) refused(ctx context.Context, c *states.Call, name string, old any) error {
+	why := ""
+	complex := func(v any) bool { _, list := v.([]any); _, m := v.(*wire.Map); return list || m }
+	switch {
+	case old != nil && complex(old):
+		why = fmt.Sprintf("The key '%s' exists but is a dict or a list. Use 'force=True' to overwrite.", name)
+	case old != nil && complex(a.Value):
+		why = fmt.Sprintf("The key '%s' exists and the given value is a dict or a list. Use 'force=True' to overwrite.", name)
+	}
+	for key := name; why == "" && strings.Contains(key, ":"); {
+		i := strings.LastIndexByte(key, ':')
+		rest := key[i+1:]
+		key = key[:i]
+		outer, ok, err := grain(ctx, c, key)
+		if err != nil {
+			return err
+		}
+		if ok && !complex(outer) && outer != rest {
+			why = fmt.Sprintf("The key '%s' value is '%s', which is different from the provided key '%s'. Use 'force=True' to overwrite.", key, pytext.Str(outer), rest)
+		}
+	}
+	if why == "" || comesFirst(c, func(low *wire.Map) bool {
+		state := low.Text("state")
+		return state == "grains" || state == "file" || low.Has("reload_grains") || !slices.Contains(dirless, state)
+	}) {
+		return nil
+	}
+	return module.Failf("%s", why)
 }
 
 // setGrain calls grains.set and takes its changes; its comment where it tells one.

@@ -35,6 +35,16 @@ func httpQuery(ctx context.Context, c *states.Call, a httpArgs) (*states.Plan, e
 		return states.Decided(false, nil, " Either match text (match) or a status code (status) is required.").Set("data", wire.NewMap()), nil
 	}
 	if c.Test {
+		if a.Status != nil && a.StatusType == "pcre" {
+			if _, err := searches(a.Status, ""); err != nil {
+				return nil, module.Failf("status: %w", err)
+			}
+		}
+		if a.Match != nil && a.MatchType == "pcre" {
+			if _, err := searches(a.Match, ""); err != nil {
+				return nil, module.Failf("match: %w", err)
+			}
+		}
 		return a.ask(ctx, c)
 	}
 	p := &states.Plan{}

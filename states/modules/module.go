@@ -84,6 +84,17 @@ func moduleSeveral(ctx context.Context, c *states.Call, kwargs *wire.Map) (*stat
 		return states.Decided(false, nil, text).Set("name", keys), nil
 	}
 	if c.Test {
+		var refused []string
+		for _, key := range funs {
+			if f, plain, kw, err := moduleArgs(c, key, get(kwargs, key)); err != nil {
+				refused = append(refused, notCalled(key, err))
+			} else if err := f.Check(plain, kw); err != nil {
+				refused = append(refused, notCalled(key, err))
+			}
+		}
+		if len(refused) > 0 {
+			return states.Decided(false, nil, strings.Join(refused, ", ")).Set("name", keys), nil
+		}
 		return states.Decided(nil, nil, would).Set("name", keys), nil
 	}
 	p := &states.Plan{}
@@ -95,7 +106,7 @@ func moduleSeveral(ctx context.Context, c *states.Call, kwargs *wire.Map) (*stat
 			var e *module.Error
 			switch {
 			case errors.As(err, &e) && e.Kind != module.Failed:
-				failed = append(failed, fmt.Sprintf("'%s' failed: %v", key, err))
+				failed = append(failed, notCalled(key, err))
 			case err != nil:
 				return err
 			case moduleFine(v):
@@ -135,8 +146,11 @@ func plural(l []string) string {
 	return ""
 }
 
-// moduleCall calls a function with a list of arguments, in which maps are keywords.
-func moduleCall(ctx context.Context, c *states.Call, key string, given any, kwargs *wire.Map) (any, error) {
+// notCalled is what is said of a function that does not take its arguments.
+func notCalled(key string, err error) string { return fmt.Sprintf("'%s' failed: %v", key, err) }
+
+// moduleArgs finds a function, and its arguments in a list in which maps are keywords.
+func moduleArgs(c *states.Call, key string, given any) (f *module.Function, plain []any, kw *wire.Map, err error) {
 	fun, _, _ := strings.Cut(key, ":")
 	var list []any
 	switch v := given.(type) {
@@ -146,10 +160,10 @@ func moduleCall(ctx context.Context, c *states.Call, key string, given any, kwar
 	default:
 		list = []any{v}
 	}
-	spec := c.Functions().Lookup(fun).For(c.Call).Spec()
+	f = c.Functions().Lookup(fun).For(c.Call)
+	spec := f.Spec()
 	required := spec.Args[:len(spec.Args)-len(spec.Defaults)]
-	var plain []any
-	kw := wire.NewMap()
+	kw = wire.NewMap()
 	for _, a := range list {
 		m, ok := a.(*wire.Map)
 		if !ok {
@@ -167,7 +181,17 @@ func moduleCall(ctx context.Context, c *states.Call, key string, given any, kwar
 		}
 	}
 	if len(missing) > 0 {
-		return nil, module.Invalidf("Missing arguments: %s", strings.Join(missing, ", "))
+		return nil, nil, nil, module.Invalidf("Missing arguments: %s", strings.Join(missing, ", "))
+	}
+	return f, plain, kw, nil
+}
+
+// moduleCall calls a function with the arguments that moduleArgs finds.
+func moduleCall(ctx context.Context, c *states.Call, key string, given any, kwargs *wire.Map) (any, error) {
+	fun, _, _ := strings.Cut(key, ":")
+	_, plain, kw, err := moduleArgs(c, key, given)
+	if err != nil {
+		return nil, err
 	}
 	v, err := c.Call.Call(ctx, fun, plain, kw)
 	if err == nil {
@@ -228,9 +252,6 @@ func moduleOne(ctx context.Context, c *states.Call, name string, kwargs *wire.Ma
 		}
 		return states.Decided(false, nil, text), nil
 	}
-	if c.Test {
-		return states.Decided(nil, nil, fmt.Sprintf("Module function %s is set to execute", name)), nil
-	}
 	spec := f.Spec()
 	rest := kwargs.Clone()
 	for _, k := range []string{"__reqs__", "sfun"} {
@@ -285,7 +306,32 @@ func moduleOne(ctx context.Context, c *states.Call, name string, kwargs *wire.Ma
 			kw.Set(k, v)
 		}
 	}
+	var plain []any
+	if len(more) > 0 { // what comes before them has to be given by position, too
+		for i, arg := range spec.Args {
+			if slices.Contains(spec.KwOnly, arg) {
+				continue
+			}
+			v, ok := kw.Get(arg)
+			if !ok && i >= required {
+				v = spec.Defaults[i-required]
+			}
+			plain = append(plain, v)
+			kw.Delete(arg)
+		}
+		plain = append(plain, more...)
+	}
+	threw := func(err error) error {
+		//lint:ignore ST1005 these are the words of Salt
+		return fmt.Errorf("Module function %s threw an exception. Exception: %w", name, err)
+	}
 	p := &states.Plan{}
+	if c.Test {
+		if err := f.Check(plain, kw); err != nil {
+			return nil, module.Failf("%w", threw(err))
+		}
+		p = states.Decided(nil, nil, fmt.Sprintf("Module function %s is set to execute", name))
+	}
 	returner := get(rest, "returner")
 	rest.Delete("returner")
 	for k := range rest.Strings() {
@@ -297,27 +343,14 @@ func moduleOne(ctx context.Context, c *states.Call, name string, kwargs *wire.Ma
 		}
 		p.Warnings = append(p.Warnings, w)
 	}
+	if c.Test {
+		return p, nil
+	}
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		r.SetChanges(nil)
-		var plain []any
-		if len(more) > 0 { // what comes before them has to be given by position, too
-			for i, arg := range spec.Args {
-				if slices.Contains(spec.KwOnly, arg) {
-					continue
-				}
-				v, ok := kw.Get(arg)
-				if !ok && i >= required {
-					v = spec.Defaults[i-required]
-				}
-				plain = append(plain, v)
-				kw.Delete(arg)
-			}
-			plain = append(plain, more...)
-		}
 		v, err := c.Call.Call(ctx, name, plain, kw)
 		if err != nil {
-			//lint:ignore ST1005 these are the words of Salt
-			return fmt.Errorf("Module function %s threw an exception. Exception: %w", name, err)
+			return threw(err)
 		}
 		moduleReturner(ctx, c, returner, name, v)
 		r.Change("ret", v)

@@ -18,6 +18,26 @@ func lacksDir(c *states.Call, dir string) bool {
 	return !c.Host.IsDir(dir) && (!c.Test || !mayBeMade(c, dir))
 }
 
+// inTheWay is what is at a path, or nearest above it, where that is no directory and so
+// keeps one from being made; "" where nothing is, or under test=True an earlier state of the
+// run may take it away.
+func inTheWay(c *states.Call, dir string) string {
+	path := filepath.Clean(dir)
+	for !lexists(c, path) && path != filepath.Dir(path) {
+		path = filepath.Dir(path)
+	}
+	if c.Host.IsDir(path) || promisedGone(c, path) || c.Test && comesFirst(c, func(low *wire.Map) bool {
+		name := filepath.Clean(low.Text("name"))
+		if low.Text("state") == "file" {
+			return name == path || below(path, name) || low.Text("fun") == "rename"
+		}
+		return !slices.Contains(dirless, low.Text("state"))
+	}) {
+		return ""
+	}
+	return path
+}
+
 // dirless are the state modules whose states make no directories, whatever they change;
 // those of file say which.
 var dirless = []string{"at", "cron", "debconf", "environ", "file", "grains", "group", "host", "ini", "iptables", "locale", "nftables", "schedule", "stateconf",

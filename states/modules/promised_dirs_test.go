@@ -4,8 +4,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/gosalt/gosalt/internal/pytext"
 	minion "github.com/gosalt/gosalt/minion/modules"
 	"github.com/gosalt/gosalt/protocol/wire"
 	"github.com/gosalt/gosalt/states/modules"
@@ -72,6 +74,57 @@ func TestDirectoryToCome(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPlansSayWhatRunsSay: a plan fails for bad arguments as the run does, with the same
+// words, unless a state before it may set things right.
+func TestPlansSayWhatRunsSay(t *testing.T) {
+	low := statetest.Low
+	list := func(v ...any) []any { return v }
+	for _, row := range []struct {
+		low   *wire.Map
+		after bool // fails after a command, too
+	}{
+		{low("module.run", "x", "test.arg_type", nil, "test.echo", list()), true},
+		{low("module.run", "x", "test.echo", list("a", "b", "c")), true},
+		{low("module.run", "x", "test.echo", list(wire.NewMap("txet", "a"))), true},
+		{low("module.run", "test.echo"), true},
+		{low("module.run", "file.chown", "path", "/x"), true},
+		{low("environ.setenv", "x", "value", wire.NewMap("A", int64(5))), true},
+		{low("http.query", "http://127.0.0.1:1/", "match", "(", "match_type", "pcre"), true},
+		{low("http.query", "http://127.0.0.1:1/", "status", "(", "status_type", "pcre"), true},
+		{low("cmd.run", "id", "root", "/no"), false},
+		{low("cmd.run", "id", "root", "no/relative"), true},
+		{low("file.directory", "/fifo"), false},
+		{low("file.directory", "/fifo/a", "makedirs", true), false},
+		{low("file.directory", "/file/a", "makedirs", true), false},
+		{low("file.managed", "/file/a", "contents", "x", "makedirs", true), false},
+		{low("file.mknod", "/fifo/pipe", "ntype", "p"), false},
+		{low("file.mknod", "/file/pipe", "ntype", "p"), false},
+		{low("file.mknod", "/pipe", "ntype", "p", "mode", "rw"), true},
+		{low("sysctl.present", "no.such.setting", "value", int64(1)), false},
+	} {
+		name := strings.TrimSpace(pytext.Repr(row.low))
+		m := statetest.New(t, modules.New(), minion.New())
+		m.Write(t, "/file", "x")
+		m.Write(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\n")
+		m.Write(t, "/etc/group", "root:x:0:\n")
+		if err := syscall.Mkfifo(m.Host.Path("/fifo"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		plan, later, done := m.Apply(t, true, row.low), m.Apply(t, true, low("cmd.run", "true"), row.low), m.Apply(t, false, row.low)
+		if p, d := get(plan, "result"), get(done, "result"); p != d || !strings.HasPrefix(done.Text("comment"), plan.Text("comment")) {
+			t.Errorf("%s:\nplanned %v, %q;\ndone    %v, %q", name, p, plan.Text("comment"), d, done.Text("comment"))
+		}
+		if p := get(later, "result"); p != nil && !row.after || p == nil && row.after {
+			t.Errorf("%s after a command: planned %v, %q", name, p, later.Text("comment"))
+		}
+	}
+}
+
+func get(m *wire.Map, key string) any {
+	v, _ := m.Get(key)
+	return v
 }
 
 // TestPlansThatFail: a plan fails as the run does for what it can know without running

@@ -3,6 +3,7 @@ package modules
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gosalt/gosalt/internal/module"
@@ -40,6 +41,16 @@ func sysctlPresent(ctx context.Context, c *states.Call, a sysctlPresentArgs) (*s
 	return p, nil
 }
 
+// lacksSysctl tells whether the kernel does not know a setting, and no earlier state of the
+// run may load what brings it.
+func lacksSysctl(c *states.Call, name string) bool {
+	path := strings.NewReplacer(".", "/", "/", ".").Replace(name)
+	return !c.Host.Exists("/proc/sys/"+path) && !comesFirst(c, func(low *wire.Map) bool {
+		state := low.Text("state")
+		return !slices.Contains([]string{"file", "group", "sysctl", "user"}, state) && (state == "iptables" || state == "nftables" || !slices.Contains(dirless, state))
+	})
+}
+
 // test is what the state says under test=True.
 func (a *sysctlPresentArgs) test(ctx context.Context, c *states.Call) (*states.Plan, error) {
 	file := a.Config
@@ -57,6 +68,9 @@ func (a *sysctlPresentArgs) test(ctx context.Context, c *states.Call) (*states.P
 	value := pytext.Str(a.Value)
 	would := func(format string, v ...any) (*states.Plan, error) {
 		return states.Decided(nil, nil, fmt.Sprintf(format, v...)), nil
+	}
+	if lacksSysctl(c, a.Name) {
+		return nil, module.Failf("Failed to set %[1]s to %[2]s: sysctl %[1]s does not exist", a.Name, value)
 	}
 	if v == nil {
 		return would("Sysctl option %s might be changed, we failed to check config file at %s. The file is either unreadable, or missing.", a.Name, pytext.Str(file))
