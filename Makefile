@@ -32,7 +32,7 @@ demo: build
 	@sh scripts/demo.sh
 
 test:
-	CGO_ENABLED=1 $(GO) test -race -timeout 25m ./...
+	CGO_ENABLED=1 $(GO) test -race -vet=off -timeout 25m ./... # vet is make check
 
 check:
 	sh scripts/check.sh

@@ -43,6 +43,8 @@ type toldState struct {
 // would tells whether a plan is to change something.
 func (s toldState) would() bool { return s.Result == nil || *s.Result && len(s.Changes) > 0 }
 
+func (s toldState) failed() bool { return s.Result != nil && !*s.Result }
+
 func (s toldState) String() string {
 	result := "None"
 	if s.Result != nil {

@@ -60,7 +60,7 @@ func TestPlanTrees(t *testing.T) {
 				switch {
 				case !ok || strings.Contains(did.String(), "Not done, because"):
 					t.Errorf("%s\nplanned %v\ndone    %v", tag, p, did)
-				case step.Unforeseen[tag] == "" && !p.would() && len(did.Changes) > 0:
+				case step.Unforeseen[tag] == "" && !p.would() && len(did.Changes) > 0 && !(p.failed() && mustJSON(p.Changes) == mustJSON(did.Changes)):
 					t.Errorf("%s was not planned\nplanned %v\ndone    %v", tag, p, did)
 				}
 			}

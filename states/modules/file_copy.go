@@ -289,6 +289,9 @@ func fileRename(ctx context.Context, c *states.Call, a fileRenameArgs) (*states.
 	if !a.Makedirs && lacksDir(c, dir) {
 		return p, module.Failf("The target directory %s is not present", dir)
 	}
+	if blocked(c, dir) != nil {
+		return p, module.Failf("Failed to move \"%[1]s\" to \"%[2]s\": Unable to move '%[1]s' to '%[2]s': [Errno 20] Not a directory: '%[1]s'", source, name)
+	}
 	p.Would, p.Did = fmt.Sprintf(`File "%s" is set to be moved to "%s"`, source, name), fmt.Sprintf(`Moved "%s" to "%s"`, source, name)
 	p.Do(nil, func(ctx context.Context, r *states.Result) error {
 		if lexists(c, name) {
@@ -501,6 +504,9 @@ func fileTouch(ctx context.Context, c *states.Call, a fileTouchArgs) (*states.Pl
 	}
 	if !a.Makedirs && lacksDir(c, filepath.Dir(name)) {
 		return p, module.Failf("Directory not present to touch file %s", name)
+	}
+	if blocked(c, filepath.Dir(name)) != nil {
+		return p, module.Failf("Not a directory")
 	}
 	there := c.Host.Exists(name)
 	if c.Test {

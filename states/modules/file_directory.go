@@ -120,10 +120,8 @@ func fileDirectory(_ context.Context, c *states.Call, a fileDirectoryArgs) (*sta
 			q.Name = name
 			return q, nil
 		}
-		if c.Test && p.Empty() {
-			if way := inTheWay(c, name); way != "" {
-				return p, module.Failf("Failed to create directory %s: mkdir %s: file exists", name, c.Host.Path(way))
-			}
+		if err := blocked(c, name); err != nil && p.Empty() {
+			return p, module.Failf("Failed to create directory %s: %w", name, err)
 		}
 		d.create(p)
 		return p, nil
@@ -499,7 +497,10 @@ func fileSymlink(_ context.Context, c *states.Call, a fileSymlinkArgs) (*states.
 	up := filepath.Dir(name)
 	more := ""
 	if !c.Host.IsDir(up) {
+		err := blocked(c, up)
 		switch {
+		case a.Makedirs && err != nil:
+			return p, err
 		case a.Makedirs:
 			more = fmt.Sprintf("\n%s will be created", up)
 		case lacksDir(c, up):

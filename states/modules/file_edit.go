@@ -320,6 +320,9 @@ func (e *addText) plan(ctx context.Context, texts []string, loose bool, join fun
 		}
 		return p, module.Failf("%s: file not found", e.name)
 	}
+	if err := blocked(c, dir); err != nil {
+		return p, err
+	}
 	var old []byte
 	there := c.Host.Exists(e.name)
 	if there {

@@ -433,12 +433,13 @@ func (m *managed) missing(ctx context.Context, src *sourceFile) (*states.Plan, e
 	if !a.Makedirs && lacksDir(c, dir) {
 		return nil, module.Failf("Parent directory not present")
 	}
-	if c.Test {
-		if way := inTheWay(c, dir); way != "" {
-			return nil, module.Failf("mkdir %s: file exists", c.Host.Path(way))
-		}
-	} else if err := m.bring(ctx, src); err != nil {
+	if err := blocked(c, dir); err != nil {
 		return nil, err
+	}
+	if !c.Test {
+		if err := m.bring(ctx, src); err != nil {
+			return nil, err
+		}
 	}
 	p := &states.Plan{
 		Did:   fmt.Sprintf("File %s updated", a.Name),

@@ -256,6 +256,9 @@ func (a *fileSerializeArgs) plan(ctx context.Context, c *states.Call, p *states.
 	if c.Test && !a.Makedirs && (lacksDir(c, filepath.Dir(name)) || !filepath.IsAbs(name) && !c.Host.Exists(name)) {
 		return module.Failf("Parent directory not present")
 	}
+	if blocked(c, filepath.Dir(name)) != nil {
+		return module.Failf("Not a directory")
+	}
 	p.Would = fmt.Sprintf("Dataset will be serialized and stored into %s", name)
 	changes = changes.Clone()
 	if !a.ShowChanges {

@@ -38,6 +38,17 @@ func inTheWay(c *states.Call, dir string) string {
 	return path
 }
 
+// blocked fails under test=True for a directory that cannot be made, as making it does.
+func blocked(c *states.Call, dir string) error {
+	if !c.Test || c.Host.IsDir(dir) || c.Low.Text("fun") == "recurse" { // which clears its way
+		return nil
+	}
+	if way := inTheWay(c, dir); way != "" {
+		return module.Failf("mkdir %s: file exists", c.Host.Path(way))
+	}
+	return nil
+}
+
 // dirless are the state modules whose states make no directories, whatever they change;
 // those of file say which.
 var dirless = []string{"at", "cron", "debconf", "environ", "file", "grains", "group", "host", "ini", "iptables", "locale", "nftables", "schedule", "stateconf",

@@ -99,6 +99,11 @@ func TestPlansSayWhatRunsSay(t *testing.T) {
 		{low("file.directory", "/fifo/a", "makedirs", true), false},
 		{low("file.directory", "/file/a", "makedirs", true), false},
 		{low("file.managed", "/file/a", "contents", "x", "makedirs", true), false},
+		{low("file.symlink", "/file/l", "target", "/x", "makedirs", true), false},
+		{low("file.append", "/file/a", "text", "x", "makedirs", true), false},
+		{low("file.touch", "/file/t", "makedirs", true), false},
+		{low("file.rename", "/file/r", "source", "/file2", "makedirs", true), false},
+		{low("file.serialize", "/file/s", "dataset", wire.NewMap("a", "b"), "serializer", "json", "makedirs", true), false},
 		{low("file.mknod", "/fifo/pipe", "ntype", "p"), false},
 		{low("file.mknod", "/file/pipe", "ntype", "p"), false},
 		{low("file.mknod", "/pipe", "ntype", "p", "mode", "rw"), true},
@@ -107,6 +112,7 @@ func TestPlansSayWhatRunsSay(t *testing.T) {
 		name := strings.TrimSpace(pytext.Repr(row.low))
 		m := statetest.New(t, modules.New(), minion.New())
 		m.Write(t, "/file", "x")
+		m.Write(t, "/file2", "x")
 		m.Write(t, "/etc/passwd", "root:x:0:0::/root:/bin/sh\n")
 		m.Write(t, "/etc/group", "root:x:0:\n")
 		if err := syscall.Mkfifo(m.Host.Path("/fifo"), 0o600); err != nil {
