@@ -21,7 +21,7 @@ type bootSite struct {
 
 func newBootSite(t *testing.T, o testmachine.Options) *bootSite {
 	t.Helper()
-	o.Bind = map[string]string{mixed(): "/mnt/bin"}
+	o.Bind = map[string]string{sshPrograms(t): "/mnt/bin"}
 	o.Prepare += "\nrm -rf /etc/salt /var/cache/salt /var/log/salt /var/run/salt*"
 	srv := sshrig.InMachine(t, sshrig.MachineOptions{Machine: o, Users: []sshrig.User{
 		{Name: "boss", Password: "geheim", Sudo: "ALL"}, {Name: "none", Password: "geheim"}}})

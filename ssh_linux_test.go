@@ -52,8 +52,17 @@ func (s *sshSite) write(name, text string) {
 	}
 }
 
+// sshPrograms is where the programs of a test are that copies gosalt-minion to machines:
+// packing it takes the race detector ten times as long. TestSSH and TestBootstrap have it.
+func sshPrograms(t *testing.T) string {
+	if name, _, _ := strings.Cut(t.Name(), "/"); name == "TestSSH" || name == "TestBootstrap" {
+		return mixed()
+	}
+	return plain()
+}
+
 func (s *sshSite) command(prog string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(mixed(), prog), append([]string{"-c", filepath.Join(s.dir, "etc")}, args...)...)
+	cmd := exec.Command(filepath.Join(sshPrograms(s.t), prog), append([]string{"-c", filepath.Join(s.dir, "etc")}, args...)...)
 	cmd.Env = append(os.Environ(), "HOME="+s.home, "GOSALT_STRICT=", "SSH_AUTH_SOCK=", "COLUMNS=80")
 	return cmd
 }
