@@ -23,7 +23,7 @@ import (
 
 var bin string // where the programs are
 
-// plain is where programs without the race detector are, which start in a twentieth of the
+// plain is where programs without the race detector are, which start in a quarter of the
 // time: for the commands of tests that run hundreds of them. They are built when a test
 // asks for them first.
 var plain = sync.OnceValue(func() string {

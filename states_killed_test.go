@@ -34,8 +34,8 @@ func TestStatesKilled(t *testing.T) {
 	}
 	const files = 40
 	var sls strings.Builder
-	old := strings.Repeat("old line\n", 4000)
-	fresh := strings.Repeat("a new line\n", 4000)
+	old := strings.Repeat("old line "+strings.Repeat("x", 80)+"\n", 2000)
+	fresh := strings.Repeat("a new line "+strings.Repeat("y", 100)+"\n", 2000)
 	write(filepath.Join(tree, "big"), fresh)
 	for i := range 30 {
 		write(filepath.Join(tree, "tree", fmt.Sprint(i%5), fmt.Sprint(i)), fmt.Sprintf("file %d\n", i))

@@ -82,7 +82,7 @@ func alternativesInstall(ctx context.Context, c *states.Call, a alternativesInst
 	return p, nil
 }
 
-// refused is what update-alternatives of dpkg 1.22 will say where it will not take an
+// refused is what update-alternatives of dpkg 1.21 will say where it will not take an
 // alternative; "" where it may.
 func (a *alternativesInstallArgs) refused(c *states.Call) string {
 	if c.Grains().Text("os_family") != "Debian" {

@@ -96,11 +96,11 @@ func grainsPresent(ctx context.Context, c *states.Call, a grainsPresentArgs) (*s
 // value only with force, unless an earlier state of the run may change the grains.
 func (a *grainsPresentArgs) refused(ctx context.Context, c *states.Call, name string, old any) error {
 	why := ""
-	complex := func(v any) bool { _, list := v.([]any); _, m := v.(*wire.Map); return list || m }
+	compound := func(v any) bool { _, list := v.([]any); _, m := v.(*wire.Map); return list || m }
 	switch {
-	case old != nil && complex(old):
+	case old != nil && compound(old):
 		why = fmt.Sprintf("The key '%s' exists but is a dict or a list. Use 'force=True' to overwrite.", name)
-	case old != nil && complex(a.Value):
+	case old != nil && compound(a.Value):
 		why = fmt.Sprintf("The key '%s' exists and the given value is a dict or a list. Use 'force=True' to overwrite.", name)
 	}
 	for key := name; why == "" && strings.Contains(key, ":"); {
@@ -111,7 +111,7 @@ func (a *grainsPresentArgs) refused(ctx context.Context, c *states.Call, name st
 		if err != nil {
 			return err
 		}
-		if ok && !complex(outer) && outer != rest {
+		if ok && !compound(outer) && outer != rest {
 			why = fmt.Sprintf("The key '%s' value is '%s', which is different from the provided key '%s'. Use 'force=True' to overwrite.", key, pytext.Str(outer), rest)
 		}
 	}

@@ -47,7 +47,7 @@ func lacksSysctl(c *states.Call, name string) bool {
 	path := strings.NewReplacer(".", "/", "/", ".").Replace(name)
 	return !c.Host.Exists("/proc/sys/"+path) && !comesFirst(c, func(low *wire.Map) bool {
 		state := low.Text("state")
-		return !slices.Contains([]string{"file", "group", "sysctl", "user"}, state) && (state == "iptables" || state == "nftables" || !slices.Contains(dirless, state))
+		return state == "iptables" || state == "nftables" || state != "user" && !slices.Contains(dirless, state)
 	})
 }
 
